@@ -1,0 +1,44 @@
+"""Structure-aware automatic channel pruning: from data and a network to the paper's tables."""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+resolved = resolve_config()
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_-]+",
+    experiment="[a-z0-9_-]+",
+    method="[a-z0-9-]+",
+    seed=r"\d+",
+    candidate=r"\d+",
+    first=r"\d+",
+    last=r"\d+",
+
+
+include: "rules/data.smk"
+include: "rules/base.smk"
+include: "rules/search.smk"
+include: "rules/refine.smk"
+include: "rules/baselines.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/tables/table3.csv",
+        "<results>/tables/table1.csv",
+        expand(
+            "<results>/figures/accuracy_flops/{experiment}.png",
+            experiment=resolved["experiments"],
+        ),

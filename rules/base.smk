@@ -1,0 +1,43 @@
+def initial_weights(wildcards):
+    weights = experiment_of(wildcards)["network"].get("weights")
+    return {"weights": weights} if weights else {}
+
+
+rule trace_network:
+    output:
+        "<results>/{experiment}/network.json",
+    log:
+        "<results>/logs/trace_network/{experiment}.log",
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        cfg=stage(),
+        code=code("trace_network"),
+    script:
+        "../scripts/trace_network.py"
+
+
+rule train_base:
+    input:
+        unpack(initial_weights),
+        data=data_file,
+    output:
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        history="<results>/{experiment}/seed{seed}/base_history.csv",
+    log:
+        "<results>/logs/train_base/{experiment}-seed{seed}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads_base"]
+    resources:
+        mem_mb=8000,
+        runtime=24 * 60,
+        gpu=1,
+    params:
+        cfg=stage("base", "device", "validation"),
+        code=code("train_base"),
+    script:
+        "../scripts/train_base.py"

@@ -1,0 +1,25 @@
+def dataset_files(wildcards):
+    """The files that a prepared data set depends on; none where torchvision or scikit-learn bring them."""
+    dataset = resolved["datasets"][wildcards.dataset]
+    if dataset["source"] != "parquet":
+        return []
+    return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
+
+
+rule prepare_data:
+    input:
+        dataset_files,
+    output:
+        "<results>/data/{dataset}.safetensors",
+    log:
+        "<results>/logs/prepare_data/{dataset}.log",
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cfg=lambda wildcards: dict(sorted(resolved["datasets"][wildcards.dataset].items())),
+        code=code("prepare_data"),
+    script:
+        "../scripts/prepare_data.py"

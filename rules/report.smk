@@ -1,0 +1,96 @@
+def table_inputs(wildcards):
+    """Metrics of every base and every winner, in the order of experiments, methods and seeds."""
+    pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
+    return {
+        "bases": [
+            path
+            for experiment in resolved["experiments"]
+            for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
+        ],
+        "winners": [
+            path
+            for experiment in resolved["experiments"]
+            for method in methods_of(experiment)
+            for path in seed_paths(pattern, experiment=experiment, method=method)
+        ],
+    }
+
+
+def figure_inputs(wildcards):
+    """What the first seed's figure shows: tuned candidates, fully trained networks, the base."""
+    seed = resolved["seeds"][0]
+    folder = f"<results>/{wildcards.experiment}/seed{seed}"
+    return {
+        "base": f"{folder}/base.pt",
+        "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
+        "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
+    }
+
+
+rule make_table1:
+    input:
+        "config/reported/table1.csv",
+    output:
+        "<results>/tables/table1.csv",
+    log:
+        "<results>/logs/make_table1.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("make_table1"),
+    script:
+        "../scripts/make_table1.py"
+
+
+rule make_table3:
+    input:
+        unpack(table_inputs),
+        reported="config/reported/table3.csv",
+    output:
+        csv="<results>/tables/table3.csv",
+        markdown="<results>/tables/table3.md",
+        provenance="<results>/tables/table3.provenance.json",
+    log:
+        "<results>/logs/make_table3.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg={
+            "models": {
+                name: {"methods": methods_of(name), "reported": experiment.get("reported")}
+                for name, experiment in resolved["experiments"].items()
+            },
+            "seeds": resolved["seeds"],
+        },
+        code=code("make_table3"),
+    script:
+        "../scripts/make_table3.py"
+
+
+rule draw_accuracy_flops:
+    input:
+        unpack(figure_inputs),
+    output:
+        png="<results>/figures/accuracy_flops/{experiment}.png",
+        pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
+    log:
+        "<results>/logs/draw_accuracy_flops/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=lambda wildcards: {
+            "methods": methods_of(wildcards.experiment),
+            "searches": methods_of(wildcards.experiment, "search"),
+        },
+        code=code("draw_accuracy_flops"),
+    script:
+        "../scripts/draw_accuracy_flops.py"

@@ -1,0 +1,63 @@
+rule sample_configs:
+    input:
+        network="<results>/{experiment}/network.json",
+    output:
+        "<results>/{experiment}/seed{seed}/configs.h5",
+    log:
+        "<results>/logs/sample_configs/{experiment}-seed{seed}.log",
+    conda:
+        "../envs/search.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        cfg=stage("space"),
+        code=code("sample_configs"),
+    script:
+        "../scripts/sample_configs.py"
+
+
+rule train_encoder:
+    input:
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs="<results>/{experiment}/seed{seed}/configs.h5",
+    output:
+        encoder="<results>/{experiment}/seed{seed}/{method}/encoder.pt",
+        loss="<results>/{experiment}/seed{seed}/{method}/encoder_loss.csv",
+    log:
+        "<results>/logs/train_encoder/{experiment}-seed{seed}-{method}.log",
+    conda:
+        "../envs/search.yaml"
+    threads: resolved["threads_base"]
+    resources:
+        mem_mb=4000,
+        runtime=4 * 60,
+    params:
+        cfg=stage(encoder=lambda wildcards: method_of(wildcards)["encoder"]),
+        code=code("train_encoder"),
+    script:
+        "../scripts/train_encoder.py"
+
+
+rule score_candidates:
+    input:
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs="<results>/{experiment}/seed{seed}/configs.h5",
+        encoder="<results>/{experiment}/seed{seed}/{method}/encoder.pt",
+    output:
+        "<results>/{experiment}/seed{seed}/{method}/scores.parquet",
+    log:
+        "<results>/logs/score_candidates/{experiment}-seed{seed}-{method}.log",
+    conda:
+        "../envs/search.yaml"
+    threads: resolved["threads_base"]
+    resources:
+        mem_mb=8000,
+        runtime=4 * 60,
+    params:
+        cfg=stage(edges=lambda wildcards: method_of(wildcards)["encoder"]["edges"]),
+        code=code("score_candidates"),
+    script:
+        "../scripts/score_candidates.py"

@@ -1,0 +1,20 @@
+"""Figure: accuracy against FLOPs of all tuned candidates, the fully trained ones and the baselines."""
+
+from pathlib import Path
+
+import pandas as pd
+from sacp import checkpoint, files, job, report
+
+with job.logged(snakemake.log[0], snakemake.threads):
+    cfg = snakemake.params.cfg
+    shards = zip(cfg["searches"], snakemake.input.tuned, strict=True)
+    tuned = pd.concat([pd.read_csv(path).assign(method=method) for method, path in shards])
+    trained = []
+    for method, path in zip(cfg["methods"], snakemake.input.winners, strict=True):
+        winner = files.read_json(path)
+        for candidate in winner["trained_candidates"]:
+            metrics = files.read_json(Path(path).parents[1] / "topk" / str(candidate) / "metrics.json")
+            trained.append(metrics | {"method": method, "winner": candidate == winner["candidate"]})
+    base = checkpoint.load_metrics(snakemake.input.base)
+    paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
+    report.accuracy_figure(paths, snakemake.wildcards.experiment, base, tuned, pd.DataFrame(trained))

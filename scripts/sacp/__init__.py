@@ -1,0 +1,12 @@
+"""Structure-aware automatic channel pruning: graph, space, encoder, scoring, surgery and training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
+    """Load a pruned network from a winner's folder as a ready `torch.nn.Module`; see `sacp.checkpoint.load`."""
+    from sacp import checkpoint  # imported here: the package itself costs no torch import
+
+    return checkpoint.load(folder, network)

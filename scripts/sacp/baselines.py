@@ -1,0 +1,70 @@
+"""Baselines at the FLOPs of another method's winner. Each ends in the kept channels of every group."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.cost import costs_of_counts
+from sacp.errors import InputError
+from sacp.graph import Graph
+from sacp.space import Space, Steps, kept_counts
+
+TOLERANCE = 0.02  # of the FLOPs to match
+GRAIN = 1000  # steps of the uniform ratio
+DRAWS = 100_000  # configurations drawn at a time
+MOST_DRAWS = 10_000_000
+
+
+def uniform_counts(graph: Graph, target_flops: int) -> NDArray[np.int64]:
+    """Kept channels [G] of one ratio for all groups, at the target's FLOPs (L1-Norm pruning, Li et al. 2016).
+
+    Channels are whole: where the nearest ratio misses the tolerance, single channels are added or removed, each time
+    the one that brings the FLOPs nearest.
+
+    Raises:
+        InputError: no such network is within 2 % of the target.
+    """
+    channels = np.array(graph.channels, np.int64)
+    ratios = np.arange(GRAIN)[:, None] * np.ones_like(channels)  # [GRAIN, G]
+    counts = kept_counts(ratios, channels, GRAIN)
+    best: NDArray[np.int64] = counts[_nearest(graph, counts, target_flops)]
+    moves = np.concatenate([np.eye(len(channels), dtype=np.int64), -np.eye(len(channels), dtype=np.int64)])
+    while _gap(graph, best[None], target_flops)[0] > TOLERANCE:
+        neighbours = np.clip(best + moves, 1, channels)
+        step = neighbours[_nearest(graph, neighbours, target_flops)]
+        if _gap(graph, step[None], target_flops) >= _gap(graph, best[None], target_flops):
+            raise InputError(_no_match("uniform ratio", target_flops, _gap(graph, best[None], target_flops)[0]))
+        best = step
+    return best
+
+
+def random_steps(graph: Graph, space: Space, target_flops: int, rng: np.random.Generator) -> Steps:
+    """A configuration [G], uniform over those of the space whose FLOPs are within 2 % of the target.
+
+    Raises:
+        InputError: ten million draws met none.
+    """
+    smallest = np.inf
+    for _ in range(MOST_DRAWS // DRAWS):
+        steps = space.draw(DRAWS, rng)
+        gaps = _gap(graph, kept_counts(steps, graph.channels, space.levels), target_flops)
+        if (gaps <= TOLERANCE).any():
+            match: Steps = steps[int(np.argmax(gaps <= TOLERANCE))]
+            return match
+        smallest = min(smallest, float(gaps.min()))
+    raise InputError(_no_match(f"random configuration among {MOST_DRAWS}", target_flops, smallest))
+
+
+def _gap(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> NDArray[np.float64]:
+    """Relative distance of the FLOPs to the target, [M, G] -> [M]."""
+    return np.abs(costs_of_counts(graph, counts)[0] / target_flops - 1)
+
+
+def _nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> int:
+    return int(np.argmin(_gap(graph, counts, target_flops)))
+
+
+def _no_match(what: str, target_flops: int, gap: float) -> str:
+    return (
+        f"baseline: no {what} within {TOLERANCE:.0%} of {target_flops} FLOPs; the nearest is {gap:.1%} off. "
+        "Expected a wider network or a finer granularity (space.levels)"
+    )

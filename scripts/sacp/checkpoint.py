@@ -1,0 +1,128 @@
+"""Files of networks: the graph, the trained base, kept channels, pruned networks. Loading runs no code from a file."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sacp.criteria import Kept
+from sacp.errors import InputError
+from sacp.files import atomic, load_torch, read_json, write_json
+from sacp.graph import Graph, from_json, to_json
+from sacp.networks import NetworkSpec, build
+from sacp.surgery import resized
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The trained, unpruned network."""
+
+    network: nn.Module
+    metrics: Json
+
+
+def save_base(path: str | Path, network: nn.Module, spec: NetworkSpec, metrics: Json, provenance: Json) -> None:
+    """Write the unpruned network: weights on the CPU, what builds it, its metrics and its provenance."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic(path) as temporary:
+        value = {"state": state, "network": asdict(spec), "metrics": metrics, "provenance": provenance}
+        torch.save(value, temporary)
+
+
+def load_base(path: str | Path, spec: NetworkSpec) -> Base:
+    """Read what `save_base` wrote; `InputError` if it was made for a network other than `spec`."""
+    value = load_torch(path, ("state", "network", "metrics"))
+    if value["network"] != asdict(spec):
+        raise InputError(f"{path}: holds the network {value['network']}, expected {asdict(spec)}")
+    network = build(spec)
+    network.load_state_dict(value["state"])
+    return Base(network, value["metrics"])
+
+
+def load_metrics(path: str | Path) -> Json:
+    """Metrics of the base network that `save_base` wrote."""
+    return dict(load_torch(path, ("metrics",))["metrics"])
+
+
+def save_graph(path: str | Path, graph: Graph, spec: NetworkSpec, provenance: Json) -> None:
+    """Write `network.json`: the graph and what builds the network it was traced from."""
+    write_json(path, {"network": asdict(spec), **to_json(graph), "provenance": provenance})
+
+
+def load_graph(path: str | Path) -> Graph:
+    """Read the graph that `save_graph` wrote."""
+    value = read_json(path)
+    try:
+        return from_json(value)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a network graph ({error})") from None
+
+
+def save_kept(path: str | Path, graph: Graph, kept: Kept, provenance: Json) -> None:
+    """Write the kept channels of every group, by group name."""
+    channels = {group.name: numbers.tolist() for group, numbers in zip(graph.groups, kept, strict=True)}
+    write_json(path, {"kept": channels, "provenance": provenance})
+
+
+def load_kept(path: str | Path, graph: Graph) -> Kept:
+    """Read what `save_kept` wrote; `InputError` if it belongs to another network."""
+    kept = read_json(path).get("kept", {})
+    if list(kept) != [group.name for group in graph.groups]:
+        raise InputError(f"{path}: kept channels of the groups {list(kept)}, expected those of this network")
+    return [np.array(numbers, np.int64) for numbers in kept.values()]
+
+
+def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Json) -> None:
+    """Write a pruned network: `network.safetensors`, and `network.json` with all that is needed to use it."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic(Path(folder) / "network.safetensors") as temporary:
+        save_file(state, temporary)
+    write_json(Path(folder) / "network.json", {"network": asdict(spec), **description})
+
+
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read a safetensors file; `InputError` if it is missing or corrupt."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error})") from None
+
+
+def inherit(network: nn.Module, path: str | Path) -> None:
+    """Load the weights of a safetensors file into `network`; `InputError` if they do not fit."""
+    try:
+        network.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the network: {' '.join(str(error).split())[:200]}") from None
+
+
+def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:
+    """Load a pruned network, ready for use, in evaluation mode.
+
+    It takes images normalised with `mean` and `std` of `network.json` in the same folder.
+
+    Args:
+        folder: a winner's or a trained candidate's folder.
+        network: for networks given by import path, the function that builds the unpruned one. No code is imported on
+            the word of a file.
+
+    Raises:
+        InputError: files are missing, corrupt, or do not fit together.
+    """
+    folder = Path(folder)
+    try:
+        spec = NetworkSpec(**read_json(folder / "network.json")["network"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'network.json'}: not the description of a network ({error})") from None
+    if ":" in spec.name and network is None:
+        raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
+    original = network(num_classes=spec.num_classes) if network is not None else build(spec)
+    return resized(original, load_weights(folder / "network.safetensors")).eval()

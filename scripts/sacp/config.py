@@ -1,0 +1,154 @@
+"""Validate a config against its schema, fill in the defaults, and check what a schema cannot express."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from sacp.errors import InputError, nearest
+
+Tree = dict[str, Any]
+REQUIRED = (
+    ("dataset",), ("network", "name"),
+    ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
+)  # fmt: skip
+
+
+def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> Tree:
+    """Return the config with every default filled in and every experiment complete.
+
+    Args:
+        config: as read from YAML.
+        schema_path: the JSON schema, as YAML.
+        source: name of the config file, for messages.
+
+    Raises:
+        InputError: a key is unknown, has the wrong type or range, is missing, or contradicts another.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text())
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    if errors:
+        raise InputError(f"{source}: {_describe(errors[0])}")
+    shared = config.get("defaults", {})
+    experiments = {name: merged(shared, own or {}) for name, own in config["experiments"].items()}
+    given = {key: value for key, value in config.items() if key != "defaults"}
+    complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
+    for name, experiment in complete["experiments"].items():
+        try:
+            check_experiment(experiment, complete["datasets"])
+        except InputError as error:
+            raise InputError(f"{source}: experiments.{name}.{error}") from None
+    return complete
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """Return `base` with the entries of `over`, nested mappings merged key by key."""
+    result = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a missing key or for settings that contradict each other; names the key."""
+    for path in REQUIRED:
+        value: Any = experiment
+        for key in path:
+            value = (value or {}).get(key)
+        if value is None:
+            raise InputError(f"{'.'.join(path)}: missing; give it here or under 'defaults'")
+    if experiment["dataset"] not in datasets:
+        found = experiment["dataset"]
+        raise InputError(f"dataset: unknown data set '{found}'{nearest(found, datasets)}; known: {', '.join(datasets)}")
+    m, k, size = experiment["refine"]["top_m"], experiment["refine"]["top_k"], experiment["space"]["search_size"]
+    if k > m:
+        raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
+    if m > size:
+        raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
+    _check_methods(experiment["methods"])
+
+
+def _check_methods(methods: Mapping[str, Any]) -> None:
+    searches = [name for name, method in methods.items() if method["kind"] == "search"]
+    for name, method in methods.items():
+        if method["kind"] == "search" and "match" in method:
+            raise InputError(f"methods.{name}.match: only a baseline matches another method; expected no 'match' here")
+        if method["kind"] != "search" and "encoder" in method:
+            raise InputError(f"methods.{name}.encoder: a baseline has no encoder; expected no 'encoder' here")
+        if method["kind"] != "search" and method.get("match") not in searches:
+            found = method.get("match")
+            raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {', '.join(searches)}")
+
+
+def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return `value` with the defaults of `schema`, at every depth, whether or not the parent was given."""
+    schema = _dereferenced(schema, root)
+    if not isinstance(value, Mapping):
+        return value
+    result = dict(value)
+    for key, subschema in schema.get("properties", {}).items():
+        subschema = _dereferenced(subschema, root)
+        if subschema.get("type") == "object" and key not in ("encoder", "defaults"):
+            given = result.get(key, subschema.get("default", {}))
+            over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
+            base = subschema.get("default", {}) if over_default else {}
+            result[key] = _filled(merged(base, given), subschema, root)
+        elif key not in result and "default" in subschema:
+            result[key] = copy.deepcopy(subschema["default"])
+    if result.get("kind") == "search":
+        result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, Mapping):
+        result = {key: _filled(item, extra, root) for key, item in result.items()}
+    return result
+
+
+def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    return {**root["$defs"][reference.rpartition("/")[2]], **schema}
+
+
+def _describe(error: ValidationError) -> str:
+    """One line: the key, what was found, what would be right."""
+    found: Any = error.instance
+    expected: Any = error.validator_value
+    schema: Any = error.schema
+    key = ".".join(map(str, error.path)) or "top level"
+    if error.validator == "additionalProperties":
+        known = schema.get("properties", {})
+        unknown = next(name for name in found if name not in known)
+        return f"{key}: unknown key '{unknown}'{nearest(unknown, known)}; known: {', '.join(known)}"
+    if error.validator == "required":
+        missing = next(name for name in expected if name not in found)
+        return f"{key}: key '{missing}' is missing"
+    if error.validator == "type":
+        hint = ""
+        if expected in ("number", "integer") and _is_number(found):
+            hint = "; YAML reads this as text, write it unquoted and with a point, as in 1.0e-3"
+        return f"{key}: found {found!r}, a {type(found).__name__}, expected type {expected}{hint}"
+    if error.validator == "enum":
+        choice = nearest(str(found), map(str, expected))
+        return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
+    limits = {
+        "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than",
+        "minItems": "a length of at least", "minProperties": "a number of entries of at least",
+        "pattern": "a name that matches",
+    }  # fmt: skip
+    if error.validator in limits:
+        return f"{key}: found {found!r}, expected {limits[error.validator]} {expected}"
+    return f"{key}: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,38 @@
+"""Which channels of a group are kept: an order, best first. The kept set of any ratio is its head: sets are nested."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp.graph import Graph
+
+Order = list[NDArray[np.int64]]  # per group, channel numbers from the most to the least important, [C_g]
+Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
+
+
+def l1_norms(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
+    """L1 norm of each channel's filter (Li et al. 2016), summed over the convolutions of the group, per group [C_g]."""
+    norms = []
+    for group in graph.groups:
+        total: Tensor = torch.zeros(group.channels, dtype=torch.float64)
+        for layer in group.layers:
+            weight = network.get_submodule(layer).get_parameter("weight").detach()  # [C_out, C_in, k, k]
+            total += weight.double().abs().sum(dim=(1, 2, 3)).cpu()
+        norms.append(total.numpy())
+    return norms
+
+
+def l1_order(network: nn.Module, graph: Graph) -> Order:
+    """Channels by falling L1 norm; equal norms in the order of their numbers."""
+    return [np.argsort(-norms, kind="stable") for norms in l1_norms(network, graph)]
+
+
+def random_order(graph: Graph, rng: np.random.Generator) -> Order:
+    """A uniformly random order of each group's channels."""
+    return [rng.permutation(channels) for channels in graph.channels]
+
+
+def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:
+    """The first `counts[g]` channels of each group's order, in ascending order."""
+    return [np.sort(channels[:count]) for channels, count in zip(order, counts, strict=True)]

@@ -1,0 +1,241 @@
+"""Data sets as uint8 tensors: read them, split them, serve seeded and augmented batches."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors
+import torch
+from PIL import Image, UnidentifiedImageError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sacp.errors import InputError
+from sacp.seeds import derive
+
+DIGITS_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 [n, C, H, W] and labels int64 [n]."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set cut in three, with the channel mean and deviation [C] of the training part on the scale 0..1."""
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    mean: Tensor
+    std: Tensor
+    digest: str
+
+
+def problem_shape(source: str) -> tuple[int, int, int]:
+    """Channels, image size in pixels and number of classes of a data source."""
+    return (1, 8, 10) if source == "digits" else (3, 32, 10)
+
+
+def check_source(source: str, path: str | None) -> None:
+    """Raise `InputError` if the files of a data source are missing or truncated, as far as a glance can tell."""
+    if source == "parquet":
+        for part in ("train", "test"):
+            _open_parquet(Path(path or "") / f"{part}.parquet")
+    if source == "folder":
+        _check_folder(Path(path or ""))
+
+
+def read(source: str, path: str | None) -> tuple[ImageSet, ImageSet]:
+    """Read a data set: training and test images.
+
+    Args:
+        source: `digits` (scikit-learn's, embedded), `torchvision` (CIFAR-10, downloaded into `path`), `folder`
+            (CIFAR-10 in torchvision's layout under `path`), or `parquet` (`path`/train.parquet and test.parquet in
+            Hugging Face's layout: column `img` {bytes, path}, column `label`).
+        path: the folder; not used for `digits`.
+
+    Raises:
+        InputError: missing, truncated or foreign files.
+    """
+    if source == "digits":
+        return _read_digits()
+    if source == "parquet":
+        return _read_parquet(Path(path or "") / "train.parquet"), _read_parquet(Path(path or "") / "test.parquet")
+    return _read_cifar(Path(path or ""), download=source == "torchvision")
+
+
+def digest(train: ImageSet, test: ImageSet) -> str:
+    """SHA-256 over all images and labels, in their order."""
+    sha = hashlib.sha256()
+    for tensor in (train.images, train.labels, test.images, test.labels):
+        sha.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
+    """Load what `prepare_data` wrote and hold a validation part out of the training images.
+
+    Args:
+        path: safetensors file with `train_images`, `train_labels`, `test_images`, `test_labels`.
+        validation: number of images held out, or a share of the training images if less than 1.
+        seed: decides which images are held out.
+    """
+    try:
+        tensors = load_file(path)
+        with safetensors.safe_open(path, "pt") as handle:
+            data_digest = handle.metadata()["digest"]
+    except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a prepared data set ({error})") from None
+    full, labels = tensors["train_images"], tensors["train_labels"]
+    held_out = validation_size(len(full), validation)
+    order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(len(full)))
+    train, valid = order[held_out:].sort().values, order[:held_out].sort().values
+    mean, std = channel_statistics(full[train])
+    return Splits(
+        ImageSet(full[train], labels[train]),
+        ImageSet(full[valid], labels[valid]),
+        ImageSet(tensors["test_images"], tensors["test_labels"]),
+        mean,
+        std,
+        data_digest,
+    )
+
+
+def validation_size(images: int, validation: float) -> int:
+    """Number of held-out images; `InputError` if nothing would be left to train on."""
+    size = round(validation * images) if validation < 1 else int(validation)
+    if not 0 < size < images:
+        raise InputError(f"validation: {validation} holds out {size} of {images} training images; leave at least one")
+    return size
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel on the scale 0..1. uint8 [n, C, H, W] -> [C], [C]."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten().int(), minlength=256).double()
+        mean = (counts * levels).sum() / counts.sum()
+        means.append(mean)
+        deviations.append(((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt())
+    return torch.stack(means).float(), torch.stack(deviations).float()
+
+
+class Normalizer:
+    """Maps uint8 images to normalised floats on a device."""
+
+    def __init__(self, mean: Tensor, std: Tensor, device: torch.device) -> None:
+        self.scale = (1 / (255 * std)).view(1, -1, 1, 1).to(device)
+        self.shift = (mean / std).view(1, -1, 1, 1).to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 [B, C, H, W] -> float32 [B, C, H, W], channels last in memory."""
+        return (images * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
+
+
+class Batches:
+    """Seeded batches of augmented images: order, crop and flip are functions of (seed, epoch, sample) alone."""
+
+    def __init__(self, data: ImageSet, normalizer: Normalizer, batch_size: int, crop_padding: int, flip: bool) -> None:
+        pad = (crop_padding,) * 4
+        self.padded = torch.nn.functional.pad(data.images, pad)  # [n, C, H + 2p, W + 2p]
+        self.labels, self.size = data.labels, data.images.shape[-2:]
+        self.normalizer, self.batch_size = normalizer, batch_size
+        self.crop_padding, self.flip = crop_padding, flip
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images float32 [B, C, H, W] and labels [B] of one epoch."""
+        generator = torch.Generator().manual_seed(derive(seed, "epoch", epoch))
+        n, (height, width) = len(self.labels), self.size
+        order = torch.randperm(n, generator=generator)
+        offsets = torch.randint(0, 2 * self.crop_padding + 1, (n, 2), generator=generator)
+        flips = torch.rand(n, generator=generator) < (0.5 if self.flip else 0.0)
+        device = self.padded.device
+        for rows in order.split(self.batch_size):
+            y = offsets[rows, 0, None] + torch.arange(height)  # [B, H]
+            x = offsets[rows, 1, None] + torch.arange(width)  # [B, W]
+            x = torch.where(flips[rows, None], x.flip(1), x)
+            index = (rows[:, None, None].to(device), slice(None), y[:, :, None].to(device), x[:, None, :].to(device))
+            images = self.padded[index].permute(0, 3, 1, 2)  # [B, H, W, C] -> [B, C, H, W]
+            yield self.normalizer(images), self.labels[rows.to(device)]
+
+
+def _read_digits() -> tuple[ImageSet, ImageSet]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]  # grey levels 0..16
+    labels = torch.from_numpy(digits.target.astype(np.int64))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    cut = round(len(labels) * DIGITS_TEST_SHARE)
+    test, train = order[:cut], order[cut:]
+    return ImageSet(images[train], labels[train]), ImageSet(images[test], labels[test])
+
+
+def _read_cifar(root: Path, download: bool) -> tuple[ImageSet, ImageSet]:
+    from torchvision.datasets import CIFAR10
+
+    if not download:
+        _check_folder(root)
+    parts = []
+    for train in (True, False):
+        try:
+            # torchvision compares every file with its published checksum before it unpickles one.
+            part = CIFAR10(root, train=train, download=download)
+        except (RuntimeError, OSError) as error:
+            raise InputError(f"{root}: CIFAR-10 cannot be read ({' '.join(str(error).split())[:150]})") from None
+        images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+        parts.append(ImageSet(images, torch.tensor(part.targets)))
+    return parts[0], parts[1]
+
+
+def _check_folder(root: Path) -> None:
+    if not (root / "cifar-10-batches-py").is_dir():
+        raise InputError(f"{root}: no folder 'cifar-10-batches-py' here; expected CIFAR-10 in torchvision's layout")
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected CIFAR-10 as parquet with columns 'img' and 'label'")
+    try:
+        table = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: truncated or not a parquet file ({' '.join(str(error).split())[:80]})") from None
+    missing = {"img", "label"} - set(table.schema_arrow.names)
+    if missing:
+        raise InputError(f"{path}: column {sorted(missing)[0]!r} is missing; found {table.schema_arrow.names}")
+    return table
+
+
+def _read_parquet(path: Path) -> ImageSet:
+    table = _open_parquet(path)
+    try:
+        rows = table.read(columns=["img", "label"]).to_pydict()
+        images = np.stack([_decode(row["bytes"]) for row in rows["img"]])
+    except (pa.ArrowInvalid, OSError, UnidentifiedImageError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: cannot be decoded ({' '.join(str(error).split())[:120]})") from None
+    if images.shape[1:] != (32, 32, 3):
+        raise InputError(f"{path}: images have shape {images.shape[1:]}, expected 32 x 32 in RGB")
+    labels = torch.tensor(rows["label"], dtype=torch.int64)
+    if not 0 <= int(labels.min()) <= int(labels.max()) < 10:
+        raise InputError(f"{path}: labels reach from {labels.min()} to {labels.max()}, expected 0 to 9")
+    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _decode(encoded: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))

@@ -1,0 +1,67 @@
+"""Checks before any job starts that need more than the config's text: files, networks and the size of the space."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sacp import data, job
+from sacp.errors import InputError
+from sacp.networks import NetworkSpec, build, check_name
+from sacp.space import Space
+from sacp.tracing import trace
+
+
+def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `NetworkSpec` for an experiment."""
+    channels, size, classes = data.problem_shape(datasets[experiment["dataset"]]["source"])
+    network = experiment["network"]
+    return asdict(NetworkSpec(network["name"], network["width"], channels, size, classes))
+
+
+def check(config: Mapping[str, Any], source: str, reported_path: str | Path) -> None:
+    """Check a resolved config against the world.
+
+    Raises:
+        InputError: data are missing or truncated, a GPU is asked for and absent, a network is unknown or cannot be
+            traced, a threshold cannot be reached, or M exceeds the constrained space.
+    """
+    try:
+        job.device(config["device"])
+        for name, dataset in config["datasets"].items():
+            _check_dataset(name, dataset)
+        models = set(pd.read_csv(reported_path)["model"])
+        for name, experiment in config["experiments"].items():
+            _check_experiment(name, experiment, config["datasets"], models)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
+    if dataset["source"] != "digits" and "path" not in dataset:
+        raise InputError(f"datasets.{name}: source '{dataset['source']}' needs a path; none found")
+    data.check_source(dataset["source"], dataset.get("path"))
+
+
+def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mapping[str, Any], models: set[str]) -> None:
+    space = experiment["space"]
+    try:
+        if experiment.get("reported", next(iter(models))) not in models:
+            found = experiment["reported"]
+            raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
+        weights = experiment["network"].get("weights")
+        if weights is not None and not Path(weights).is_file():
+            raise InputError(f"network.weights: {weights}: no such file; expected a safetensors file")
+        check_name(experiment["network"]["name"])
+        spec = NetworkSpec(**network_settings(experiment, datasets))
+        graph = trace(build(spec), spec.input_shape)
+        exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
+        if space["search_size"] > exist:
+            raise InputError(
+                f"space.search_size: M = {space['search_size']}, but only {exist} configurations of "
+                f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
+            )
+    except InputError as error:
+        raise InputError(f"experiments.{name}.{error}") from None

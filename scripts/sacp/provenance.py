@@ -1,0 +1,103 @@
+"""How an artefact was made: settings, code, inputs, commit, versions, device."""
+
+import ast
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
+
+
+def record(settings: Mapping[str, Any], code: str, inputs: Iterable[str | Path], seed: int | None) -> dict[str, Any]:
+    """Return the provenance of an artefact that is made now, as plain JSON values.
+
+    Args:
+        settings: the resolved part of the config that the stage used.
+        code: the stage's code digest.
+        inputs: the files it read; each is named with its SHA-256.
+        seed: the seed, if the stage has one.
+    """
+    return {
+        "settings": dict(settings),
+        "code": code,
+        "seed": seed,
+        "inputs": {Path(path).as_posix(): file_digest(path) for path in inputs},
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {platform.machine()}",
+    }
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_digest(script: str | Path) -> str:
+    """SHA-256 over a script and the library modules that it imports, however deep; comments and docstrings left out.
+
+    The library is the package `sacp` beside the script.
+    """
+    sha = hashlib.sha256()
+    for path in sorted(_closure(Path(script)), key=lambda path: path.name):
+        sha.update(path.name.encode() + b"\0" + _meaning(path).encode())
+    return sha.hexdigest()
+
+
+def _closure(script: Path) -> set[Path]:
+    library, found, waiting = script.parent / "sacp", set[Path](), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [library / f"{name}.py" for name in _imports(path) if (library / f"{name}.py").is_file()]
+    return found
+
+
+def _imports(path: Path) -> set[str]:
+    """Names of the modules of `sacp` that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "sacp":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sacp."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("sacp.")}
+    return names
+
+
+def _meaning(path: Path) -> str:
+    """The syntax tree as text: blind to comments, docstrings and layout."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _commit() -> str | None:
+    """Commit of the checkout, with `+dirty` if tracked files differ; None outside git."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+dirty" if changes.stdout.strip() else "")

@@ -1,0 +1,25 @@
+"""Draw the training set and the search set of configurations."""
+
+import numpy as np
+from sacp import artefacts, checkpoint, job, provenance, space
+from sacp.seeds import derive
+
+with job.logged(snakemake.log[0], snakemake.threads):
+    cfg, seed = snakemake.params.cfg["space"], int(snakemake.wildcards.seed)
+    graph = checkpoint.load_graph(snakemake.input.network)
+    constrained = space.Space.build(graph.weights, cfg["levels"], cfg["threshold"])
+    rngs = [np.random.default_rng(derive(seed, name)) for name in ("training set", "search set")]
+    training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rngs[0])
+    search = constrained.sample(cfg["search_size"], rngs[1])
+    attributes = {
+        "groups": [group.name for group in graph.groups],
+        "channels": graph.channels,
+        "weights": graph.weights,
+        "levels": cfg["levels"],
+        "threshold": cfg["threshold"],
+        "constrained_configurations": str(constrained.count),
+        "seed": seed,
+        "provenance": provenance.record(snakemake.params.cfg, snakemake.params.code, snakemake.input, seed),
+    }
+    artefacts.save_configs(snakemake.output[0], {"training": training, "search": search}, attributes)
+    job.log.info("%d of %d configurations with R >= %s", len(search), constrained.count, cfg["threshold"])

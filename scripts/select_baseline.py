@@ -1,0 +1,22 @@
+"""Choose a baseline's kept channels at the FLOPs of the matched method's winner."""
+
+import numpy as np
+from sacp import baselines, checkpoint, criteria, files, job, provenance, space
+from sacp.networks import NetworkSpec
+from sacp.seeds import derive
+
+with job.logged(snakemake.log[0], snakemake.threads):
+    cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+    graph = checkpoint.load_graph(snakemake.input.network)
+    base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
+    target, levels = files.read_json(snakemake.input.winner)["flops"], cfg["space"]["levels"]
+    if cfg["kind"] == "uniform":
+        counts = baselines.uniform_counts(graph, target)
+    else:
+        constrained = space.Space.build(graph.weights, levels, cfg["space"]["threshold"])
+        rng = np.random.default_rng(derive(seed, "random baseline"))
+        counts = space.kept_counts(baselines.random_steps(graph, constrained, target, rng), graph.channels, levels)
+    # ASSUME: the random baseline keeps channels by L1 norm, as a candidate does, to differ by its ratios alone.
+    kept = criteria.kept_channels(criteria.l1_order(base.network, graph), counts)
+    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    checkpoint.save_kept(snakemake.output[0], graph, kept, record)

@@ -1,0 +1,24 @@
+"""Tune the candidates of one shard of ranks lightly and evaluate them on the validation images."""
+
+from sacp import artefacts, checkpoint, criteria, data, files, job, provenance, refine
+from sacp.networks import NetworkSpec
+from sacp.seeds import derive
+from sacp.training import Recipe
+
+with job.logged(snakemake.log[0], snakemake.threads):
+    cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+    first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
+    graph = checkpoint.load_graph(snakemake.input.network)
+    base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
+    order = criteria.l1_order(base.network, graph)
+    kept = {}
+    for candidate in artefacts.load_best(snakemake.input.scores, last + 1)[first:]:
+        steps, levels = artefacts.load_configs(snakemake.input.configs, "search", candidate)
+        kept[candidate] = refine.kept_of(steps, order, graph, levels)
+    splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
+    rows = refine.tune_candidates(
+        base.network, graph, kept, splits, Recipe(**cfg["tune"]), derive(seed, "tune"), job.device(cfg["device"])
+    )
+    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    files.write_json(snakemake.output.provenance, record)
+    files.write_csv(snakemake.output.tuned, rows, refine.TUNED_COLUMNS)
