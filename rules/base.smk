@@ -1,8 +1,3 @@
-def initial_weights(wildcards):
-    weights = experiment_of(wildcards)["network"].get("weights")
-    return {"weights": weights} if weights else {}
-
-
 rule trace_network:
     output:
         "<results>/{experiment}/network.json",

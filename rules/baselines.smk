@@ -1,8 +1,3 @@
-def matched_winner(wildcards):
-    match = method_of(wildcards)["match"]
-    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/winner/metrics.json"
-
-
 rule select_baseline:
     input:
         network="<results>/{experiment}/network.json",
@@ -18,7 +13,11 @@ rule select_baseline:
         mem_mb=4000,
         runtime=30,
     params:
-        cfg=stage("space", kind=lambda wildcards: method_of(wildcards)["kind"]),
+        cfg=stage(
+            "space",
+            kind=lambda wildcards: method_of(wildcards)["kind"],
+            criterion=lambda wildcards: method_of(wildcards).get("criterion", "l1"),
+        ),
         code=code("select_baseline"),
     script:
         "../scripts/select_baseline.py"

@@ -1,5 +1,6 @@
 """Helper functions of the rules: the resolved config, the part of it that a stage uses, and the code it runs."""
 
+import json
 import os
 import sys
 from functools import cache
@@ -70,3 +71,86 @@ def data_file(wildcards):
 def seed_paths(pattern, **values):
     """Paths of `pattern` for every seed."""
     return expand(pattern, seed=resolved["seeds"], **values)
+
+
+def dataset_files(wildcards):
+    """The files that a prepared data set depends on; none where torchvision or scikit-learn bring them."""
+    dataset = resolved["datasets"][wildcards.dataset]
+    if dataset["source"] != "parquet":
+        return []
+    return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
+
+
+def initial_weights(wildcards):
+    weights = experiment_of(wildcards)["network"].get("weights")
+    return {"weights": weights} if weights else {}
+
+
+def shards(wildcards):
+    """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
+    refine = experiment_of(wildcards)["refine"]
+    m, size = refine["top_m"], refine["shard_size"]
+    return [
+        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm/"
+        f"{first:03d}-{min(first + size, m) - 1:03d}.csv"
+        for first in range(0, m, size)
+    ]
+
+
+def selection(wildcards):
+    """Where the kept channels come from: a candidate's from the search set, a baseline's from its own file."""
+    seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
+    if method_of(wildcards)["kind"] == "search":
+        return {"configs": f"{seed_folder}/configs.h5"}
+    return {"kept": f"{seed_folder}/{wildcards.method}/kept.json"}
+
+
+def trained_candidates(wildcards):
+    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, number 0."""
+    candidates = [0]
+    if method_of(wildcards)["kind"] == "search":
+        with open(checkpoints.rank_tuned.get(**wildcards).output[0]) as handle:
+            rows = handle.read().splitlines()[1:]
+        candidates = [row.split(",")[0] for row in rows[: experiment_of(wildcards)["refine"]["top_k"]]]
+    return [
+        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topk/{candidate}/metrics.json"
+        for candidate in candidates
+    ]
+
+
+def matched_winner(wildcards):
+    """Metrics of the candidate that won, not the winner's folder: a search that chose the same one again changes nothing."""
+    match = method_of(wildcards)["match"]
+    won = checkpoints.select_winner.get(experiment=wildcards.experiment, seed=wildcards.seed, method=match)
+    with open(won.output.metrics) as handle:
+        candidate = json.load(handle)["candidate"]
+    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/topk/{candidate}/metrics.json"
+
+
+def table_inputs(wildcards):
+    """Metrics of every base and every winner, in the order of experiments, methods and seeds."""
+    pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
+    return {
+        "bases": [
+            path
+            for experiment in resolved["experiments"]
+            for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
+        ],
+        "winners": [
+            path
+            for experiment in resolved["experiments"]
+            for method in methods_of(experiment)
+            for path in seed_paths(pattern, experiment=experiment, method=method)
+        ],
+    }
+
+
+def figure_inputs(wildcards):
+    """What the first seed's figure shows: tuned candidates, fully trained networks, the base."""
+    seed = resolved["seeds"][0]
+    folder = f"<results>/{wildcards.experiment}/seed{seed}"
+    return {
+        "base": f"{folder}/base.pt",
+        "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
+        "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
+    }

@@ -1,11 +1,3 @@
-def dataset_files(wildcards):
-    """The files that a prepared data set depends on; none where torchvision or scikit-learn bring them."""
-    dataset = resolved["datasets"][wildcards.dataset]
-    if dataset["source"] != "parquet":
-        return []
-    return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
-
-
 rule prepare_data:
     input:
         dataset_files,

@@ -1,35 +1,3 @@
-def shards(wildcards):
-    """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
-    refine = experiment_of(wildcards)["refine"]
-    m, size = refine["top_m"], refine["shard_size"]
-    return [
-        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm/"
-        f"{first:03d}-{min(first + size, m) - 1:03d}.csv"
-        for first in range(0, m, size)
-    ]
-
-
-def selection(wildcards):
-    """Where the kept channels come from: a candidate's from the search set, a baseline's from its own file."""
-    seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
-    if method_of(wildcards)["kind"] == "search":
-        return {"configs": f"{seed_folder}/configs.h5"}
-    return {"kept": f"{seed_folder}/{wildcards.method}/kept.json"}
-
-
-def trained_candidates(wildcards):
-    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, number 0."""
-    candidates = [0]
-    if method_of(wildcards)["kind"] == "search":
-        with open(checkpoints.rank_tuned.get(**wildcards).output[0]) as handle:
-            rows = handle.read().splitlines()[1:]
-        candidates = [row.split(",")[0] for row in rows[: experiment_of(wildcards)["refine"]["top_k"]]]
-    return [
-        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topk/{candidate}/metrics.json"
-        for candidate in candidates
-    ]
-
-
 rule tune_shard:
     input:
         data=data_file,
@@ -101,7 +69,7 @@ rule train_candidate:
         "../scripts/train_candidate.py"
 
 
-rule select_winner:
+checkpoint select_winner:
     input:
         trained_candidates,
     output:

@@ -1,32 +1,3 @@
-def table_inputs(wildcards):
-    """Metrics of every base and every winner, in the order of experiments, methods and seeds."""
-    pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
-    return {
-        "bases": [
-            path
-            for experiment in resolved["experiments"]
-            for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
-        ],
-        "winners": [
-            path
-            for experiment in resolved["experiments"]
-            for method in methods_of(experiment)
-            for path in seed_paths(pattern, experiment=experiment, method=method)
-        ],
-    }
-
-
-def figure_inputs(wildcards):
-    """What the first seed's figure shows: tuned candidates, fully trained networks, the base."""
-    seed = resolved["seeds"][0]
-    folder = f"<results>/{wildcards.experiment}/seed{seed}"
-    return {
-        "base": f"{folder}/base.pt",
-        "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
-        "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
-    }
-
-
 rule make_table1:
     input:
         "config/reported/table1.csv",

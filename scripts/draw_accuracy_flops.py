@@ -13,8 +13,9 @@ with job.logged(snakemake.log[0], snakemake.threads):
     for method, path in zip(cfg["methods"], snakemake.input.winners, strict=True):
         winner = files.read_json(path)
         for candidate in winner["trained_candidates"]:
+            won = method in cfg["searches"] and candidate == winner["candidate"]
             metrics = files.read_json(Path(path).parents[1] / "topk" / str(candidate) / "metrics.json")
-            trained.append(metrics | {"method": method, "winner": candidate == winner["candidate"]})
+            trained.append(metrics | {"method": method, "winner": won})
     base = checkpoint.load_metrics(snakemake.input.base)
     paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
     report.accuracy_figure(paths, snakemake.wildcards.experiment, base, tuned, pd.DataFrame(trained))

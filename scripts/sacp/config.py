@@ -76,8 +76,9 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
 def _check_methods(methods: Mapping[str, Any]) -> None:
     searches = [name for name, method in methods.items() if method["kind"] == "search"]
     for name, method in methods.items():
-        if method["kind"] == "search" and "match" in method:
-            raise InputError(f"methods.{name}.match: only a baseline matches another method; expected no 'match' here")
+        for key in ("match", "criterion"):
+            if method["kind"] == "search" and key in method:
+                raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
         if method["kind"] != "search" and "encoder" in method:
             raise InputError(f"methods.{name}.encoder: a baseline has no encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:

@@ -33,6 +33,11 @@ def random_order(graph: Graph, rng: np.random.Generator) -> Order:
     return [rng.permutation(channels) for channels in graph.channels]
 
 
+def channel_order(criterion: str, network: nn.Module, graph: Graph, rng: np.random.Generator) -> Order:
+    """The order of a criterion, `l1` or `random`."""
+    return l1_order(network, graph) if criterion == "l1" else random_order(graph, rng)
+
+
 def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:
     """The first `counts[g]` channels of each group's order, in ascending order."""
     return [np.sort(channels[:count]) for channels, count in zip(order, counts, strict=True)]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_geometric.nn import GCNConv
 
 from sacp.criteria import Order
 from sacp.errors import InputError
@@ -19,6 +19,11 @@ from sacp.files import atomic, load_torch
 from sacp.graph import LINEAR, Graph
 from sacp.seeds import derive
 from sacp.space import Steps, kept_counts
+
+with warnings.catch_warnings():
+    # torch-geometric 2.8 still scripts functions on import; torch 2.14 warns of that at every start.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    from torch_geometric.nn import GCNConv
 
 log = logging.getLogger(__name__)
 LOSS_COLUMNS = ("epoch", "loss")

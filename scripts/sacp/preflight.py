@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from sacp import data, job
 from sacp.errors import InputError
@@ -56,7 +57,9 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
             raise InputError(f"network.weights: {weights}: no such file; expected a safetensors file")
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
-        graph = trace(build(spec), spec.input_shape)
+        with torch.device("meta"):  # shapes are all that counts here
+            network = build(spec)
+        graph = trace(network, spec.input_shape)
         exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
         if space["search_size"] > exist:
             raise InputError(

@@ -100,9 +100,8 @@ def accuracy_figure(
         share = 100 * full["flops"] / base["flops"]
         edge = ["black" if winner else "none" for winner in full["winner"]]
         label = f"{method}, fully trained (test)"
-        axes.scatter(
-            share, full["test_accuracy_percent"], s=55, color=colour, marker=marker, edgecolors=edge, label=label
-        )
+        points: dict[str, Any] = {"s": 55, "c": colour, "marker": marker, "edgecolors": edge, "linewidths": 1.5}
+        axes.scatter(share, full["test_accuracy_percent"], label=label, **points)
     axes.axhline(base["test_accuracy_percent"], color="0.4", lw=1, ls="--")
     axes.annotate(
         f"base, {base['test_accuracy_percent']:.1f} % (test)", (1, base["test_accuracy_percent"]),
@@ -110,9 +109,10 @@ def accuracy_figure(
         color="0.3", fontsize=9,
     )  # fmt: skip
     axes.set(xlabel="FLOPs kept (% of the base)", ylabel="top-1 accuracy (%)", title=title)
+    axes.margins(y=0.1)  # room for the base's label
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    axes.legend(fontsize=8, frameon=False, title="black edge: the winner", title_fontsize=8)
+    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="black edge: the winner", title_fontsize=8)
     for path in paths:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, dpi=150)
     plt.close(figure)

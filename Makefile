@@ -1,0 +1,55 @@
+# The two commands of the README, `make demo` and `make test`, and the developer's shortcuts.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+# Dry runs need no data: CIFAR-10 is planned as a download.
+NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test check format lock assumptions clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no download, some minutes.
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@echo
+	@cat results/demo/tables/table3.md
+	@echo "Tables: results/demo/tables, figures: results/demo/figures, the pruned network: results/demo/digits-resnet14/seed0/sacp/winner"
+
+test: $(VENV)/.complete ## Run all tests.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+
+check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml; do for profile in profiles/*; do \
+		echo "dry run: $$config with $$profile"; \
+		$(BIN)/snakemake --profile $$profile --configfile $$config --dry-run --quiet $(NO_DATA); \
+	done; done
+
+format: $(VENV)/.complete ## Format code and rules.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile rules
+
+lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+
+assumptions: ## List where the paper left something open and what was chosen.
+	@grep -rnE '(ASSUME|DEVIATION):' config rules scripts
+
+clean: ## Remove the demo's results and all caches; other results stay.
+	rm -rf results/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

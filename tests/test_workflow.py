@@ -1,0 +1,171 @@
+"""The demo, end to end, and what reruns after a change."""
+
+import json
+from pathlib import Path
+
+import h5py
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import sacp
+from conftest import Checkout
+from sacp.data import load_splits
+from sacp.files import load_torch
+from sacp.training import accuracy_percent
+
+pytestmark = pytest.mark.workflow
+SEED = Path("results/demo/digits-resnet14/seed0")
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="session")
+def folder(finished_demo: Checkout) -> Path:
+    return finished_demo.path / SEED
+
+
+@pytest.fixture(scope="session")
+def table(finished_demo: Checkout) -> pd.DataFrame:
+    return pd.read_csv(finished_demo.path / "results/demo/tables/table3.csv").set_index("method")
+
+
+def test_table_has_the_base_the_method_and_both_baselines(table: pd.DataFrame) -> None:
+    assert list(table.index) == ["Base", "sacp", "l1", "random"]
+    assert (table["source"] == "measured").all()
+
+
+def test_the_base_has_learned_and_half_of_the_flops_are_gone(table: pd.DataFrame) -> None:
+    assert table.loc["Base", "top1_percent"] > 90
+    assert table.loc["sacp", "flops_pruned_percent"] > 50
+
+
+@pytest.mark.parametrize("baseline", ["l1", "random"])
+def test_baselines_have_the_flops_of_the_winner(table: pd.DataFrame, baseline: str) -> None:
+    ratio = table.loc[baseline, "flops_millions"] / table.loc["sacp", "flops_millions"]
+    assert ratio == pytest.approx(1, abs=0.02)
+
+
+def test_markdown_table_and_figures_are_there(finished_demo: Checkout) -> None:
+    results = finished_demo.path / "results/demo"
+    assert "paper_protocol_top1_percent" in (results / "tables/table3.md").read_text()
+    assert (results / "tables/table1.csv").read_text() == (
+        finished_demo.path / "config/reported/table1.csv"
+    ).read_text()
+    png = (results / "figures/accuracy_flops/digits-resnet14.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 10_000
+
+
+def test_configs_can_be_read_alone(folder: Path) -> None:
+    with h5py.File(folder / "configs.h5") as handle:
+        groups = len(handle.attrs["groups"])
+        assert handle["training"].shape == (1000, groups)
+        assert handle["search"].shape == (20000, groups)
+        assert handle.attrs["threshold"] == 0.4
+        assert handle.attrs["levels"] == 10
+        assert json.loads(handle.attrs["provenance"])["settings"]["space"]["search_size"] == 20000
+
+
+def test_scores_are_best_first_and_hold_every_candidate(folder: Path) -> None:
+    scores = pd.read_parquet(folder / "sacp/scores.parquet")
+    assert list(scores.columns) == ["candidate", "score", "pruning_ratio", "flops", "parameters"]
+    assert scores["score"].is_monotonic_decreasing
+    assert sorted(scores["candidate"]) == list(range(20000))
+    assert scores["pruning_ratio"].min() >= 0.4
+
+
+def test_the_best_scored_are_tuned_and_the_best_tuned_are_trained(folder: Path) -> None:
+    scores = pd.read_parquet(folder / "sacp/scores.parquet")
+    tuned = pd.read_csv(folder / "sacp/topm.csv")
+    assert set(tuned["candidate"]) == set(scores["candidate"][:20])
+    assert tuned["validation_accuracy_percent"].is_monotonic_decreasing
+    trained = {int(path.name) for path in (folder / "sacp/topk").iterdir()}
+    assert trained == set(tuned["candidate"][:3])
+
+
+def test_the_winner_is_chosen_by_validation_accuracy(folder: Path) -> None:
+    trained = [read(path) for path in (folder / "sacp/topk").glob("*/metrics.json")]
+    winner = read(folder / "sacp/winner/metrics.json")
+    assert winner["validation_accuracy_percent"] == max(row["validation_accuracy_percent"] for row in trained)
+    assert winner["paper_protocol_test_accuracy_percent"] == max(row["test_accuracy_percent"] for row in trained)
+
+
+@pytest.mark.parametrize("method", ["sacp", "l1", "random"])
+def test_the_winner_loads_in_two_lines_and_has_its_accuracy(folder: Path, method: str) -> None:
+    network = sacp.load(folder / method / "winner")
+    splits = load_splits(folder.parents[1] / "data/digits.safetensors", 0.15, seed=0)
+    metrics = read(folder / method / "winner/metrics.json")
+    assert accuracy_percent(network, splits.test, splits) == metrics["test_accuracy_percent"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == metrics["parameters"]
+
+
+def test_the_description_of_the_winner_says_how_to_use_it(folder: Path) -> None:
+    description = read(folder / "sacp/winner/network.json")
+    network = sacp.load(folder / "sacp/winner")
+    widths = {name: network.get_submodule(name).out_channels for name in description["widths"]}
+    assert widths == description["widths"]
+    assert len(description["mean"]) == len(description["std"]) == 1
+
+
+def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
+    records = [
+        read(folder.parent / "network.json")["provenance"],
+        load_torch(folder / "base.pt", ("provenance",))["provenance"],
+        load_torch(folder / "sacp/encoder.pt", ("provenance",))["provenance"],
+        json.loads(pq.read_schema(folder / "sacp/scores.parquet").metadata[b"provenance"]),
+        read(folder / "sacp/topm/000-009.provenance.json"),
+        read(folder / "sacp/winner/network.json")["provenance"],
+        read(folder.parents[1] / "tables/table3.provenance.json"),
+    ]
+    for record in records:
+        assert {"settings", "code", "inputs", "commit", "versions", "device"} <= set(record)
+    assert records[1]["data_digest"] == records[5]["data_digest"]
+
+
+def test_one_loss_per_epoch_stands_beside_the_encoder(folder: Path) -> None:
+    losses = pd.read_csv(folder / "sacp/encoder_loss.csv")
+    assert list(losses["epoch"]) == list(range(1, 11))
+    assert losses["loss"].iloc[-1] < losses["loss"].iloc[0]
+
+
+def test_a_second_run_has_nothing_to_do(finished_demo: Checkout) -> None:
+    assert finished_demo.demo().jobs == []
+
+
+def contents(checkout: Checkout, *patterns: str) -> dict[str, tuple[bytes, int]]:
+    """Content and time of change of files, by path."""
+    paths = sorted(path for pattern in patterns for path in (checkout.path / SEED).glob(pattern))
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(finished_demo: Checkout) -> None:
+    finished = ("base.pt", "configs.h5", "sacp/*.*", "sacp/topm/*", "sacp/topk/*/*", "l1/topk/*/*", "random/topk/*/*")
+    before = contents(finished_demo, *finished)
+    config = finished_demo.path / "config/demo.yaml"
+    text = config.read_text()
+    assert "top_m: 20, top_k: 3" in text
+
+    config.write_text(text.replace("top_k: 3", "top_k: 5"))
+    winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    run = finished_demo.demo()
+    assert run.status == 0, run.output
+    new_winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    same = ["all", "draw_accuracy_flops", "make_table3", "select_winner", "train_candidate", "train_candidate"]
+    # Baselines stand at the winner's FLOPs: they are trained again if, and only if, another candidate wins.
+    baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
+    assert run.jobs == sorted(same + baselines)
+    kept = contents(finished_demo, *finished)
+    if new_winner == winner:
+        assert {path: kept[path] for path in before} == before
+    assert len(list((finished_demo.path / SEED / "sacp/topk").iterdir())) == 5
+
+    config.write_text(text.replace("top_m: 20, top_k: 3", "top_m: 30, top_k: 5"))
+    run = finished_demo.demo()
+    assert run.status == 0, run.output
+    assert run.jobs.count("tune_shard") == 1
+    assert {"train_base", "sample_configs", "train_encoder", "score_candidates"}.isdisjoint(run.jobs)
+    after = contents(finished_demo, "sacp/topm/*")
+    assert {path: after[path] for path in after if path in before} == {p: before[p] for p in before if "/topm/" in p}
+    assert (finished_demo.path / SEED / "sacp/topm/020-029.csv").is_file()
