@@ -6,12 +6,12 @@ from conftest import Checkout
 pytestmark = pytest.mark.workflow
 
 MISTAKES = {
-    "misspelt key": ("threshold: 0.4", "treshold: 0.4", "unknown key 'treshold'; did you mean 'threshold'?"),
+    "misspelt key": ("threshold: 0.4", "treshold: 0.4", "unknown key 'treshold' (did you mean 'threshold'?)"),
     "text for a number": ("lr: 0.1", "lr: 1e-1", "found '1e-1', a str, expected type number"),
     "k above m": ("top_k: 3", "top_k: 30", "k = 30 exceeds m = 20"),
     "M above the space": ("search_size: 20000", "search_size: 900000000000", "M = 900000000000, but only"),
     "threshold out of reach": ("threshold: 0.4", "threshold: 0.95", "no configuration reaches 0.95"),
-    "unknown network": ("resnet14}", "resnet15}", "unknown network 'resnet15'; did you mean"),
+    "unknown network": ("resnet14}", "resnet15}", "unknown network 'resnet15' (did you mean"),
     "missing data": ("{source: digits}", "{source: parquet, path: nowhere}", "nowhere/train.parquet: no such file"),
 }
 

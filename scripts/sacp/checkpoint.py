@@ -43,7 +43,7 @@ def load_base(path: str | Path, spec: NetworkSpec) -> Base:
     if value["network"] != asdict(spec):
         raise InputError(f"{path}: holds the network {value['network']}, expected {asdict(spec)}")
     network = build(spec)
-    network.load_state_dict(value["state"])
+    _load_state(network, value["state"], path)
     return Base(network, value["metrics"])
 
 
@@ -98,8 +98,12 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
 def inherit(network: nn.Module, path: str | Path) -> None:
     """Load the weights of a safetensors file into `network`; `InputError` if they do not fit."""
+    _load_state(network, load_weights(path), path)
+
+
+def _load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
     try:
-        network.load_state_dict(load_weights(path))
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: weights do not fit the network: {' '.join(str(error).split())[:200]}") from None
 

@@ -120,8 +120,8 @@ def check_name(name: str) -> None:
         return
     examples = [f"vgg{d}" for d in VGG_PLANS] + [f"resnet{d}" for d in (8, 14, 20, 32, 44, 56, 110, *RESNET_BLOCKS)]
     raise InputError(
-        f"network.name: unknown network '{name}'{nearest(name, examples)} "
-        "Known are vgg11/13/16/19, resnet18/34, resnet(6n+2) and an import path 'module:function'"
+        f"network.name: unknown network '{name}'{nearest(name.lower(), examples)}; "
+        "known are vgg11/13/16/19, resnet18/34, resnet(6n+2) and an import path 'module:function'"
     )
 
 
@@ -152,6 +152,6 @@ def _import_builder(path: str) -> Callable[..., Any]:
     module, _, function = path.partition(":")
     try:
         builder: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"network.name: cannot import '{path}' ({error}); expected 'module:function'") from None
     return builder

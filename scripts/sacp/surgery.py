@@ -51,7 +51,8 @@ def resized(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """
     result = copy.deepcopy(network)
     for name, module in network.named_modules():
-        if f"{name}.weight" in state:
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and f"{name}.weight" in state and weight.dim() == state[f"{name}.weight"].dim():
             replacement = _resized_layer(module, state[f"{name}.weight"].shape)
             if replacement is not None:
                 result.set_submodule(name, replacement.train(module.training))
@@ -59,6 +60,8 @@ def resized(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
         result.load_state_dict(dict(state), assign=True)
     except RuntimeError as error:
         raise InputError(f"weights do not fit the network: {' '.join(str(error).split())[:200]}") from None
+    for name, parameter in network.named_parameters():
+        result.get_parameter(name).requires_grad_(parameter.requires_grad)
     return result
 
 

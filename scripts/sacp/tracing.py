@@ -85,6 +85,8 @@ def trace(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Graph:
     module = _symbolic(network, input_shape)
     state, values = _Trace(), {}
     for fx_node in module.graph.nodes:
+        if fx_node.op == "placeholder" and "tensor_meta" not in fx_node.meta:
+            continue  # an argument left at its default
         if fx_node.op == "placeholder":
             values[fx_node] = _Value((), state.new_tie(fixed=True), _shape(fx_node)[1])
         elif fx_node.op == "output":
@@ -170,7 +172,11 @@ def _read_pool(state: _Trace, pool: nn.Module, node: fx.Node, inputs: _Value) ->
         cost = _adaptive_cost(node)
     elif isinstance(pool, nn.AvgPool2d):
         cost = math.prod(_shape(node)[2:])
-    return state.add(str(node.target), POOL, inputs, inputs.tie, inputs.channels, flops_channel=cost)
+    # A pooling has no weights and may be called again; its second call has a name of its own.
+    used = any(n["name"] == node.target for n in state.nodes)
+    return state.add(
+        node.name if used else str(node.target), POOL, inputs, inputs.tie, inputs.channels, flops_channel=cost
+    )
 
 
 def _pool_function(state: _Trace, node: fx.Node, inputs: _Value) -> _Value:
@@ -185,9 +191,8 @@ def _pool_function(state: _Trace, node: fx.Node, inputs: _Value) -> _Value:
 
 
 def _adaptive_cost(node: fx.Node) -> int:
-    """(window + 1) x outputs per channel, as thop 0.1.1 counts it."""
-    before, after = _shape(node.all_input_nodes[0])[2:], _shape(node)[2:] or (1, 1)
-    return (math.prod(b // a for b, a in zip(before, after, strict=True)) + 1) * math.prod(after)
+    """(window + 1) x outputs per channel, as thop 0.1.1 counts it: inputs + outputs, whether or not they divide."""
+    return math.prod(_shape(node.all_input_nodes[0])[2:]) + math.prod(_shape(node)[2:])
 
 
 def _read_linear(state: _Trace, linear: nn.Linear, node: fx.Node, inputs: _Value) -> _Value:
@@ -210,7 +215,8 @@ def _read_flatten(state: _Trace, module: nn.Module, node: fx.Node, inputs: _Valu
 def _flatten(node: fx.Node, inputs: _Value) -> _Value:
     """Accept what turns [B, C, ...] into [B, C * positions] whatever C is; a channel count written down is refused."""
     before, after = _shape(node.all_input_nodes[0]), _shape(node)
-    sizes = node.args[1:] if node.target in ("view", "reshape", torch.reshape) else ()
+    sizes = node.args[1:] or tuple(node.kwargs[key] for key in ("shape",) if key in node.kwargs)
+    sizes = sizes if node.target in ("view", "reshape", torch.reshape) else ()
     sizes = tuple(sizes[0]) if sizes and isinstance(sizes[0], (tuple, list)) else sizes
     if after != (before[0], math.prod(before[1:])) or (sizes and sizes[1] != -1):
         raise InputError(f"network: reshape at node '{node.name}' is not a flatten(1) or view(batch, -1)")

@@ -1,0 +1,126 @@
+"""Small networks and helpers that several tests share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import thop
+import torch
+import torch.nn.functional as F
+from sacp.criteria import Kept, kept_channels, random_order
+from sacp.graph import Graph
+from sacp.networks import NetworkSpec, build
+from sacp.space import kept_counts
+from sacp.tracing import trace
+from torch import Tensor, nn
+
+PAPER_NETWORKS = ("vgg16", "resnet18", "resnet56")
+CUSTOM_SHAPE = (1, 3, 8, 8)
+
+
+class Custom(nn.Module):
+    """Layers by name, and the forward as a function of the network and its input."""
+
+    def __init__(self, rule: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
+        super().__init__()
+        self.rule = rule
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.rule(self, x)
+
+
+def spec(name: str, width: float = 1.0, image_size: int = 32) -> NetworkSpec:
+    return NetworkSpec(name, width, 3, image_size, 10)
+
+
+def built(name: str, width: float = 1.0, image_size: int = 32) -> tuple[nn.Module, Graph]:
+    """Build and trace a named network."""
+    made = spec(name, width, image_size)
+    network = build(made)
+    return network, trace(network, made.input_shape)
+
+
+def flat(num_classes: int = 10) -> nn.Module:
+    """Two convolutions, then a flatten of 2x2 positions per channel."""
+    return Custom(
+        lambda n, x: n.classifier(
+            F.max_pool2d(torch.relu(n.norm2(n.conv2(F.relu(n.norm1(n.conv1(x)))))), 4).view(x.size(0), -1)
+        ),
+        conv1=nn.Conv2d(3, 6, 3, padding=1, bias=False),
+        norm1=nn.BatchNorm2d(6),
+        conv2=nn.Conv2d(6, 5, 3, padding=1),
+        norm2=nn.BatchNorm2d(5),
+        classifier=nn.Linear(5 * 4, num_classes),
+    )
+
+
+def depthwise(num_classes: int = 10) -> nn.Module:
+    """A separable convolution: stem, depthwise, pointwise."""
+    layers = [
+        nn.Conv2d(3, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12), nn.ReLU6(),
+        nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12), nn.BatchNorm2d(12), nn.Hardswish(),
+        nn.Conv2d(12, 7, 1), nn.BatchNorm2d(7), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(7, num_classes),
+    ]  # fmt: skip
+    return nn.Sequential(*layers)
+
+
+def squeeze_excite(num_classes: int = 10) -> nn.Module:
+    """A gate per channel, computed from the pooled features by a 1x1 bottleneck, multiplies the features."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = F.silu(n.norm(n.conv(x)))
+        gate = torch.sigmoid(n.widen(F.relu(n.norm2(n.squeeze(x.mean((2, 3), keepdim=True))))))
+        pooled: Tensor = n.classifier((x * gate).mean(dim=(-2, -1)))
+        return pooled
+
+    return Custom(
+        forward,
+        conv=nn.Conv2d(3, 10, 3, padding=1),
+        norm=nn.BatchNorm2d(10),
+        squeeze=nn.Conv2d(10, 4, 1),
+        norm2=nn.BatchNorm2d(4),
+        widen=nn.Conv2d(4, 10, 1),
+        classifier=nn.Linear(10, num_classes),
+    )
+
+
+CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
+}  # fmt: skip
+
+
+def any_network(name: str, width: float = 0.25) -> tuple[nn.Module, Graph, tuple[int, int, int, int]]:
+    """Build and trace a paper's network of some width, or a custom one; also return its input shape."""
+    if name in CUSTOM_NETWORKS:
+        network = CUSTOM_NETWORKS[name]()
+        return network, trace(network, CUSTOM_SHAPE), CUSTOM_SHAPE
+    size = 32 if name.startswith("vgg") else 8
+    return *built(name, width, size), (1, 3, size, size)
+
+
+def randomised_norms(network: nn.Module) -> nn.Module:
+    """Give every batch norm statistics and affine parameters that differ from the identity, in place."""
+    generator = torch.Generator().manual_seed(7)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5), (norm.running_mean, -0.3, 0.3),
+                (norm.running_var, 0.5, 2.0),
+            ):  # fmt: skip
+                tensor.data.uniform_(low, high, generator=generator)
+    return network
+
+
+def random_kept(graph: Graph, rng: np.random.Generator, levels: int = 10) -> Kept:
+    """Kept channels of a random configuration, of channels chosen at random."""
+    steps = rng.integers(0, levels, len(graph.groups))
+    return kept_channels(random_order(graph, rng), kept_counts(steps, graph.channels, levels))
+
+
+def thop_count(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[float, float]:
+    """FLOPs and parameters by thop."""
+    flops, parameters = thop.profile(network, inputs=(torch.zeros(input_shape),), verbose=False)
+    return flops, parameters
