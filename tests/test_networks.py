@@ -88,7 +88,7 @@ def test_weights_come_from_the_global_generator():
     ],
 )  # fmt: skip
 def test_unknown_name_is_refused_with_the_nearest(name, suggestion):
-    with pytest.raises(InputError, match=rf"unknown network '{name}'; did you mean '{suggestion}"):
+    with pytest.raises(InputError, match=rf"unknown network '{name}' \(did you mean '{suggestion}"):
         build(spec(name))
 
 
