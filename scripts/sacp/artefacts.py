@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.files import atomic
 
 
@@ -30,7 +30,7 @@ def load_configs(path: str | Path, name: str, rows: Any = slice(None)) -> tuple[
         with h5py.File(path) as handle:
             return handle[name][rows], int(handle.attrs["levels"])
     except (OSError, KeyError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: cannot read '{name}' ({' '.join(str(error).split())[:80]})") from None
+        raise InputError(f"{path}: cannot read '{name}' ({one_line(error)})") from None
 
 
 def save_scores(path: str | Path, columns: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> None:
@@ -45,5 +45,5 @@ def load_best(path: str | Path, number: int) -> list[int]:
     try:
         best: list[int] = pq.read_table(path, columns=["candidate"])["candidate"].slice(0, number).to_pylist()
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path}: not a table of scores ({' '.join(str(error).split())[:80]})") from None
+        raise InputError(f"{path}: not a table of scores ({one_line(error)})") from None
     return best

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sacp.criteria import Kept
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.files import atomic, load_torch, read_json, write_json
 from sacp.graph import Graph, from_json, to_json
 from sacp.networks import NetworkSpec, build
@@ -105,7 +105,7 @@ def _load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) 
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the network: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path}: weights do not fit the network: {one_line(error)}") from None
 
 
 def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:

@@ -1,6 +1,7 @@
 """Validate a config against its schema, fill in the defaults, and check what a schema cannot express."""
 
 import copy
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from sacp.errors import InputError, nearest
 
@@ -16,6 +18,17 @@ REQUIRED = (
     ("dataset",), ("network", "name"),
     ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
 )  # fmt: skip
+# YAML has .nan and .inf; no setting has a use for them.
+Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "number", lambda checker, value: checker.is_type(value, "integer") or _is_finite(value)
+    ),
+)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> Tree:
@@ -30,7 +43,7 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
         InputError: a key is unknown, has the wrong type or range, is missing, or contradicts another.
     """
     schema = yaml.safe_load(Path(schema_path).read_text())
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    errors = sorted(Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         raise InputError(f"{source}: {_describe(errors[0])}")
     shared = config.get("defaults", {})
@@ -70,6 +83,9 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
+    for stage in ("base", "tune", "full"):
+        if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
+            raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
     _check_methods(experiment["methods"])
 
 
@@ -101,6 +117,8 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = _filled(merged(base, given), subschema, root)
         elif key not in result and "default" in subschema:
             result[key] = copy.deepcopy(subschema["default"])
+        elif key in result and subschema.get("type") == "integer":
+            result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
         result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
     extra = schema.get("additionalProperties")
@@ -125,7 +143,7 @@ def _describe(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = schema.get("properties", {})
         unknown = next(name for name in found if name not in known)
-        return f"{key}: unknown key '{unknown}'{nearest(unknown, known)}; known: {', '.join(known)}"
+        return f"{key}: unknown key '{unknown}'{nearest(str(unknown), known)}; known: {', '.join(known)}"
     if error.validator == "required":
         missing = next(name for name in expected if name not in found)
         return f"{key}: key '{missing}' is missing"

@@ -16,10 +16,11 @@ from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.seeds import derive
 
 DIGITS_TEST_SHARE = 0.2
+DIGITS_TRAINING, CIFAR_TRAINING = 1438, 50_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Splits:
 def problem_shape(source: str) -> tuple[int, int, int]:
     """Channels, image size in pixels and number of classes of a data source."""
     return (1, 8, 10) if source == "digits" else (3, 32, 10)
+
+
+def training_images(source: str, path: str | None) -> int:
+    """Number of training images of a data source whose files are there."""
+    if source == "parquet":
+        return int(_open_parquet(Path(path or "") / "train.parquet").metadata.num_rows)
+    return DIGITS_TRAINING if source == "digits" else CIFAR_TRAINING
 
 
 def check_source(source: str, path: str | None) -> None:
@@ -198,7 +206,7 @@ def _read_cifar(root: Path, download: bool) -> tuple[ImageSet, ImageSet]:
             # torchvision compares every file with its published checksum before it unpickles one.
             part = CIFAR10(root, train=train, download=download)
         except (RuntimeError, OSError) as error:
-            raise InputError(f"{root}: CIFAR-10 cannot be read ({' '.join(str(error).split())[:150]})") from None
+            raise InputError(f"{root}: CIFAR-10 cannot be read ({one_line(error)})") from None
         images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
         parts.append(ImageSet(images, torch.tensor(part.targets)))
     return parts[0], parts[1]
@@ -215,7 +223,7 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         table = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: truncated or not a parquet file ({' '.join(str(error).split())[:80]})") from None
+        raise InputError(f"{path}: truncated or not a parquet file ({one_line(error)})") from None
     missing = {"img", "label"} - set(table.schema_arrow.names)
     if missing:
         raise InputError(f"{path}: column {sorted(missing)[0]!r} is missing; found {table.schema_arrow.names}")
@@ -227,11 +235,11 @@ def _read_parquet(path: Path) -> ImageSet:
     try:
         rows = table.read(columns=["img", "label"]).to_pydict()
         images = np.stack([_decode(row["bytes"]) for row in rows["img"]])
+        labels = torch.tensor(rows["label"], dtype=torch.int64)
     except (pa.ArrowInvalid, OSError, UnidentifiedImageError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: cannot be decoded ({' '.join(str(error).split())[:120]})") from None
+        raise InputError(f"{path}: cannot be decoded ({one_line(error)})") from None
     if images.shape[1:] != (32, 32, 3):
         raise InputError(f"{path}: images have shape {images.shape[1:]}, expected 32 x 32 in RGB")
-    labels = torch.tensor(rows["label"], dtype=torch.int64)
     if not 0 <= int(labels.min()) <= int(labels.max()) < 10:
         raise InputError(f"{path}: labels reach from {labels.min()} to {labels.max()}, expected 0 to 9")
     return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)

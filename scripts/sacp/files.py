@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def load_torch(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary exceptions; no code has run
-        raise InputError(f"{path}: corrupt or not a checkpoint ({' '.join(str(error).split())[:80]})") from None
+        raise InputError(f"{path}: corrupt or not a checkpoint ({one_line(error)})") from None
     if not isinstance(value, dict) or any(key not in value for key in keys):
         raise InputError(f"{path}: not a checkpoint of this kind; expected the keys {', '.join(keys)}")
     return value

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sacp.errors import InputError, nearest
+from sacp.errors import InputError, nearest, one_line
 
 # Simonyan & Zisserman 2015, table 1, columns A, B, D and E: channels of each convolution, "M" a 2x2 max pooling.
 VGG_PLANS: dict[int, tuple[int | str, ...]] = {
@@ -136,8 +136,7 @@ def build(spec: NetworkSpec) -> nn.Module:
     """
     check_name(spec.name)
     if ":" in spec.name:
-        network: nn.Module = _import_builder(spec.name)(num_classes=spec.num_classes)
-        return network
+        return _imported(spec.name, spec.num_classes)
     family, depth = spec.name.rstrip("0123456789"), int(spec.name.lstrip("vgresnt"))
     if family == "vgg":
         if spec.image_size < 32:
@@ -148,10 +147,17 @@ def build(spec: NetworkSpec) -> nn.Module:
     return ResNet(tuple(scaled(w, spec.width) for w in widths), blocks, spec.in_channels, spec.num_classes)
 
 
-def _import_builder(path: str) -> Callable[..., Any]:
+def _imported(path: str, num_classes: int) -> nn.Module:
+    """Build a network by import path. All of it is the user's code: anything can be raised there."""
     module, _, function = path.partition(":")
     try:
         builder: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"network.name: cannot import '{path}' ({error}); expected 'module:function'") from None
-    return builder
+    except Exception as error:
+        raise InputError(
+            f"network.name: cannot import '{path}' ({one_line(error)}); expected 'module:function'"
+        ) from error
+    try:
+        network: nn.Module = builder(num_classes=num_classes)
+    except Exception as error:
+        raise InputError(f"network.name: '{path}' fails when called with num_classes= ({one_line(error)})") from error
+    return network

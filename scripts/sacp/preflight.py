@@ -52,6 +52,8 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         if experiment.get("reported", next(iter(models))) not in models:
             found = experiment["reported"]
             raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
+        dataset = datasets[experiment["dataset"]]
+        data.validation_size(data.training_images(dataset["source"], dataset.get("path")), experiment["validation"])
         weights = experiment["network"].get("weights")
         if weights is not None and not Path(weights).is_file():
             raise InputError(f"network.weights: {weights}: no such file; expected a safetensors file")

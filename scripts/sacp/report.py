@@ -64,7 +64,7 @@ def reported_rows(reported: pd.DataFrame, reported_model: str, model: str) -> li
 
 def table3(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Table 3 with its columns in order."""
-    return pd.DataFrame(list(rows), columns=COLUMNS)
+    return pd.DataFrame(list(rows), columns=COLUMNS).astype({"seeds": "Int64"})  # reported rows have none
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:

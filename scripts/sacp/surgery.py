@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.criteria import Kept
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.graph import CONV, LINEAR, POOL, Graph, Node
 
 
@@ -59,7 +59,7 @@ def resized(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     try:
         result.load_state_dict(dict(state), assign=True)
     except RuntimeError as error:
-        raise InputError(f"weights do not fit the network: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"weights do not fit the network: {one_line(error)}") from None
     for name, parameter in network.named_parameters():
         result.get_parameter(name).requires_grad_(parameter.requires_grad)
     return result

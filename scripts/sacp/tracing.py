@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.graph import BATCH_NORM, CONV, LINEAR, POOL, Graph, Group, Node
 
 ELEMENTWISE_MODULES = (
@@ -103,17 +103,17 @@ def _symbolic(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModul
     try:
         module = fx.symbolic_trace(shadow)
     except Exception as error:  # a forward is the user's code: anything can be raised there
-        raise InputError(f"network: forward of {type(network).__name__} cannot be traced ({_line(error)})") from error
+        raise InputError(
+            f"network: forward of {type(network).__name__} cannot be traced ({one_line(error)})"
+        ) from error
     try:
         ShapeProp(module).propagate(torch.zeros(input_shape, device="meta"))
     except Exception as error:
         name = type(network).__name__
-        raise InputError(f"network: {name} fails on an input of shape {list(input_shape)} ({_line(error)})") from error
+        raise InputError(
+            f"network: {name} fails on an input of shape {list(input_shape)} ({one_line(error)})"
+        ) from error
     return module
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:

@@ -1,0 +1,260 @@
+import math
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from networks_zoo import PAPER_NETWORKS, any_network
+from sacp import encoder as encoders
+from sacp.criteria import Order, kept_channels, random_order
+from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, l1_mask_table, objective_loss
+from sacp.errors import InputError
+from sacp.graph import Graph
+from sacp.space import draw_training, kept_counts
+from sacp.tracing import trace
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import global_mean_pool
+
+LEVELS = 10
+
+
+def settings(**changes) -> EncoderSettings:
+    defaults = {
+        "hidden": 8, "layers": 2, "edges": "directed", "objective": "contrastive", "anchor": "original",
+        "temperature": 0.1, "epochs": 2, "batch_size": 16, "lr": 0.001,
+    }  # fmt: skip
+    return EncoderSettings(**(defaults | changes))
+
+
+@cache
+def problem(name: str = "resnet8") -> tuple[Graph, Order, np.ndarray]:
+    """A graph, an order of its channels and 64 training configurations."""
+    _, graph, _ = any_network(name)
+    rng = np.random.default_rng(5)
+    return graph, random_order(graph, rng), draw_training(64, len(graph.groups), LEVELS, rng)
+
+
+def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, list[dict[str, float]]]:
+    graph, order, training = problem(name)
+    return encoders.train_encoder(graph, order, training, LEVELS, settings(**changes), seed)
+
+
+def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[float]]:
+    """Section 3.2 node by node, channel by channel."""
+    kept = kept_channels(order, kept_counts(step, graph.channels, LEVELS))
+    rows = []
+    for node in graph.nodes:
+        row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
+        for channel in range(node.channels if node.kind != "linear" else 0):
+            row[channel] = 1.0 if node.group is None or channel in kept[node.group] else -1.0
+        rows.append(row)
+    return rows
+
+
+def features_of(graph: Graph, order: Order, steps: np.ndarray) -> Tensor:
+    features = NodeFeatures(graph, LEVELS)
+    return features.nodes(features.group_rows(features.ranks(order), features.counts(steps)))
+
+
+@pytest.mark.parametrize("name", [*PAPER_NETWORKS, "flat", "depthwise", "squeeze_excite"])
+def test_node_features_are_those_of_section_3_2(name):
+    graph, order, training = problem(name)
+    expected = torch.tensor([plain_features(graph, order, step) for step in training[:5]])
+    assert torch.equal(features_of(graph, order, training[:5]), expected)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "depthwise"])
+def test_unpruned_features_are_those_of_a_configuration_without_pruning(name):
+    graph, order, _ = problem(name)
+    unpruned = np.zeros((1, len(graph.groups)), np.uint8)
+    assert torch.equal(NodeFeatures(graph, LEVELS).original(), features_of(graph, order, unpruned))
+
+
+def test_pooling_of_the_image_keeps_all_of_its_channels():
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.Conv2d(3, 6, 1), torch.nn.Conv2d(6, 4, 1))
+    graph = trace(network, (1, 3, 8, 8))
+    row = features_of(graph, [np.arange(6)], np.array([[5]], np.uint8))[0]
+    assert row.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, -1, -1, -1], [1, 1, 1, 1, 0, 0]]
+
+
+def test_mask_table_holds_the_row_of_each_group_at_each_step():
+    graph, order, _ = problem()
+    table, features = l1_mask_table(NodeFeatures(graph, LEVELS), order), NodeFeatures(graph, LEVELS)
+    for step in range(LEVELS):
+        counts = features.counts(np.full((1, len(graph.groups)), step, np.uint8))
+        assert torch.equal(table[:, step], features.group_rows(features.ranks(order), counts)[0])
+
+
+def randomised(encoder: Encoder) -> Encoder:
+    """Biases that are not zero, as they are before training."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return encoder
+
+
+def pyg_embedding(encoder: Encoder, x: Tensor, edges: Tensor) -> Tensor:
+    """The encoder's layers on a torch_geometric batch of separate graphs."""
+    batch = Batch.from_data_list([Data(x=nodes, edge_index=edges) for nodes in x])
+    hidden = batch.x
+    for number, conv in enumerate(encoder.convs):
+        hidden = conv(hidden.relu() if number else hidden, batch.edge_index)
+    return torch.nn.functional.normalize(global_mean_pool(hidden, batch.batch), dim=1)
+
+
+@pytest.mark.parametrize("edges", ["directed", "both"])
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet20", "squeeze_excite"])
+def test_encoder_equals_torch_geometric_on_a_batch_of_graphs(name, edges):
+    graph, order, training = problem(name)
+    index = edge_index(graph, edges)
+    encoder = randomised(Encoder(graph.max_channels, 16, 3))
+    x = features_of(graph, order, training[:6])
+    with torch.no_grad():
+        z = encoder(x, index)
+        assert torch.allclose(z, pyg_embedding(encoder, x, index), atol=1e-5)
+    assert torch.allclose(z.norm(dim=1), torch.ones(6))
+    assert z.std(dim=0).max() > 1e-3  # the graphs differ, so must their embeddings
+
+
+def test_edges_of_both_ways_are_each_edge_and_its_reverse():
+    graph = problem()[0]
+    pairs = edge_index(graph, "both").T.tolist()
+    assert edge_index(graph, "directed").T.tolist() == [list(edge) for edge in graph.edges]
+    assert sorted(pairs) == sorted([[a, b] for a, b in graph.edges] + [[b, a] for a, b in graph.edges])
+
+
+def plain_loss(anchor: Tensor, positive: Tensor, negative: Tensor, objective: str, temperature: float) -> float:
+    """Eq. 5-8, one number at a time."""
+
+    def pair_loss(i: int, contrasts: list[Tensor]) -> float:
+        similarity = [float(anchor[i] @ contrast) / temperature for contrast in contrasts]
+        exponentials = [math.exp(value - max(similarity)) for value in similarity]
+        return -math.log(exponentials[i] / (sum(exponentials) + 1e-12))
+
+    size = len(anchor)
+    if objective == "contrastive":
+        return sum(pair_loss(i, [*positive, *negative]) for i in range(size)) / size
+    return sum(pair_loss(i, [*contrasts]) for contrasts in (positive, negative) for i in range(size)) / size
+
+
+def unit(rows: int, width: int, seed: int) -> Tensor:
+    drawn = torch.randn((rows, width), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(drawn, dim=1)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("size", [1, 2, 7])
+@pytest.mark.parametrize("objective", ["literal", "contrastive"])
+def test_loss_equals_a_plain_transcription(objective, size, temperature):
+    z = [unit(size, 5, seed) for seed in (1, 2, 3)]
+    expected = plain_loss(*z, objective, temperature)
+    assert float(objective_loss(*z, objective, temperature)) == pytest.approx(expected, rel=1e-9, abs=1e-11)
+
+
+@pytest.mark.parametrize(("objective", "attracts"), [("literal", True), ("contrastive", False)])
+def test_literal_objective_attracts_the_own_negative_and_contrastive_repels_it(objective, attracts):
+    anchor, positive, negative = (unit(2, 4, seed) for seed in (1, 2, 3))
+    negative.requires_grad_()
+    objective_loss(anchor, positive, negative, objective, 0.5).backward()
+    # A step against the gradient changes the similarity of each anchor to its own negative by this much.
+    change = -(anchor * negative.grad).sum(dim=1)
+    assert ((change > 0) if attracts else (change < 0)).all()
+
+
+def test_loss_stays_finite_at_a_tiny_temperature():
+    anchor, positive = torch.eye(2, 3), -torch.eye(2, 3)
+    loss = objective_loss(anchor, positive, anchor.clone(), "contrastive", 0.001)
+    assert 50 < float(loss) < 100  # -log of the smallest normal float, not infinity
+
+
+@pytest.mark.parametrize("objective", ["literal", "contrastive"])
+@pytest.mark.parametrize("anchor", ["original", "configuration"])
+def test_training_is_a_function_of_the_seed(objective, anchor):
+    (first, losses), (again, same), (other, others) = (
+        train(seed, objective=objective, anchor=anchor) for seed in (3, 3, 4)
+    )
+    assert losses == same
+    assert losses != others
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("anchor", ["original", "configuration"])
+def test_loss_falls(anchor):
+    _, history = train(epochs=10, lr=0.01, anchor=anchor, edges="both")
+    assert [row["epoch"] for row in history] == list(range(1, 11))
+    assert history[-1]["loss"] < 0.95 * history[0]["loss"]
+
+
+def test_training_leaves_the_global_generators_alone():
+    torch.manual_seed(1)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    train()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)
+
+
+def test_a_loss_that_is_not_finite_names_the_learning_rate():
+    with pytest.raises(InputError, match=r"encoder: the loss is nan in epoch \d; lower encoder.lr 1e\+37"):
+        train(lr=1e37, epochs=5)
+
+
+def fed(monkeypatch, **changes) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Positive, negative and anchor features that the encoder is fed in each epoch of one batch."""
+    seen, forward = [], Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, x, edges: seen.append(x) or forward(self, x, edges))
+    size = len(problem()[2])
+    train(batch_size=size, **changes)
+    return [(x[:size], x[size : 2 * size], x[2 * size :]) for x in seen]
+
+
+def rows(x: Tensor) -> Counter:
+    return Counter(tuple(row.flatten().tolist()) for row in x)
+
+
+def test_positives_are_the_kept_sets_of_the_order(monkeypatch):
+    for positive, _, _ in fed(monkeypatch):
+        assert rows(positive) == rows(features_of(*problem()))
+
+
+def test_negatives_keep_as_many_channels_at_random_and_afresh(monkeypatch):
+    (positive, negative, _), (_, later, _) = fed(monkeypatch)
+    assert torch.equal(positive.sum(dim=-1), negative.sum(dim=-1))
+    assert rows(positive) != rows(negative) != rows(later)
+
+
+def test_anchor_original_is_the_unpruned_network(monkeypatch):
+    graph = problem()[0]
+    for _, _, anchor in fed(monkeypatch, anchor="original"):
+        assert torch.equal(anchor, NodeFeatures(graph, LEVELS).original())
+
+
+def test_anchor_configuration_has_the_ratios_with_sets_that_ignore_the_weights(monkeypatch):
+    graph, _, training = problem()
+    by_number = [np.arange(channels) for channels in graph.channels]
+    for positive, _, anchor in fed(monkeypatch, anchor="configuration"):
+        assert rows(anchor) == rows(features_of(graph, by_number, training))
+        assert torch.equal(anchor.sum(dim=-1), positive.sum(dim=-1))
+
+
+def test_random_ranks_are_a_fresh_permutation_of_each_group():
+    graph = problem()[0]
+    ranks = NodeFeatures(graph, LEVELS).random_ranks(50, torch.Generator().manual_seed(2))
+    for group, channels in enumerate(graph.channels):
+        assert (ranks[:, group, :channels].sort(dim=1).values == torch.arange(channels)).all()
+        assert (ranks[:, group, channels:] >= channels).all()
+        assert len(ranks[:, group, :channels].unique(dim=0)) > 20
+
+
+def test_a_saved_encoder_embeds_alike_and_fits_its_network_only(tmp_path):
+    graph, order, training = problem()
+    made, _ = train()
+    encoders.save(tmp_path / "encoder.pt", made, settings(), {"seed": 0})
+    loaded, index = encoders.load(tmp_path / "encoder.pt", graph), edge_index(graph, "directed")
+    x = features_of(graph, order, training)
+    assert torch.equal(loaded(x, index), made(x, index))
+    wider = any_network("resnet8", 0.5)[1]
+    with pytest.raises(InputError, match=r"encoder\.pt: encoder takes 16 channels, but the network's graph has 32"):
+        encoders.load(tmp_path / "encoder.pt", wider)

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from sacp import report
+from sacp.refine import best, choose_winner
+from sacp.report import measured_rows, reported_rows, table3, to_markdown
+
+REPORTED = pd.read_csv(Path(__file__).parents[1] / "config/reported/table3.csv")
+
+
+def metrics(accuracy: float, flops: int, parameters: int, **more: float) -> dict[str, float]:
+    return {"test_accuracy_percent": accuracy, "flops": flops, "parameters": parameters} | more
+
+
+# Two seeds; the base costs the same in both, the candidates do not.
+BASE = [metrics(90.0, 4_000_000, 200_000), metrics(93.0, 4_000_000, 200_000)]
+METHOD = [
+    metrics(88.0, 1_000_000, 50_000, paper_protocol_test_accuracy_percent=88.5),
+    metrics(92.0, 2_000_000, 70_000, paper_protocol_test_accuracy_percent=93.5),
+]
+
+
+def test_measured_rows_are_means_and_deviations_over_seeds():
+    base, method = measured_rows("net", BASE, {"sacp": METHOD})
+    assert method == {
+        "model": "net",
+        "method": "sacp",
+        "source": "measured",
+        "seeds": 2,
+        "top1_percent": 90.0,
+        "top1_std": pytest.approx(8**0.5),  # (2^2 + 2^2) / (2 - 1)
+        "change_percent": -1.5,  # the mean of -2 and -1, each against the base of its own seed
+        "flops_millions": 1.5,
+        "flops_pruned_percent": 62.5,  # the mean of 75 and 50
+        "params_millions": pytest.approx(0.06),
+        "params_pruned_percent": pytest.approx(70.0),  # the mean of 75 and 65
+        "paper_protocol_top1_percent": 91.0,
+    }
+    assert (base["method"], base["top1_percent"], base["change_percent"]) == ("Base", 91.5, 0.0)
+    assert (base["flops_pruned_percent"], base["paper_protocol_top1_percent"]) == (0.0, None)
+
+
+def test_one_seed_has_a_mean_and_no_deviation():
+    row = measured_rows("net", BASE[:1], {"sacp": METHOD[:1]})[1]
+    assert (row["seeds"], row["top1_percent"], row["change_percent"]) == (1, 88.0, -2.0)
+    assert np.isnan(row["top1_std"])
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [("vgg16", 92.76 - 92.60), ("resnet56", -4.52)],
+)
+def test_reported_rows_change_against_the_base_of_the_paper(model, change):
+    rows = {row["method"]: row for row in reported_rows(REPORTED, model, "mine")}
+    assert rows["SACP"]["change_percent"] == pytest.approx(change)
+    assert rows["Base"]["change_percent"] == 0
+    assert {row["source"] for row in rows.values()} == {"reported"}
+    assert {row["model"] for row in rows.values()} == {"mine"}
+    assert len(rows) == (REPORTED["model"] == model).sum()
+
+
+def test_reported_base_rows_are_those_of_the_definitions():
+    bases = REPORTED[REPORTED["method"] == "Base"].set_index("model")
+    found = {name: (row["flops_millions"], row["params_millions"]) for name, row in bases.iterrows()}
+    assert found == {"vgg16": (314.31, 14.73), "resnet18": (557.89, 11.17), "resnet56": (127.93, 0.86)}
+
+
+def test_table_has_its_columns_in_order_for_reported_and_measured_rows():
+    table = table3([*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE, {"sacp": METHOD})])
+    assert list(table.columns) == report.COLUMNS
+    assert table["source"].tolist() == ["reported"] * (len(table) - 2) + ["measured"] * 2
+    assert table["seeds"].isna().sum() == len(table) - 2
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_markdown_has_two_decimals_and_empty_cells_where_there_is_no_value():
+    rows = [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]})]
+    text = to_markdown(table3(rows), "A caption.")
+    header, _, first, *_, last = text.split("\n\n")[0].splitlines()
+    assert cells(header) == report.COLUMNS
+    assert cells(first) == ["net", "Base", "reported", "", "92.60", "", "0.00", "314.31", "0.00", "14.73", "0.00", ""]
+    assert cells(last) == [
+        "net", "sacp", "measured", "1", "88.00", "", "-2.00", "1.00", "75.00", "0.05", "75.00", "88.50",
+    ]  # fmt: skip
+    assert text.endswith("\n\nA caption.\n")
+    assert "nan" not in text.lower()
+
+
+def test_figure_is_saved_in_every_format_and_closed(tmp_path):
+    tuned = pd.DataFrame({"method": ["sacp"] * 2, "flops": [1e6, 2e6], "validation_accuracy_percent": [80.0, 85.0]})
+    trained = pd.DataFrame(
+        {
+            "method": ["sacp", "sacp", "l1"],
+            "flops": [1e6, 2e6, 2e6],
+            "test_accuracy_percent": [88.0, 92.0, 90.0],
+            "winner": [False, True, True],
+        }
+    )
+    paths = [tmp_path / "figure.png", tmp_path / "figure.svg"]
+    report.accuracy_figure(paths, "net", BASE[0], tuned, trained)
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in paths[1].read_text()
+    assert plt.get_fignums() == []
+
+
+TRAINED = [
+    {"candidate": 9, "validation_accuracy_percent": 90.0, "test_accuracy_percent": 89.0},
+    {"candidate": 4, "validation_accuracy_percent": 91.0, "test_accuracy_percent": 88.0},
+    {"candidate": 2, "validation_accuracy_percent": 91.0, "test_accuracy_percent": 87.0},
+]
+
+
+def test_winner_is_chosen_by_validation_and_the_protocol_of_the_paper_stands_beside_it():
+    winner = choose_winner(TRAINED)
+    assert (winner["candidate"], winner["test_accuracy_percent"]) == (2, 87.0)  # a tie goes to the lower number
+    assert (winner["paper_protocol_candidate"], winner["paper_protocol_test_accuracy_percent"]) == (9, 89.0)
+    assert winner["trained_candidates"] == [9, 4, 2]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, [2]), (2, [2, 4]), (9, [2, 4, 9])])
+def test_best_rows_come_first_and_ties_go_to_the_lower_candidate(number, expected):
+    assert [row["candidate"] for row in best(TRAINED, "validation_accuracy_percent", number)] == expected
