@@ -7,6 +7,7 @@ rule sample_configs:
         "<results>/logs/sample_configs/{experiment}-seed{seed}.log",
     conda:
         "../envs/search.yaml"
+    threads: resolved["threads_base"]
     resources:
         mem_mb=8000,
         runtime=60,
@@ -57,7 +58,7 @@ rule score_candidates:
         mem_mb=8000,
         runtime=4 * 60,
     params:
-        cfg=stage(edges=lambda wildcards: method_of(wildcards)["encoder"]["edges"]),
+        cfg=stage("search", edges=lambda wildcards: method_of(wildcards)["encoder"]["edges"]),
         code=code("score_candidates"),
     script:
         "../scripts/score_candidates.py"

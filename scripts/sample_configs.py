@@ -8,9 +8,10 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg["space"], int(snakemake.wildcards.seed)
     graph = checkpoint.load_graph(snakemake.input.network)
     constrained = space.Space.build(graph.weights, cfg["levels"], cfg["threshold"])
-    rngs = [np.random.default_rng(derive(seed, name)) for name in ("training set", "search set")]
-    training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rngs[0])
-    search = constrained.sample(cfg["search_size"], rngs[1])
+    job.log.info("%d configurations with R >= %s", constrained.count, cfg["threshold"])
+    rng = np.random.default_rng(derive(seed, "training set"))
+    training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rng)
+    search = constrained.sample(cfg["search_size"], derive(seed, "search set"), snakemake.threads)
     attributes = {
         "groups": [group.name for group in graph.groups],
         "channels": graph.channels,
@@ -22,4 +23,4 @@ with job.logged(snakemake.log[0], snakemake.threads):
         "provenance": provenance.record(snakemake.params.cfg, snakemake.params.code, snakemake.input, seed),
     }
     artefacts.save_configs(snakemake.output[0], {"training": training, "search": search}, attributes)
-    job.log.info("%d of %d configurations with R >= %s", len(search), constrained.count, cfg["threshold"])
+    job.log.info("%d of them drawn", len(search))

@@ -1,4 +1,4 @@
-"""Score every candidate of the search set and write them best first."""
+"""Score every candidate of the search set and write the best, best first."""
 
 from sacp import artefacts, checkpoint, cost, criteria, job, provenance, scoring, space
 from sacp.encoder import load
@@ -8,19 +8,21 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
-    steps, levels = artefacts.load_configs(snakemake.input.configs, "search")
-    encoder = load(snakemake.input.encoder, graph)
-    scorer = scoring.Scorer(encoder, graph, criteria.l1_order(base.network, graph), levels, cfg["edges"])
-    scores = scorer.score(steps)
-    best_first = scoring.ranking(scores)
-    flops, parameters = cost.costs_of_counts(graph, space.kept_counts(steps, graph.channels, levels))
+    candidates = artefacts.Candidates(snakemake.input.configs)
+    order, levels = criteria.l1_order(base.network, graph), candidates.levels
+    scorer = scoring.make_scorer(load(snakemake.input.encoder, graph), graph, order, levels, cfg["edges"])
+    budget = cost.Budget.of(cfg["search"]["budget"], cost.cost_of_graph(graph))
+    best = scoring.search(
+        iter(candidates), candidates.total, scorer, graph, levels, cfg["search"]["keep"], budget, snakemake.threads
+    )
     columns = {
-        "candidate": best_first,
-        "score": scores[best_first],
-        "pruning_ratio": space.pruning_ratio(steps, graph.weights, levels)[best_first],
-        "flops": flops[best_first],
-        "parameters": parameters[best_first],
+        "candidate": best.candidate,
+        "score": best.score,
+        "pruning_ratio": space.pruning_ratio(candidates.rows(best.candidate), graph.weights, levels),
+        "flops": best.flops,
+        "parameters": best.parameters,
     }
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     artefacts.save_scores(snakemake.output[0], columns, record)
-    job.log.info("%d candidates, scores from %.4f to %.4f", len(scores), scores.max(), scores.min())
+    scores = best.score
+    job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), candidates.total, scores[0], scores[-1])

@@ -10,14 +10,16 @@ with job.logged(snakemake.log[0], snakemake.threads):
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
     target, levels = files.read_json(snakemake.input.winner)["flops"], cfg["space"]["levels"]
-    rng = np.random.default_rng(derive(seed, "baseline", snakemake.wildcards.method))
+    draw_seed = derive(seed, "baseline", snakemake.wildcards.method)
     if cfg["kind"] == "uniform":
         counts = baselines.uniform_counts(graph, target)
     else:
         constrained = space.Space.build(graph.weights, levels, cfg["space"]["threshold"])
-        counts = space.kept_counts(baselines.random_steps(graph, constrained, target, rng), graph.channels, levels)
+        counts = space.kept_counts(
+            baselines.random_steps(graph, constrained, target, draw_seed), graph.channels, levels
+        )
     # ASSUME: baselines keep channels by L1 norm, as a candidate does, to differ by their ratios alone.
-    order = criteria.channel_order(cfg["criterion"], base.network, graph, rng)
+    order = criteria.channel_order(cfg["criterion"], base.network, graph, np.random.default_rng(draw_seed))
     kept = criteria.kept_channels(order, counts)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     checkpoint.save_kept(snakemake.output[0], graph, kept, record)

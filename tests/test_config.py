@@ -253,6 +253,10 @@ MISTAKES = [
     ("datasets/cifar", {"source": "parquet", "path": "nowhere"}, "nowhere/train.parquet: no such file"),
     ("datasets/cifar", PARQUET, "truncated/train.parquet: truncated or not a parquet file"),
     ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['image'"),
+    ("experiments/net/search/budget", {"flops": 100}, "search.budget.flops: no configuration is within 100 (100"),
+    ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
+    ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
+    ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
     ("datasets/cifar", {"source": "folder", "path": "truncated"}, "truncated: no folder 'cifar-10-batches-py' here"),
 ]  # fmt: skip
 

@@ -203,8 +203,8 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate():
 
 def fed(monkeypatch, **changes) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Positive, negative and anchor features that the encoder is fed in each epoch of one batch."""
-    seen, forward = [], Encoder.forward
-    monkeypatch.setattr(Encoder, "forward", lambda self, x, edges: seen.append(x) or forward(self, x, edges))
+    seen, embed, features = [], Encoder.embed, NodeFeatures(problem()[0], LEVELS)
+    monkeypatch.setattr(Encoder, "embed", lambda self, x, t: seen.append(features.nodes(x)) or embed(self, x, t))
     size = len(problem()[2])
     train(batch_size=size, **changes)
     return [(x[:size], x[size : 2 * size], x[2 * size :]) for x in seen]
@@ -258,3 +258,16 @@ def test_a_saved_encoder_embeds_alike_and_fits_its_network_only(tmp_path):
     wider = any_network("resnet8", 0.5)[1]
     with pytest.raises(InputError, match=r"encoder\.pt: encoder takes 16 channels, but the network's graph has 32"):
         encoders.load(tmp_path / "encoder.pt", wider)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_training_by_dense_products_follows_that_by_torch_geometric(monkeypatch, layers):
+    """The loss curve of 50 steps and more is the same to 1e-4 when every embedding comes from message passing."""
+    graph, _, _ = problem("resnet20")
+    features, index = NodeFeatures(graph, LEVELS), edge_index(graph, "directed")
+    changes = {"name": "resnet20", "layers": layers, "epochs": 60, "batch_size": 64, "lr": 0.01}
+    _, dense = train(**changes)
+    monkeypatch.setattr(Encoder, "embed", lambda self, x, topology: self(features.nodes(x), index))
+    _, passed = train(**changes)
+    assert [row["loss"] for row in dense] == pytest.approx([row["loss"] for row in passed], rel=1e-4)
+    assert dense[-1]["loss"] < dense[0]["loss"] - 0.01

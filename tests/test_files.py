@@ -138,6 +138,17 @@ def test_rows_of_configs_come_back(configs, rows):
     assert (steps.dtype, levels) == (np.uint8, 10)
 
 
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_candidates_are_read_in_blocks_and_by_number(configs, monkeypatch, block):
+    monkeypatch.setattr(artefacts, "BLOCK_ROWS", block)
+    candidates = artefacts.Candidates(configs)
+    assert candidates.total == len(STEPS)
+    assert np.array_equal(np.concatenate([steps for _, steps in candidates]), STEPS)
+    assert [start for start, _ in candidates] == list(range(0, len(STEPS), block))
+    numbers = np.array([4, 0, len(STEPS) - 1, 2])
+    assert np.array_equal(candidates.rows(numbers), STEPS[numbers])
+
+
 def test_configs_can_be_read_without_this_code(configs):
     with h5py.File(configs) as handle:
         assert handle["training"].shape == (5, 3)

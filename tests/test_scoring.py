@@ -1,122 +1,118 @@
-from functools import cache
+"""Scores by tables, by dense batches and by torch-geometric are the same scores; blocks and threads change no bit."""
 
 import numpy as np
 import pytest
 import torch
-from networks_zoo import any_network, built
-from sacp import scoring
-from sacp.criteria import Order, l1_order
+from networks_zoo import PAPER_NETWORKS, any_network
+from sacp.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.criteria import Order, random_order
+from sacp.dense import DenseScorer
 from sacp.encoder import Encoder, NodeFeatures, edge_index
 from sacp.errors import InputError
-from sacp.graph import CONV, Graph, Node
-from sacp.scoring import Scorer, normalised_adjacency, ranking
-from sacp.space import draw_training
-from torch import Tensor
+from sacp.graph import Graph
+from sacp.scoring import MOST_ENTRIES, Best, Scorer, make_scorer, search
+from sacp.space import draw_training, kept_counts
+from sacp.tables import TableScorer, entries, shared_fields
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import global_mean_pool
 
 LEVELS = 10
 
 
-@cache
-def problem(name: str, width: float = 1.0) -> tuple[Graph, Order, np.ndarray]:
-    """A graph, its L1 order, and configurations of which the first is the unpruned one."""
-    network, graph = built(name, width)
-    steps = draw_training(40, len(graph.groups), LEVELS, np.random.default_rng(8))
-    steps[0] = 0
-    return graph, l1_order(network, graph), steps
+def problem(name: str, layers: int = 3, hidden: int = 16) -> tuple[Encoder, Graph, Order, np.ndarray]:
+    _, graph, _ = any_network(name)
+    torch.manual_seed(layers)
+    rng = np.random.default_rng(3)
+    steps = draw_training(3000, len(graph.groups), LEVELS, rng)
+    return Encoder(graph.max_channels, hidden, layers), graph, random_order(graph, rng), steps
 
 
-def encoder_for(graph: Graph, layers: int = 2, hidden: int = 16) -> Encoder:
-    """An encoder with random weights and biases."""
-    encoder, generator = Encoder(graph.max_channels, hidden, layers), torch.Generator().manual_seed(9)
-    for parameter in encoder.parameters():
-        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
-    return encoder
-
-
-def scorer_for(name: str, width: float = 0.25, edges: str = "directed") -> Scorer:
-    graph, order, _ = problem(name, width)
-    return Scorer(encoder_for(graph), graph, order, LEVELS, edges)
-
-
-@torch.no_grad()
-def pyg_embedding(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> Tensor:
-    """Embeddings of a torch_geometric batch with one graph for each configuration."""
-    features = NodeFeatures(graph, LEVELS)
+def by_torch_geometric(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> np.ndarray:
+    features, index = NodeFeatures(graph, LEVELS), edge_index(graph, edges)
     nodes = features.nodes(features.group_rows(features.ranks(order), features.counts(steps)))
-    batch = Batch.from_data_list([Data(x=x, edge_index=edge_index(graph, edges)) for x in nodes])
-    hidden = batch.x
-    for number, conv in enumerate(encoder.convs):
-        hidden = conv(hidden.relu() if number else hidden, batch.edge_index)
-    return torch.nn.functional.normalize(global_mean_pool(hidden, batch.batch), dim=1)
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3, 4])
-@pytest.mark.parametrize("edges", ["directed", "both"])
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet56"])
-def test_tabulated_embeddings_equal_those_of_torch_geometric(name, edges, layers):
-    graph, order, steps = problem(name)
-    encoder = encoder_for(graph, layers)
-    expected = pyg_embedding(encoder, graph, order, steps[:6], edges)
-    scorer = Scorer(encoder, graph, order, LEVELS, edges)
-    assert torch.allclose(scorer.embed(steps[:6]), expected, atol=1e-5)
-    assert torch.allclose(torch.from_numpy(scorer.score(steps[:6])), expected @ expected[0], atol=1e-5)
-    assert expected.std(dim=0).max() > 1e-3  # the configurations differ, so must their embeddings
-
-
-@pytest.mark.parametrize("name", ["depthwise", "squeeze_excite", "flat"])
-def test_networks_with_other_operations_are_embedded_alike(name):
-    network, graph, _ = any_network(name)
-    order, encoder = l1_order(network, graph), encoder_for(graph)
-    steps = draw_training(20, len(graph.groups), LEVELS, np.random.default_rng(1))
-    embeddings = Scorer(encoder, graph, order, LEVELS, "directed").embed(steps)
-    assert torch.allclose(embeddings, pyg_embedding(encoder, graph, order, steps, "directed"), atol=1e-5)
-
-
-@pytest.mark.parametrize("edges", ["directed", "both"])
-@pytest.mark.parametrize("name", ["vgg16", "resnet20"])
-def test_the_unpruned_configuration_scores_one_and_the_others_less(name, edges):
-    scores = scorer_for(name, edges=edges).score(problem(name, 0.25)[2])
-    assert scores[0] == pytest.approx(1, abs=1e-6)
-    assert (scores[1:] < scores[0]).all()
-    assert scores.dtype == np.float32
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 39, 40])
-def test_scores_do_not_depend_on_chunk_boundaries(monkeypatch, chunk):
-    steps, scorer = problem("resnet20", 0.25)[2], scorer_for("resnet20")
-    whole = scorer.score(steps)
-    monkeypatch.setattr(scoring, "CHUNK", chunk)
-    assert scorer.score(steps) == pytest.approx(whole, abs=1e-6)
-
-
-def test_ranking_is_best_first_and_ties_go_to_the_lower_candidate():
-    assert ranking(np.array([0.5, 0.7, 0.5, 0.9, 0.7, -1], np.float32)).tolist() == [3, 1, 4, 0, 2, 5]
-    tied = np.random.default_rng(0).integers(0, 3, 5000).astype(np.float32)
-    assert ranking(tied).tolist() == sorted(range(5000), key=lambda candidate: (-tied[candidate], candidate))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(value):
-    graph, order, _ = problem("resnet20", 0.25)
-    encoder = encoder_for(graph)
+    batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in [features.original()[0], *nodes]])
+    x = batch.x
     with torch.no_grad():
-        encoder.convs[1].bias[3] = value
-    with pytest.raises(InputError, match="encoder: weights are not finite"):
-        Scorer(encoder, graph, order, LEVELS, "directed")
+        for number, conv in enumerate(encoder.convs):
+            x = conv(x if number == 0 else x.relu(), batch.edge_index)
+        z = torch.nn.functional.normalize(global_mean_pool(x, batch.batch), dim=1)
+    return (z[1:] @ z[0]).numpy()
 
 
-@pytest.mark.parametrize(
-    ("edges", "expected"),
-    [
-        # In-degrees with the self-loop are 1, 2, 2; entry (v, s) is 1 / sqrt(degree_v degree_s).
-        ("directed", [[1, 0, 0], [2**-0.5, 1 / 2, 0], [0, 1 / 2, 1 / 2]]),
-        # Degrees 2, 3, 2.
-        ("both", [[1 / 2, 6**-0.5, 0], [6**-0.5, 1 / 3, 6**-0.5], [0, 6**-0.5, 1 / 2]]),
-    ],
-)
-def test_adjacency_of_a_chain_of_three_nodes(edges, expected):
-    node = Node("n", CONV, None, 1, 0, 1, 1, 0, 0, 0, 0)
-    chain = Graph((node, node, node), ((0, 1), (1, 2)), ())
-    assert torch.allclose(normalised_adjacency(chain, edges), torch.tensor(expected))
+@pytest.mark.parametrize("edges", ["directed", "both"])
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", PAPER_NETWORKS)
+def test_tables_dense_batches_and_torch_geometric_agree(name: str, layers: int, edges: str) -> None:
+    encoder, graph, order, steps = problem(name, layers)
+    dense = DenseScorer(encoder, graph, order, LEVELS, edges)
+    expected = by_torch_geometric(encoder, graph, order, steps[:40], edges)
+    assert dense.score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    if entries(dense) <= 20_000:  # larger ones agree alike, and take a minute
+        assert TableScorer(dense).score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_tables_are_used_where_they_fit_and_dense_batches_where_not() -> None:
+    encoder, graph, order, _ = problem("resnet56")
+    assert isinstance(make_scorer(encoder, graph, order, LEVELS, "directed"), TableScorer)
+    dense = make_scorer(encoder, graph, order, LEVELS, "both")
+    assert isinstance(dense, DenseScorer)
+    assert entries(dense) > MOST_ENTRIES
+
+
+def test_a_field_shares_the_smallest_table_that_holds_it() -> None:
+    assert shared_fields([(0,), (0, 1), (1,), (1, 2, 3), (), (2,)]) == {(0, 1): [0, 1, 2, 4], (1, 2, 3): [3, 5]}
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[Scorer, Graph, np.ndarray, Best]:
+    encoder, graph, order, steps = problem("resnet18")
+    steps[2000:] = steps[:1000]  # equal configurations, equal scores: ties
+    scorer = make_scorer(encoder, graph, order, LEVELS, "directed")
+    return scorer, graph, steps, search(iter([(0, steps)]), len(steps), scorer, graph, LEVELS)
+
+
+def blocks(steps: np.ndarray, size: int):
+    return ((start, steps[start : start + size]) for start in range(0, len(steps), size))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("chunk", [1, 1000, 10**9])
+@pytest.mark.parametrize("keep", [None, 700])
+def test_the_result_is_the_same_to_the_bit_for_all_chunks_blocks_and_threads(scored, monkeypatch, chunk, threads, keep):
+    scorer, graph, steps, whole = scored
+    monkeypatch.setattr(scorer, "chunk", chunk)
+    best = search(blocks(steps, 901), len(steps), scorer, graph, LEVELS, keep, threads=threads)
+    assert np.array_equal(best.candidate, whole.candidate[:keep])
+    assert best.score.tobytes() == whole.score[:keep].tobytes()
+    assert np.array_equal(best.flops, whole.flops[:keep])
+    assert np.array_equal(best.parameters, whole.parameters[:keep])
+
+
+def test_best_come_first_and_ties_go_to_the_lower_candidate(scored) -> None:
+    _, _, _, best = scored
+    assert (np.diff(best.score) <= 0).all()
+    tied = np.flatnonzero(np.diff(best.score) == 0)
+    assert len(tied) >= 900
+    assert (best.candidate[tied] < best.candidate[tied + 1]).all()
+
+
+def test_costs_are_those_of_the_candidates(scored) -> None:
+    _, graph, steps, best = scored
+    flops, parameters = costs_of_counts(graph, kept_counts(steps[best.candidate], graph.channels, LEVELS))
+    assert np.array_equal(best.flops, flops)
+    assert np.array_equal(best.parameters, parameters)
+
+
+def test_candidates_outside_the_budget_are_not_ranked(scored) -> None:
+    scorer, graph, steps, whole = scored
+    budget = Budget.of({"flops": 0.25, "parameters": 4e6}, cost_of_graph(graph))
+    best = search(blocks(steps, 1000), len(steps), scorer, graph, LEVELS, 5, budget)
+    inside = (whole.flops <= cost_of_graph(graph).flops // 4) & (whole.parameters <= 4_000_000)
+    assert 5 < inside.sum() < len(steps)
+    assert np.array_equal(best.candidate, whole.candidate[inside][:5])
+
+
+def test_a_budget_that_no_candidate_meets_names_the_smallest_found(scored) -> None:
+    scorer, graph, steps, whole = scored
+    with pytest.raises(InputError, match=rf"within 1000 FLOPs; the smallest found takes {whole.flops.min()} FLOPs"):
+        search(blocks(steps, 1000), len(steps), scorer, graph, LEVELS, None, Budget(flops=1000))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import built
+from sacp import space as spaces
 from sacp.errors import InputError
-from sacp.space import Space, draw_training, kept_counts, pruning_ratio
+from sacp.space import Space, draw_training, first_occurrences, kept_counts, pruning_ratio
 from scipy import stats
 
 WEIGHTS, LEVELS, THRESHOLD = [3, 1, 2, 2], 4, 0.3  # a space of 176 configurations
@@ -78,7 +79,7 @@ def test_count_and_unrank_equal_the_enumeration(case):
 @given(small_spaces(), st.integers(1, 40), st.integers(0, 5))
 def test_sample_is_distinct_and_inside_the_threshold(case, size, seed):
     space, expected = Space.build(*case), enumerated(*case)
-    rows = space.sample(min(size, space.count), np.random.default_rng(seed))
+    rows = space.sample(min(size, space.count), seed)
     numbers = ranks(rows, expected)  # fails for a row outside
     assert len(set(numbers.tolist())) == min(size, space.count)
 
@@ -86,13 +87,13 @@ def test_sample_is_distinct_and_inside_the_threshold(case, size, seed):
 @settings(max_examples=20, deadline=None)
 @given(small_spaces(), st.integers(0, 5))
 def test_draw_stays_inside_the_threshold(case, seed):
-    rows = Space.build(*case).draw(200, np.random.default_rng(seed))
+    rows = Space.build(*case).draw(200, seed)
     assert len(ranks(rows, enumerated(*case))) == 200
 
 
 def test_sample_of_the_whole_space_returns_all_of_it_in_random_order():
     space, expected = Space.build(WEIGHTS, LEVELS, THRESHOLD), enumerated(WEIGHTS, LEVELS, THRESHOLD)
-    numbers = ranks(space.sample(space.count, np.random.default_rng(0)), expected)
+    numbers = ranks(space.sample(space.count, 0), expected)
     assert sorted(numbers) == list(range(space.count))
     assert sorted(numbers) != numbers.tolist()
 
@@ -101,7 +102,7 @@ def test_more_than_exist_is_refused_with_the_number_that_exist():
     space = Space.build(WEIGHTS, LEVELS, THRESHOLD)
     exist = len(enumerated(WEIGHTS, LEVELS, THRESHOLD))
     with pytest.raises(InputError, match=f"{exist + 1} distinct .* but only {exist} exist"):
-        space.sample(exist + 1, np.random.default_rng(0))
+        space.sample(exist + 1, 0)
 
 
 @pytest.mark.parametrize(("levels", "largest"), [(10, 0.9), (5, 0.8), (20, 0.95), (2, 0.5)])
@@ -129,14 +130,14 @@ def test_configurations_on_the_threshold_are_inside(threshold, count):
 
 def test_draw_is_uniform():
     space, expected = Space.build(WEIGHTS, LEVELS, THRESHOLD), enumerated(WEIGHTS, LEVELS, THRESHOLD)
-    numbers = ranks(space.draw(30_000, np.random.default_rng(11)), expected)
+    numbers = ranks(space.draw(30_000, 11), expected)
     assert stats.chisquare(np.bincount(numbers, minlength=len(expected))).pvalue > 0.001
 
 
 def test_draw_of_several_chunks_is_uniform(monkeypatch):
-    monkeypatch.setattr("sacp.space.DRAW_ROWS", 7)
+    monkeypatch.setattr("sacp.space.BLOCK_ROWS", 7)
     space, expected = Space.build(WEIGHTS, LEVELS, THRESHOLD), enumerated(WEIGHTS, LEVELS, THRESHOLD)
-    numbers = ranks(space.draw(5_000, np.random.default_rng(12)), expected)
+    numbers = ranks(space.draw(5_000, 12), expected)
     assert len(numbers) == 5_000
     assert stats.chisquare(np.bincount(numbers, minlength=len(expected))).pvalue > 0.001
 
@@ -144,8 +145,8 @@ def test_draw_of_several_chunks_is_uniform(monkeypatch):
 @pytest.mark.parametrize("size", [20, 100])  # by rejection of repeats, and by ranks
 def test_sample_includes_every_configuration_equally_often(size):
     space, expected = Space.build(WEIGHTS, LEVELS, THRESHOLD), enumerated(WEIGHTS, LEVELS, THRESHOLD)
-    rng, repetitions, count = np.random.default_rng(13), 1000, len(expected)
-    samples = [ranks(space.sample(size, rng), expected) for _ in range(repetitions)]
+    repetitions, count = 1000, len(expected)
+    samples = [ranks(space.sample(size, seed), expected) for seed in range(repetitions)]
     included = np.bincount(np.concatenate(samples), minlength=count)
     share = size / count
     # Rows of one sample exclude each other, which shrinks the statistic below that of independent draws.
@@ -160,7 +161,7 @@ def test_sample_includes_every_configuration_equally_often(size):
 @pytest.mark.parametrize("size", [10, 140])
 def test_same_seed_gives_the_same_rows_and_another_seed_others(method, size):
     space = Space.build(WEIGHTS, LEVELS, THRESHOLD)
-    first, again, other = (getattr(space, method)(size, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (getattr(space, method)(size, seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -195,7 +196,7 @@ def test_resnet18_step_frequencies_agree_with_exact_marginals(levels):
     scaled = [weight // 64 for weight in graph.weights]
     exact, size = marginals(scaled, levels, 0.7), 100_000
     space = Space.build(graph.weights, levels, 0.7)
-    rows = space.draw(size, np.random.default_rng(levels))
+    rows = space.draw(size, levels)
     assert space.count == sum(convolved(scaled, levels)[-(-7 * levels * sum(scaled) // 10) :])
     assert (pruning_ratio(rows, graph.weights, levels) >= 0.7).all()
     step = np.arange(levels)
@@ -208,7 +209,7 @@ def test_resnet18_step_frequencies_agree_with_exact_marginals(levels):
 
 def test_resnet18_search_set_is_distinct_and_inside():
     _, graph = built("resnet18")
-    rows = Space.build(graph.weights, 10, 0.7).sample(50_000, np.random.default_rng(3))
+    rows = Space.build(graph.weights, 10, 0.7).sample(50_000, 3)
     assert len(np.unique(rows, axis=0)) == 50_000
     assert (pruning_ratio(rows, graph.weights, 10) >= 0.7).all()
     assert rows.dtype == np.uint8
@@ -221,3 +222,24 @@ def test_training_set_is_uniform_over_all_steps(levels):
     assert rows.dtype == np.uint8
     for group in rows.T:
         assert stats.chisquare(np.bincount(group, minlength=levels)).pvalue > 0.001
+
+
+def test_rows_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(spaces, "BLOCK_ROWS", 100)
+    space = Space.build(WEIGHTS, LEVELS, THRESHOLD)
+    assert np.array_equal(space.draw(1050, 5), space.draw(1050, 5, threads=2))
+    assert not np.array_equal(space.draw(200, 5)[:100], space.draw(200, 5)[100:])
+
+
+@given(st.lists(st.integers(0, 5), max_size=40))
+def test_first_occurrences_are_those_of_a_plain_loop(keys):
+    expected = [row for row, key in enumerate(keys) if key not in keys[:row]]
+    assert first_occurrences(np.array(keys, np.uint64)).tolist() == expected
+
+
+@pytest.mark.parametrize(("groups", "levels"), [(12, 10), (30, 10), (30, 256)])
+def test_repeated_rows_have_equal_keys_and_others_not(groups, levels):
+    rows = np.random.default_rng(6).integers(0, levels, (20_000, groups), dtype=np.uint8)
+    keys = spaces._keys(np.concatenate([rows, rows]), levels)
+    assert np.array_equal(keys[:20_000], keys[20_000:])
+    assert len(np.unique(keys)) == len(np.unique(rows, axis=0))

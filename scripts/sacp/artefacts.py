@@ -1,7 +1,7 @@
 """Files of the search: configurations in HDF5, scores in parquet. Both can be read without this code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from sacp.errors import InputError, one_line
 from sacp.files import atomic
 
+BLOCK_ROWS = 1 << 20  # configurations read at a time
+
 
 def save_configs(path: str | Path, sets: Mapping[str, NDArray[np.uint8]], attributes: Mapping[str, Any]) -> None:
     """Write `configs.h5`: uint8 data sets [rows, G], and attributes that make the file readable alone."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as handle:
         for name, steps in sets.items():
-            handle.create_dataset(name, data=steps, chunks=True, compression="gzip", compression_opts=1, shuffle=True)
+            handle.create_dataset(name, data=steps)
         for name, value in attributes.items():
             handle.attrs[name] = json.dumps(value) if isinstance(value, dict) else value
 
@@ -31,6 +33,33 @@ def load_configs(path: str | Path, name: str, rows: Any = slice(None)) -> tuple[
             return handle[name][rows], int(handle.attrs["levels"])
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise InputError(f"{path}: cannot read '{name}' ({one_line(error)})") from None
+
+
+class Candidates:
+    """The search set of a `configs.h5`, read block by block."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file; `InputError` if it is corrupt."""
+        self.path = path
+        steps, self.levels = load_configs(path, "search", slice(0, 0))
+        self.groups = steps.shape[1]
+        with h5py.File(path) as handle:
+            self.total = len(handle["search"])
+
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the number of a block's first candidate and its configurations [B, G]."""
+        for start in range(0, self.total, BLOCK_ROWS):
+            yield start, load_configs(self.path, "search", slice(start, start + BLOCK_ROWS))[0]
+
+    def rows(self, candidates: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Configurations of some candidates, in their order, [n] -> [n, G]."""
+        result = np.empty((len(candidates), self.groups), np.uint8)
+        order = np.argsort(candidates)
+        ascending = candidates[order]
+        for start, steps in self:
+            inside = slice(*np.searchsorted(ascending, [start, start + len(steps)]))
+            result[order[inside]] = steps[ascending[inside] - start]
+        return result
 
 
 def save_scores(path: str | Path, columns: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from sacp.cost import costs_of_counts
 from sacp.errors import InputError
 from sacp.graph import Graph
+from sacp.seeds import derive
 from sacp.space import Space, Steps, kept_counts
 
 TOLERANCE = 0.02  # of the FLOPs to match
@@ -37,15 +38,15 @@ def uniform_counts(graph: Graph, target_flops: int) -> NDArray[np.int64]:
     return best
 
 
-def random_steps(graph: Graph, space: Space, target_flops: int, rng: np.random.Generator) -> Steps:
+def random_steps(graph: Graph, space: Space, target_flops: int, seed: int) -> Steps:
     """A configuration [G], uniform over those of the space whose FLOPs are within 2 % of the target.
 
     Raises:
         InputError: ten million draws met none.
     """
     smallest = np.inf
-    for _ in range(MOST_DRAWS // DRAWS):
-        steps = space.draw(DRAWS, rng)
+    for attempt in range(MOST_DRAWS // DRAWS):
+        steps = space.draw(DRAWS, derive(seed, attempt))
         gaps = _gap(graph, kept_counts(steps, graph.channels, space.levels), target_flops)
         if (gaps <= TOLERANCE).any():
             match: Steps = steps[int(np.argmax(gaps <= TOLERANCE))]

@@ -117,7 +117,7 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = _filled(merged(base, given), subschema, root)
         elif key not in result and "default" in subschema:
             result[key] = copy.deepcopy(subschema["default"])
-        elif key in result and subschema.get("type") == "integer":
+        elif isinstance(result.get(key), float) and "integer" in subschema.get("type", ""):
             result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
         result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)

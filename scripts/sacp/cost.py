@@ -5,6 +5,7 @@ and linear layers without their bias additions, 4 per element of an affine batch
 adaptive average pooling, nothing for ReLU, max pooling and sums.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,26 @@ class Cost:
 
     flops: int
     parameters: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper bounds on a candidate's cost; None where there is none."""
+
+    flops: int | None = None
+    parameters: int | None = None
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float], base: Cost) -> "Budget":
+        """A budget from the config: a limit below 1 is a share of the base, otherwise absolute."""
+        absolute = {
+            name: int(limit * getattr(base, name)) if limit < 1 else int(limit) for name, limit in limits.items()
+        }
+        return cls(**absolute)
+
+    def __str__(self) -> str:
+        limits = {"FLOPs": self.flops, "parameters": self.parameters}
+        return " and ".join(f"{limit} {name}" for name, limit in limits.items() if limit is not None) or "no budget"
 
 
 def terms(graph: Graph, pair: str, channel: str) -> list[Term]:

@@ -5,13 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from sacp import data, job
+from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.errors import InputError
+from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build, check_name
-from sacp.space import Space
+from sacp.space import Space, kept_counts
 from sacp.tracing import trace
 
 
@@ -68,5 +71,19 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
                 f"space.search_size: M = {space['search_size']}, but only {exist} configurations of "
                 f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
             )
+        _check_budget(graph, space["levels"], experiment["search"]["budget"])
     except InputError as error:
         raise InputError(f"experiments.{name}.{error}") from None
+
+
+def _check_budget(graph: Graph, levels: int, limits: Mapping[str, float]) -> None:
+    """Costs fall with every step, so the configuration of all last steps is the smallest, whatever the threshold."""
+    last = np.full((1, len(graph.groups)), levels - 1)
+    flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))
+    budget = Budget.of(limits, cost_of_graph(graph))
+    for key, smallest, limit in (("flops", flops, budget.flops), ("parameters", parameters, budget.parameters)):
+        if limit is not None and smallest[0] > limit:
+            raise InputError(
+                f"search.budget.{key}: no configuration is within {limit} ({limits[key]} in the config); "
+                f"the smallest reachable is {smallest[0]}"
+            )

@@ -1,83 +1,149 @@
-"""Millions of configurations -> scores: cosine between a candidate's embedding and the original's (eq. 10).
+"""Millions of configurations -> the best of them by score, the cosine to the original's embedding (eq. 10).
 
-All candidates share one graph, and a node's features depend on the step of its group alone. So the first layer's
-product X W is looked up in a table of [groups x levels] rows, and nothing holds a [candidates, nodes, features] tensor.
+Candidates stream through in blocks. Only the best rows so far are held: memory does not grow with the rest.
 """
 
 import logging
 import time
-from typing import cast
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch_geometric.nn import GCNConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
+from sacp.cost import Budget, costs_of_counts
 from sacp.criteria import Order
-from sacp.encoder import Encoder, NodeFeatures, edge_index, l1_mask_table
+from sacp.dense import DenseScorer
+from sacp.encoder import Encoder
 from sacp.errors import InputError
 from sacp.graph import Graph
-from sacp.space import Steps
+from sacp.space import Steps, kept_counts
+from sacp.tables import TableScorer, entries
 
 log = logging.getLogger(__name__)
-CHUNK = 1024  # candidates embedded at a time: [CHUNK, V, hidden] floats are alive at once
+MOST_ENTRIES = 1 << 18  # table rows; at 64 hidden units, 68 MB
+PROGRESS_SECONDS = 10
+NO_BUDGET = Budget()
 
 
-def normalised_adjacency(graph: Graph, edges: str) -> Tensor:
-    """Kipf's symmetric normalisation with self-loops, dense: row v holds the weights of v's sources, [V, V]."""
-    index, weight = gcn_norm(edge_index(graph, edges), num_nodes=len(graph.nodes), add_self_loops=True)
-    dense = torch.zeros(len(graph.nodes), len(graph.nodes))
-    dense.index_put_((index[1], index[0]), weight, accumulate=True)
-    return dense
+class Scorer(Protocol):
+    """What scores configurations."""
+
+    chunk: int  # candidates scored at a time
+
+    def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
+        """Scores of configurations, [B, G] -> float32 [B]."""
 
 
-class Scorer:
-    """Embeds and scores configurations with a trained encoder."""
-
-    def __init__(self, encoder: Encoder, graph: Graph, order: Order, levels: int, edges: str) -> None:
-        if not all(bool(p.isfinite().all()) for p in encoder.parameters()):
-            raise InputError("encoder: weights are not finite; train the encoder again")
-        features = NodeFeatures(graph, levels)
-        self.encoder, self.levels = encoder.eval(), levels
-        self.adjacency = normalised_adjacency(graph, edges)
-        masks = l1_mask_table(features, order)  # [G, levels, d]
-        constants = features.constants
-        with torch.no_grad():
-            rows = torch.cat([masks.flatten(0, 1), constants])
-            self.table = cast(GCNConv, encoder.convs[0]).lin(rows)  # [G * levels + K, hidden]
-            self.original = encoder(features.original(), edge_index(graph, edges))[0]  # [hidden]
-        is_group = features.rows < len(graph.groups)
-        self.group = torch.where(is_group, features.rows, 0)  # of each node
-        self.offset = torch.where(is_group, features.rows * levels, features.rows + len(graph.groups) * (levels - 1))
-        self.step_factor = is_group.long()
-
-    @torch.no_grad()
-    def embed(self, steps: Steps) -> Tensor:
-        """Embeddings of configurations, [B, G] -> [B, hidden] of unit length."""
-        index = self.offset + torch.from_numpy(steps).long()[:, self.group] * self.step_factor  # [B, V]
-        first, *others = (cast(GCNConv, conv) for conv in self.encoder.convs)
-        x = self.adjacency @ self.table[index] + first.bias  # [B, V, hidden]
-        for conv in others:
-            x = self.adjacency @ conv.lin(x.relu()) + conv.bias
-        return torch.nn.functional.normalize(x.mean(dim=1), dim=-1)
-
-    def score(self, steps: Steps) -> NDArray[np.float32]:
-        """Scores of configurations, [M, G] -> float32 [M]; more is better."""
-        scores = np.empty(len(steps), np.float32)
-        started = reported = time.monotonic()
-        for start in range(0, len(steps), CHUNK):
-            z = self.embed(steps[start : start + CHUNK])
-            scores[start : start + len(z)] = (z @ self.original).numpy()
-            done, now = start + len(z), time.monotonic()
-            if now - reported > 10:
-                rate, reported = done / (now - started), now
-                left = (len(steps) - done) / rate
-                log.info("scored %d/%d candidates, %.0f/s, %.0f s left", done, len(steps), rate, left)
-        return scores
+def make_scorer(encoder: Encoder, graph: Graph, order: Order, levels: int, edges: str) -> Scorer:
+    """Tables where they are small enough, dense batches where not; the log says which."""
+    dense = DenseScorer(encoder, graph, order, levels, edges)
+    rows = entries(dense)
+    if rows > MOST_ENTRIES:
+        log.info("scoring in dense batches: tables would have %.3g rows, more than %d", rows, MOST_ENTRIES)
+        return dense
+    log.info("scoring by tables of %d rows", rows)
+    return TableScorer(dense)
 
 
-def ranking(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Candidate numbers from the best score to the worst; ties go to the lower number."""
-    return np.argsort(-scores, kind="stable")
+@dataclass
+class Best:
+    """Rows kept so far, unordered: candidate numbers int64 [n], scores float32 [n], FLOPs and parameters int64 [n]."""
+
+    candidate: NDArray[np.int64]
+    score: NDArray[np.float32]
+    flops: NDArray[np.int64]
+    parameters: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> "Best":
+        """No rows."""
+        whole = np.empty(0, np.int64)
+        return cls(whole, np.empty(0, np.float32), whole, whole)
+
+    def extended(self, other: "Best") -> "Best":
+        """Rows of both."""
+        return Best(
+            np.concatenate([self.candidate, other.candidate]),
+            np.concatenate([self.score, other.score]),
+            np.concatenate([self.flops, other.flops]),
+            np.concatenate([self.parameters, other.parameters]),
+        )
+
+    def taken(self, rows: NDArray[np.int64]) -> "Best":
+        """Some of the rows."""
+        return Best(self.candidate[rows], self.score[rows], self.flops[rows], self.parameters[rows])
+
+    def best_first(self, keep: int | None = None) -> "Best":
+        """Rows by falling score, ties by candidate number; the first `keep` of them."""
+        return self.taken(np.lexsort((self.candidate, -self.score))[:keep])
+
+
+def search(
+    blocks: Iterator[tuple[int, Steps]], total: int, scorer: Scorer, graph: Graph, levels: int,
+    keep: int | None = None, budget: Budget = NO_BUDGET, threads: int = 1,
+) -> Best:  # fmt: skip
+    """Score all candidates and return the best, best first. The result does not depend on blocks or threads.
+
+    Args:
+        blocks: pairs of the first candidate's number and the configurations [B, G] of a block.
+        total: number of candidates, for the progress in the log.
+        scorer: from `make_scorer`.
+        graph: the network's graph, for costs.
+        levels: granularity of the ratios.
+        keep: rows to return; all if None.
+        budget: candidates above it are left out.
+        threads: chunks scored at the same time.
+
+    Raises:
+        InputError: no candidate is within the budget; names the smallest that was found.
+    """
+    best, pending, seen, smallest = Best.empty(), [], 0, (2**62, 2**62)
+    started = reported = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
+        for first, steps in blocks:
+            scored = _score_block(pool, scorer, graph, levels, first, steps)
+            smallest = (min(smallest[0], int(scored.flops.min())), min(smallest[1], int(scored.parameters.min())))
+            pending.append(scored.taken(np.flatnonzero(_within(scored, budget))))
+            if keep is not None and sum(len(rows.score) for rows in pending) > keep:
+                best, pending = _joined(best, pending).best_first(keep), []
+            seen, now = seen + len(steps), time.monotonic()
+            if now - reported > PROGRESS_SECONDS:
+                rate, reported = seen / (now - started), now
+                left = (total - seen) / rate
+                log.info("scored %d/%d candidates, %.0f/s, %.0f s left", seen, total, rate, left)
+    result = _joined(best, pending).best_first(keep)
+    if not len(result.score):
+        raise InputError(
+            f"search.budget: none of {total} candidates is within {budget}; the smallest found takes "
+            f"{smallest[0]} FLOPs, the smallest {smallest[1]} parameters"
+        )
+    return result
+
+
+def _joined(best: Best, pending: list[Best]) -> Best:
+    for rows in pending:
+        best = best.extended(rows)
+    return best
+
+
+def _score_block(pool: ThreadPoolExecutor, scorer: Scorer, graph: Graph, levels: int, first: int, steps: Steps) -> Best:
+    starts = range(0, len(steps), scorer.chunk)
+
+    def work(start: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        chunk = steps[start : start + scorer.chunk]
+        return scorer.score_chunk(chunk), *costs_of_counts(graph, kept_counts(chunk, graph.channels, levels))
+
+    scores, flops, parameters = (np.concatenate(parts) for parts in zip(*pool.map(work, starts), strict=True))
+    return Best(np.arange(first, first + len(steps)), scores, flops, parameters)
+
+
+def _within(rows: Best, budget: Budget) -> NDArray[np.bool_]:
+    inside = np.ones(len(rows.score), bool)
+    if budget.flops is not None:
+        inside &= rows.flops <= budget.flops
+    if budget.parameters is not None:
+        inside &= rows.parameters <= budget.parameters
+    return inside

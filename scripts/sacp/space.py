@@ -4,6 +4,7 @@ A configuration is one uint8 step per group, 0..levels-1: step t removes t / lev
 Everything that decides is integer arithmetic.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sacp.errors import InputError
 
 Steps = NDArray[np.uint8]
-DRAW_ROWS = 1 << 18  # rows drawn at a time: bounds the memory of a draw at about 20 MB per level
+BLOCK_ROWS = 1 << 16  # rows drawn at a time, each block from a stream of its own
 
 
 def kept_counts(
@@ -71,23 +72,34 @@ class Space:
         """Number of configurations in the space, exact."""
         return self.ways[0][-1]
 
-    def draw(self, size: int, rng: np.random.Generator) -> Steps:
+    def draw(self, size: int, seed: int, threads: int = 1) -> Steps:
         """Draw `size` configurations independently and uniformly, [size, G].
 
         Each step is drawn from its exact conditional distribution given the steps before it; the conditional
-        probabilities are exact ratios of integers, rounded once to double.
+        probabilities are exact ratios of integers, rounded once to double. Blocks of rows have streams of their own, so
+        the result does not depend on the number of threads.
         """
-        chunks = [self._draw_chunk(min(DRAW_ROWS, size - start), rng) for start in range(0, size, DRAW_ROWS)]
-        return np.concatenate(chunks) if chunks else np.empty((0, len(self.weights)), np.uint8)
+        tables = [self._cumulative(group) for group in range(len(self.weights))]
+        steps = np.empty((size, len(self.weights)), np.uint8)
 
-    def _draw_chunk(self, size: int, rng: np.random.Generator) -> Steps:
+        def fill(start: int) -> None:
+            rng = np.random.default_rng([seed, start // BLOCK_ROWS])
+            rows = steps[start : start + BLOCK_ROWS]
+            rows[:] = self._draw_block(tables, len(rows), rng)
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, range(0, size, BLOCK_ROWS)))
+        return steps
+
+    def _draw_block(self, tables: list[NDArray[np.float64]], size: int, rng: np.random.Generator) -> Steps:
         steps = np.empty((size, len(self.weights)), np.uint8)
         state = np.full(size, len(self.ways[0]) - 1)
         for group, weight in enumerate(self.weights):
-            below = self._cumulative(group)  # [S, levels - 1]
-            step = (rng.random(size)[:, None] >= below[state]).sum(axis=1)
+            below = tables[group].take(state, axis=0)  # [B, levels - 1]; unlike indexing, lets other threads run
+            step = (rng.random(size)[:, None] >= below).sum(axis=1)
             steps[:, group] = step
-            state = np.maximum(0, state - step * weight)
+            state -= step * weight
+            np.maximum(state, 0, out=state)
         return steps
 
     def _cumulative(self, group: int) -> NDArray[np.float64]:
@@ -118,8 +130,8 @@ class Space:
             state = np.maximum(0, state - step * weight)
         return steps
 
-    def sample(self, size: int, rng: np.random.Generator) -> Steps:
-        """Draw `size` distinct configurations, uniform over all such sets, in random order, [size, G].
+    def sample(self, size: int, seed: int, threads: int = 1) -> Steps:
+        """Draw `size` distinct configurations, uniform over all such sets, [size, G].
 
         Raises:
             InputError: `size` exceeds the space.
@@ -129,19 +141,45 @@ class Space:
                 f"space.search_size: {size} distinct configurations asked for, but only {self.count} exist"
             )
         if self.count <= 4 * size:
-            return self.unrank(rng.permutation(self.count)[:size])
-        found = np.empty((0, len(self.weights)), np.uint8)
-        while len(found) < size:
-            # The first `size` distinct values of independent uniform draws are a uniform sample without replacement.
-            more = self.draw(size - len(found) + size // 8 + 16, rng)
-            found = _first_of_each(np.concatenate([found, more]))
-        return found[:size]
+            return self.unrank(np.random.default_rng(seed).permutation(self.count)[:size])
+        # The first `size` distinct values of independent uniform draws are a uniform sample without replacement.
+        drawn = size + 16
+        while True:
+            steps = self.draw(drawn, seed, threads)
+            first = first_occurrences(_keys(steps, self.levels))
+            if len(first) >= size:
+                return steps if len(first) == drawn == size else steps[first[:size]]
+            drawn += 2 * (size - len(first)) + 16
 
 
-def _first_of_each(rows: Steps) -> Steps:
-    keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
-    _, first = np.unique(keys, return_index=True)
-    return rows[np.sort(first)]
+def _keys(steps: Steps, levels: int) -> NDArray[np.uint64]:
+    """A number for each row, [M, G] -> [M]. Equal rows have equal numbers.
+
+    Rows that differ have different ones for certain where levels ** G fits 64 bits; where not, two of them share one
+    with a chance of about 2 ** -63, and the later is then dropped as if it were the earlier.
+    """
+    groups = steps.shape[1]
+    radix = np.uint64(levels)
+    if levels**groups >= 2**64:
+        factors = np.random.default_rng(0).integers(0, 2**64, groups, np.uint64, endpoint=False) | np.uint64(1)
+    else:
+        factors = radix ** np.arange(groups, dtype=np.uint64)
+    keys = np.zeros(len(steps), np.uint64)
+    for group in range(groups):
+        keys += steps[:, group].astype(np.uint64) * factors[group]
+    return keys
+
+
+def first_occurrences(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Ascending row numbers of the first occurrence of each key."""
+    ordered = np.sort(keys)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    keep = np.ones(len(keys), bool)
+    suspects = np.flatnonzero(np.isin(keys, repeated)) if len(repeated) else np.empty(0, np.int64)
+    _, first = np.unique(keys[suspects], return_index=True)
+    keep[suspects] = False
+    keep[suspects[first]] = True
+    return np.flatnonzero(keep)
 
 
 def draw_training(size: int, groups: int, levels: int, rng: np.random.Generator) -> Steps:
