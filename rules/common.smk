@@ -118,6 +118,19 @@ def trained_candidates(wildcards):
     ]
 
 
+def protocol_settings(wildcards):
+    """What decides the winner beyond the tuning, as a file that the winner depends on.
+
+    Snakemake asks whether a checkpoint must run again before it knows those of its inputs that hang on another
+    checkpoint, and then looks at nothing but jobs that do not. This file is made by such a job: if k or the full
+    training change, the winner is open at once, and the baselines wait for the new one instead of taking the old.
+    """
+    settings = stage("device", "full", "validation")(wildcards) | {"training": code("train_candidate")}
+    if method_of(wildcards)["kind"] == "search":
+        settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
+    return dict(sorted(settings.items()))
+
+
 def matched_winner(wildcards):
     """Metrics of the candidate that won, not the winner's folder: a search that chose the same one again changes nothing."""
     match = method_of(wildcards)["match"]

@@ -69,9 +69,27 @@ rule train_candidate:
         "../scripts/train_candidate.py"
 
 
+rule write_protocol:
+    output:
+        "<results>/{experiment}/seed{seed}/{method}/protocol.json",
+    log:
+        "<results>/logs/write_protocol/{experiment}-seed{seed}-{method}.log",
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=protocol_settings,
+        code=code("write_protocol"),
+    script:
+        "../scripts/write_protocol.py"
+
+
 checkpoint select_winner:
     input:
-        trained_candidates,
+        protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
+        trained=trained_candidates,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/winner/metrics.json",
         weights="<results>/{experiment}/seed{seed}/{method}/winner/network.safetensors",

@@ -6,10 +6,11 @@ from pathlib import Path
 from sacp import files, job, refine
 
 with job.logged(snakemake.log[0], snakemake.threads):
-    winner = refine.choose_winner([files.read_json(path) for path in snakemake.input])
-    source = Path(snakemake.input[0]).parents[1] / str(winner["candidate"])
+    winner = refine.choose_winner([files.read_json(path) for path in snakemake.input.trained])
+    source = Path(snakemake.input.trained[0]).parents[1] / str(winner["candidate"])
     for name in ("network.safetensors", "network.json"):
         with files.atomic(Path(snakemake.output.metrics).parent / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    files.write_json(snakemake.output.metrics, winner)
-    job.log.info("winner: candidate %d of %d", winner["candidate"], len(snakemake.input))
+    protocol = files.read_json(snakemake.input.protocol)
+    files.write_json(snakemake.output.metrics, winner | {"protocol": protocol})
+    job.log.info("winner: candidate %d of %d", winner["candidate"], len(snakemake.input.trained))

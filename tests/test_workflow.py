@@ -141,8 +141,9 @@ def contents(checkout: Checkout, *patterns: str) -> dict[str, tuple[bytes, int]]
 
 
 def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(finished_demo: Checkout) -> None:
-    finished = ("base.pt", "configs.h5", "sacp/*.*", "sacp/topm/*", "sacp/topk/*/*", "l1/topk/*/*", "random/topk/*/*")
+    finished = ("base.pt", "configs.h5", "sacp/encoder.pt", "sacp/scores.parquet", "sacp/topm/*", "sacp/topk/*/*")
     before = contents(finished_demo, *finished)
+    baselines_before = contents(finished_demo, "l1/topk/*/*", "random/topk/*/*")
     config = finished_demo.path / "config/demo.yaml"
     text = config.read_text()
     assert "top_m: 20, top_k: 3" in text
@@ -152,13 +153,14 @@ def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(f
     run = finished_demo.demo()
     assert run.status == 0, run.output
     new_winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
-    same = ["all", "draw_accuracy_flops", "make_table3", "select_winner", "train_candidate", "train_candidate"]
+    same = ["all", "draw_accuracy_flops", "make_table3", "select_winner", "write_protocol"] + ["train_candidate"] * 2
     # Baselines stand at the winner's FLOPs: they are trained again if, and only if, another candidate wins.
     baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
     assert run.jobs == sorted(same + baselines)
-    kept = contents(finished_demo, *finished)
-    if new_winner == winner:
-        assert {path: kept[path] for path in before} == before
+    now = contents(finished_demo, *finished)
+    assert {path: now[path] for path in before} == before
+    unchanged = contents(finished_demo, "l1/topk/*/*", "random/topk/*/*") == baselines_before
+    assert unchanged == (new_winner == winner)
     assert len(list((finished_demo.path / SEED / "sacp/topk").iterdir())) == 5
 
     config.write_text(text.replace("top_m: 20, top_k: 3", "top_m: 30, top_k: 5"))
