@@ -162,7 +162,8 @@ class NodeFeatures:
         """Ranks in a fresh random order for each row and group, int64 [B, G, d]."""
         keys = torch.rand((batch, len(self.channels), self.d), generator=generator)
         keys[:, torch.arange(self.d) >= self.channels[:, None]] = 2.0  # behind all real channels
-        return keys.argsort(dim=-1).argsort(dim=-1)
+        order = keys.argsort(dim=-1)
+        return torch.empty_like(order).scatter_(-1, order, torch.arange(self.d).expand_as(order))
 
     def unpruned(self) -> Tensor:
         """Features of the unpruned network's groups, [1, G, d]."""

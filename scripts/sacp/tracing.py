@@ -52,12 +52,14 @@ class _Trace:
     fixed: set[int] = field(default_factory=set)  # ties that must not be pruned
 
     def new_tie(self, fixed: bool = False) -> int:
+        """A new channel set."""
         self.parents.append(len(self.parents))
         if fixed:
             self.fixed.add(self.parents[-1])
         return self.parents[-1]
 
     def root(self, tie: int) -> int:
+        """The set that stands for all those united with `tie`."""
         while self.parents[tie] != tie:
             tie = self.parents[tie]
         return tie
