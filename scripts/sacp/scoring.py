@@ -63,13 +63,14 @@ class Best:
         whole = np.empty(0, np.int64)
         return cls(whole, np.empty(0, np.float32), whole, whole)
 
-    def extended(self, other: "Best") -> "Best":
-        """Rows of both."""
-        return Best(
-            np.concatenate([self.candidate, other.candidate]),
-            np.concatenate([self.score, other.score]),
-            np.concatenate([self.flops, other.flops]),
-            np.concatenate([self.parameters, other.parameters]),
+    @classmethod
+    def joined(cls, parts: list["Best"]) -> "Best":
+        """Rows of all parts, each copied once."""
+        return cls(
+            np.concatenate([part.candidate for part in parts]),
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.flops for part in parts]),
+            np.concatenate([part.parameters for part in parts]),
         )
 
     def taken(self, rows: NDArray[np.int64]) -> "Best":
@@ -108,25 +109,19 @@ def search(
             smallest = (min(smallest[0], int(scored.flops.min())), min(smallest[1], int(scored.parameters.min())))
             pending.append(scored.taken(np.flatnonzero(_within(scored, budget))))
             if keep is not None and sum(len(rows.score) for rows in pending) > keep:
-                best, pending = _joined(best, pending).best_first(keep), []
+                best, pending = Best.joined([best, *pending]).best_first(keep), []
             seen, now = seen + len(steps), time.monotonic()
             if now - reported > PROGRESS_SECONDS:
                 rate, reported = seen / (now - started), now
                 left = (total - seen) / rate
                 log.info("scored %d/%d candidates, %.0f/s, %.0f s left", seen, total, rate, left)
-    result = _joined(best, pending).best_first(keep)
+    result = Best.joined([best, *pending]).best_first(keep)
     if not len(result.score):
         raise InputError(
             f"search.budget: none of {total} candidates is within {budget}; the smallest found takes "
             f"{smallest[0]} FLOPs, the smallest {smallest[1]} parameters"
         )
     return result
-
-
-def _joined(best: Best, pending: list[Best]) -> Best:
-    for rows in pending:
-        best = best.extended(rows)
-    return best
 
 
 def _score_block(pool: ThreadPoolExecutor, scorer: Scorer, graph: Graph, levels: int, first: int, steps: Steps) -> Best:
