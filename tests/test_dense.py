@@ -43,7 +43,7 @@ def scorer_for(name: str, width: float = 0.25, edges: str = "directed") -> Dense
 def pyg_embedding(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> Tensor:
     """Embeddings of a torch_geometric batch with one graph for each configuration."""
     features = NodeFeatures(graph, LEVELS)
-    nodes = features.nodes(features.group_rows(features.ranks(order), features.counts(steps)))
+    nodes = features.table(order)[features.index(steps)][:, features.rows]
     batch = Batch.from_data_list([Data(x=x, edge_index=edge_index(graph, edges)) for x in nodes])
     hidden = batch.x
     for number, conv in enumerate(encoder.convs):

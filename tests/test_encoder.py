@@ -8,11 +8,13 @@ import torch
 from networks_zoo import PAPER_NETWORKS, any_network
 from sacp import encoder as encoders
 from sacp.criteria import Order, kept_channels, random_order
-from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, l1_mask_table, objective_loss
+from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, objective_loss
 from sacp.errors import InputError
 from sacp.graph import Graph
+from sacp.seeds import derive
 from sacp.space import draw_training, kept_counts
 from sacp.tracing import trace
+from scipy import stats
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import global_mean_pool
@@ -55,7 +57,7 @@ def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[fl
 
 def features_of(graph: Graph, order: Order, steps: np.ndarray) -> Tensor:
     features = NodeFeatures(graph, LEVELS)
-    return features.nodes(features.group_rows(features.ranks(order), features.counts(steps)))
+    return features.table(order)[features.index(steps)][:, features.rows]
 
 
 @pytest.mark.parametrize("name", [*PAPER_NETWORKS, "flat", "depthwise", "squeeze_excite"])
@@ -66,10 +68,11 @@ def test_node_features_are_those_of_section_3_2(name):
 
 
 @pytest.mark.parametrize("name", ["resnet8", "depthwise"])
-def test_unpruned_features_are_those_of_a_configuration_without_pruning(name):
+def test_unpruned_rows_are_those_of_a_configuration_without_pruning(name):
     graph, order, _ = problem(name)
-    unpruned = np.zeros((1, len(graph.groups)), np.uint8)
-    assert torch.equal(NodeFeatures(graph, LEVELS).original(), features_of(graph, order, unpruned))
+    features = NodeFeatures(graph, LEVELS)
+    expected = torch.tensor([plain_features(graph, order, np.zeros(len(graph.groups), np.uint8))])
+    assert torch.equal(features.table(order)[features.unpruned()][:, features.rows], expected)
 
 
 def test_pooling_of_the_image_keeps_all_of_its_channels():
@@ -77,14 +80,6 @@ def test_pooling_of_the_image_keeps_all_of_its_channels():
     graph = trace(network, (1, 3, 8, 8))
     row = features_of(graph, [np.arange(6)], np.array([[5]], np.uint8))[0]
     assert row.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, -1, -1, -1], [1, 1, 1, 1, 0, 0]]
-
-
-def test_mask_table_holds_the_row_of_each_group_at_each_step():
-    graph, order, _ = problem()
-    table, features = l1_mask_table(NodeFeatures(graph, LEVELS), order), NodeFeatures(graph, LEVELS)
-    for step in range(LEVELS):
-        counts = features.counts(np.full((1, len(graph.groups)), step, np.uint8))
-        assert torch.equal(table[:, step], features.group_rows(features.ranks(order), counts)[0])
 
 
 def randomised(encoder: Encoder) -> Encoder:
@@ -201,51 +196,25 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate():
         train(lr=1e37, epochs=5)
 
 
-def fed(monkeypatch, **changes) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Positive, negative and anchor features that the encoder is fed in each epoch of one batch."""
-    seen, embed, features = [], Encoder.embed, NodeFeatures(problem()[0], LEVELS)
-    monkeypatch.setattr(Encoder, "embed", lambda self, x, t: seen.append(features.nodes(x)) or embed(self, x, t))
-    size = len(problem()[2])
-    train(batch_size=size, **changes)
-    return [(x[:size], x[size : 2 * size], x[2 * size :]) for x in seen]
-
-
-def rows(x: Tensor) -> Counter:
-    return Counter(tuple(row.flatten().tolist()) for row in x)
-
-
-def test_positives_are_the_kept_sets_of_the_order(monkeypatch):
-    for positive, _, _ in fed(monkeypatch):
-        assert rows(positive) == rows(features_of(*problem()))
-
-
-def test_negatives_keep_as_many_channels_at_random_and_afresh(monkeypatch):
-    (positive, negative, _), (_, later, _) = fed(monkeypatch)
-    assert torch.equal(positive.sum(dim=-1), negative.sum(dim=-1))
-    assert rows(positive) != rows(negative) != rows(later)
-
-
-def test_anchor_original_is_the_unpruned_network(monkeypatch):
-    graph = problem()[0]
-    for _, _, anchor in fed(monkeypatch, anchor="original"):
-        assert torch.equal(anchor, NodeFeatures(graph, LEVELS).original())
-
-
-def test_anchor_configuration_has_the_ratios_with_sets_that_ignore_the_weights(monkeypatch):
+def test_random_rows_keep_as_many_channels_at_random_and_afresh():
     graph, _, training = problem()
-    by_number = [np.arange(channels) for channels in graph.channels]
-    for positive, _, anchor in fed(monkeypatch, anchor="configuration"):
-        assert rows(anchor) == rows(features_of(graph, by_number, training))
-        assert torch.equal(anchor.sum(dim=-1), positive.sum(dim=-1))
-
-
-def test_random_ranks_are_a_fresh_permutation_of_each_group():
-    graph = problem()[0]
-    ranks = NodeFeatures(graph, LEVELS).random_ranks(50, torch.Generator().manual_seed(2))
+    features, generator = NodeFeatures(graph, LEVELS), torch.Generator().manual_seed(2)
+    counts = features.counts(training)
+    first, later = (features.random_rows(counts, generator) for _ in range(2))
+    assert torch.equal((first == 1).sum(dim=-1), counts)
     for group, channels in enumerate(graph.channels):
-        assert (ranks[:, group, :channels].sort(dim=1).values == torch.arange(channels)).all()
-        assert (ranks[:, group, channels:] >= channels).all()
-        assert len(ranks[:, group, :channels].unique(dim=0)) > 20
+        assert (first[:, group, :channels].abs() == 1).all()
+        assert (first[:, group, channels:] == 0).all()
+    assert not torch.equal(first, later)
+
+
+def test_random_rows_keep_every_set_equally_often():
+    graph = trace(torch.nn.Sequential(torch.nn.Conv2d(3, 5, 1), torch.nn.Conv2d(5, 8, 1)), (1, 3, 4, 4))
+    counts = torch.tensor([[2]]).expand(20_000, 1)
+    rows = NodeFeatures(graph, LEVELS).random_rows(counts, torch.Generator().manual_seed(4))
+    observed = list(Counter(tuple(row.tolist()) for row in rows[:, 0]).values())
+    assert len(observed) == math.comb(5, 2)
+    assert stats.chisquare(observed).pvalue > 0.001
 
 
 def test_a_saved_encoder_embeds_alike_and_fits_its_network_only(tmp_path):
@@ -260,14 +229,41 @@ def test_a_saved_encoder_embeds_alike_and_fits_its_network_only(tmp_path):
         encoders.load(tmp_path / "encoder.pt", wider)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_training_by_dense_products_follows_that_by_torch_geometric(monkeypatch, layers):
-    """The loss curve of 50 steps and more is the same to 1e-4 when every embedding comes from message passing."""
-    graph, _, _ = problem("resnet20")
-    features, index = NodeFeatures(graph, LEVELS), edge_index(graph, "directed")
-    changes = {"name": "resnet20", "layers": layers, "epochs": 60, "batch_size": 64, "lr": 0.01}
-    _, dense = train(**changes)
-    monkeypatch.setattr(Encoder, "embed", lambda self, x, topology: self(features.nodes(x), index))
-    _, passed = train(**changes)
-    assert [row["loss"] for row in dense] == pytest.approx([row["loss"] for row in passed], rel=1e-4)
-    assert dense[-1]["loss"] < dense[0]["loss"] - 0.01
+def losses_by_message_passing(name: str, seed: int, changed: EncoderSettings) -> list[float]:
+    """The training loop as the method describes it: whole graphs, one torch_geometric batch for each role."""
+    graph, order, training = problem(name)
+    features, index = NodeFeatures(graph, LEVELS), edge_index(graph, changed.edges)
+    torch.manual_seed(derive(seed, "encoder weights"))
+    encoder = Encoder(graph.max_channels, changed.hidden, changed.layers)
+    optimizer = torch.optim.Adam(encoder.parameters(), changed.lr)
+    by_number = [np.arange(channels) for channels in graph.channels]
+    losses = []
+    for epoch in range(changed.epochs):
+        generator = torch.Generator().manual_seed(derive(seed, "encoder epoch", epoch))
+        steps = training[torch.randperm(len(training), generator=generator).numpy()]
+        random = features.random_rows(features.counts(steps), generator)
+        constants = features.constants.expand(len(steps), -1, -1)
+        anchor_order, anchor_steps = (order, 0 * steps) if changed.anchor == "original" else (by_number, steps)
+        positive = torch.tensor([plain_features(graph, order, step) for step in steps])
+        anchor = torch.tensor([plain_features(graph, anchor_order, step) for step in anchor_steps])
+        negative = torch.cat([random, constants], dim=1)[:, features.rows]
+        z = [pyg_embedding(encoder, x, index) for x in (anchor, positive, negative)]
+        loss = objective_loss(*z, changed.objective, changed.temperature)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("layers", "changes"),
+    [(1, {}), (2, {"anchor": "configuration"}), (3, {}), (3, {"objective": "literal", "edges": "both"})],
+)
+def test_training_by_dense_products_follows_message_passing(layers, changes):
+    """The loss curve of 50 steps is the same to 1e-4."""
+    changes |= {"layers": layers, "epochs": 50, "batch_size": 64, "lr": 0.01}
+    _, dense = train(7, "resnet20", **changes)
+    losses = [row["loss"] for row in dense]
+    assert losses == pytest.approx(losses_by_message_passing("resnet20", 7, settings(**changes)), rel=1e-4)
+    assert losses[-1] < losses[0] - 0.01

@@ -29,8 +29,9 @@ def problem(name: str, layers: int = 3, hidden: int = 16) -> tuple[Encoder, Grap
 
 def by_torch_geometric(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> np.ndarray:
     features, index = NodeFeatures(graph, LEVELS), edge_index(graph, edges)
-    nodes = features.nodes(features.group_rows(features.ranks(order), features.counts(steps)))
-    batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in [features.original()[0], *nodes]])
+    rows = torch.cat([features.unpruned(), features.index(steps)])
+    nodes = features.table(order)[rows][:, features.rows]
+    batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in nodes])
     x = batch.x
     with torch.no_grad():
         for number, conv in enumerate(encoder.convs):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sacp.criteria import Order
-from sacp.encoder import Encoder, NodeFeatures, Topology, l1_mask_table
+from sacp.encoder import Encoder, NodeFeatures, Topology
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.space import Steps
@@ -26,33 +26,23 @@ class DenseScorer:
     def __init__(self, encoder: Encoder, graph: Graph, order: Order, levels: int, edges: str) -> None:
         if not all(bool(p.isfinite().all()) for p in encoder.parameters()):
             raise InputError("encoder: weights are not finite; train the encoder again")
-        features = NodeFeatures(graph, levels)
+        self.features = features = NodeFeatures(graph, levels)
         self.encoder, self.levels, self.layers = encoder.eval(), levels, len(encoder.convs)
         self.topology = Topology(graph, features, edges)
         self.adjacency = self.topology.adjacency
-        self.group_offsets = torch.arange(len(graph.groups)) * levels
-        masks = l1_mask_table(features, order)  # [G, levels, d]
         with torch.no_grad():
-            rows = torch.cat([masks.flatten(0, 1), features.constants])
-            self.table = encoder.layers[0].lin(rows)  # [G * levels + K, hidden]
-            self.original = encoder.embed(features.unpruned(), self.topology)[0]  # [hidden]
-        is_group = features.rows < len(graph.groups)
-        self.group = torch.where(is_group, features.rows, 0)  # of each node
-        self.offset = torch.where(is_group, features.rows * levels, features.rows + len(graph.groups) * (levels - 1))
-        self.step_factor = is_group.long()
+            self.table = encoder.layers[0].lin(features.table(order))  # X W, [G * levels + K, hidden]
+            self.original = encoder.embed_products(self.table[features.unpruned()], self.topology)[0]  # [hidden]
 
-    def first_products(self, steps: Steps, nodes: list[int] | slice = slice(None)) -> Tensor:
-        """X W of the first layer at some nodes. [B, G] -> [B, n, hidden]."""
-        columns = torch.from_numpy(steps).long()[:, self.group[nodes]]
-        products: Tensor = self.table[self.offset[nodes] + columns * self.step_factor[nodes]]
+    def first_products(self, steps: Steps, nodes: list[int]) -> Tensor:
+        """X W of the first layer at some nodes, [B, G] -> [B, n, hidden]."""
+        products: Tensor = self.table[self.features.index(steps)[:, self.features.rows[nodes]]]
         return products
 
     @torch.no_grad()
     def embed(self, steps: Steps) -> Tensor:
         """Embeddings of configurations, [B, G] -> [B, hidden] of unit length."""
-        groups = self.table[self.group_offsets + torch.from_numpy(steps).long()]  # [B, G, hidden]
-        constants = self.table[len(self.group_offsets) * self.levels :].expand(len(steps), -1, -1)
-        return self.encoder.embed_products(torch.cat([groups, constants], dim=1), self.topology)
+        return self.encoder.embed_products(self.table[self.features.index(steps)], self.topology)
 
     @torch.no_grad()
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:

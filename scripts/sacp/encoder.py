@@ -64,19 +64,14 @@ class Encoder(nn.Module):
             x = conv(x if number == 0 else x.relu(), edge_index)
         return nn.functional.normalize(x.mean(dim=-2), dim=-1)
 
-    def embed(self, group_rows: Tensor, topology: "Topology") -> Tensor:
-        """The same embeddings from the features of groups alone, by products with one dense adjacency: the fast way.
+    def embed_products(self, products: Tensor, topology: "Topology") -> Tensor:
+        """The same embeddings by products with one dense adjacency: the fast way.
 
-        The nodes of a group share their features, so X W is computed once a group; mean and last layer are linear, so
+        The nodes of a group share their features, so X W is taken once a group; mean and last layer are linear, so
         the mean over nodes comes before the last product.
 
-        Shapes: group_rows [B, G, d] -> [B, hidden] of unit length.
+        Shapes: products X W of groups and constants [B, G + K, hidden] -> [B, hidden] of unit length.
         """
-        rows = torch.cat([group_rows, topology.constants.expand(len(group_rows), -1, -1)], dim=1)  # [B, G + K, d]
-        return self.embed_products(self.layers[0].lin(rows), topology)
-
-    def embed_products(self, products: Tensor, topology: "Topology") -> Tensor:
-        """Embeddings from the first layer's products X W of groups and constants, [B, G + K, hidden] -> [B, hidden]."""
         first, *others = self.layers
         if not others:
             return nn.functional.normalize(topology.mean @ topology.spread_rows(products) + first.bias, dim=-1)
@@ -119,13 +114,15 @@ def edge_index(graph: Graph, edges: str) -> Tensor:
 class NodeFeatures:
     """Node features of section 3.2: +1 kept, -1 pruned, 0 above C_l; fully connected all ones.
 
-    Every node carries the row of its group; constant rows follow the groups, one for each constant node.
+    Every node carries the row of its group; constant rows follow the groups, one for each constant node. `rows` [V]
+    is the number of each node's row, from 0 to G + K - 1.
     """
 
     def __init__(self, graph: Graph, levels: int) -> None:
         self.levels = levels
         self.channels = torch.tensor(graph.channels)
         self.d = graph.max_channels
+        self.is_channel = torch.arange(self.d) < self.channels[:, None]  # [G, d]
         constants = [node for node in graph.nodes if node.group is None]
         numbers = iter(range(len(graph.groups), len(graph.groups) + len(constants)))
         self.rows = torch.tensor([next(numbers) if node.group is None else node.group for node in graph.nodes])
@@ -141,37 +138,40 @@ class NodeFeatures:
         """Kept channels, [B, G] -> int64 [B, G]."""
         return torch.from_numpy(kept_counts(steps, self.channels.numpy(), self.levels))
 
-    def group_rows(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Features of each group. ranks [1 or B, G, d] of the channels, counts [B, G] -> [B, G, d]."""
-        signs = torch.where(ranks < counts[..., None], 1.0, -1.0)
-        return signs * (torch.arange(self.d) < self.channels[:, None])
+    def table(self, order: Order) -> Tensor:
+        """Rows of all groups at all steps, with kept sets from the top of `order`, then the constants.
 
-    def nodes(self, group_rows: Tensor) -> Tensor:
-        """Features of all nodes. [B, G, d] -> [B, V, d]."""
-        constants = self.constants.expand(len(group_rows), -1, -1)
-        return torch.cat([group_rows, constants], dim=1)[:, self.rows]
-
-    def ranks(self, order: Order) -> Tensor:
-        """Rank of every channel in its group's order, int64 [1, G, d]; d above C."""
-        ranks = torch.full((1, len(order), self.d), self.d)
+        Shape: [G * levels + K, d]; group g at step t has the number g * levels + t.
+        """
+        steps: NDArray[np.uint8] = np.repeat(np.arange(self.levels, dtype=np.uint8)[:, None], len(order), axis=1)
+        ranks = torch.full((len(order), self.d), self.d)
         for group, channels in enumerate(order):
-            ranks[0, group, torch.from_numpy(channels)] = torch.arange(len(channels))
-        return ranks
+            ranks[group, torch.from_numpy(channels)] = torch.arange(len(channels))
+        signs = self._signs(ranks < self.counts(steps)[..., None])  # [levels, G, d]
+        return torch.cat([signs.transpose(0, 1).flatten(0, 1), self.constants])
 
-    def random_ranks(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Ranks in a fresh random order for each row and group, int64 [B, G, d]."""
-        keys = torch.rand((batch, len(self.channels), self.d), generator=generator)
-        keys[:, torch.arange(self.d) >= self.channels[:, None]] = 2.0  # behind all real channels
-        order = keys.argsort(dim=-1)
-        return torch.empty_like(order).scatter_(-1, order, torch.arange(self.d).expand_as(order))
+    def index(self, steps: Steps) -> Tensor:
+        """Numbers of the table's rows that configurations take, [B, G] -> int64 [B, G + K]."""
+        first = torch.arange(len(self.channels)) * self.levels
+        constants = len(first) * self.levels + torch.arange(len(self.constants))
+        return torch.cat([torch.from_numpy(steps).long() + first, constants.expand(len(steps), -1)], dim=1)
 
     def unpruned(self) -> Tensor:
-        """Features of the unpruned network's groups, [1, G, d]."""
-        return self.group_rows(torch.zeros(1, 1, 1), self.channels[None])
+        """Numbers of the table's rows that the unpruned network takes, whatever the order, [1, G + K]."""
+        return self.index(np.zeros((1, len(self.channels)), np.uint8))
 
-    def original(self) -> Tensor:
-        """Features of the unpruned network, [1, V, d]."""
-        return self.nodes(self.unpruned())
+    def random_rows(self, counts: Tensor, generator: torch.Generator) -> Tensor:
+        """Rows of the groups with kept sets drawn afresh, counts [B, G] -> [B, G, d]."""
+        keys = torch.randint(2**48, (*counts.shape, self.d), generator=generator)
+        keys.mul_(self.d).add_(torch.arange(self.d))  # no two channels of a group share a key
+        keys[:, ~self.is_channel] = torch.iinfo(torch.int64).max  # behind all real channels
+        # numpy sorts values alone, ten times as fast as torch, which sorts positions along.
+        last_kept = torch.from_numpy(np.sort(keys.numpy(), axis=-1)).gather(-1, counts[..., None] - 1)
+        return self._signs(keys <= last_kept)
+
+    def _signs(self, kept: Tensor) -> Tensor:
+        """+1 kept, -1 pruned, 0 above C_l. [..., G, d] -> float32."""
+        return kept.float().mul_(2).sub_(1).mul_(self.is_channel)
 
 
 class Topology:
@@ -184,7 +184,7 @@ class Topology:
 
     def __init__(self, graph: Graph, features: NodeFeatures, edges: str) -> None:
         self.adjacency = normalised_adjacency(graph, edges)
-        self.constants, self.rows = features.constants, features.rows
+        self.rows = features.rows
         self.mean = self.adjacency.mean(dim=0)
         row_count = len(graph.groups) + len(features.constants)
         self.spread = self.adjacency @ nn.functional.one_hot(features.rows, row_count).float()
@@ -239,21 +239,24 @@ def train_encoder(
         torch.manual_seed(derive(seed, "encoder weights"))
         encoder = Encoder(features.d, settings.hidden, settings.layers)
     optimizer = torch.optim.Adam(encoder.parameters(), settings.lr)
-    l1_ranks = features.ranks(order)
+    l1_table = features.table(order)
     # ASSUME: the anchor `configuration` keeps the first channels by number, which ignores the weights.
-    plain_ranks = features.ranks([np.arange(channels) for channels in graph.channels])
+    plain_table = features.table([np.arange(channels) for channels in graph.channels])
+    first = encoder.layers[0].lin
     history: list[dict[str, float]] = []
     started = time.monotonic()
     for epoch in range(settings.epochs):
         generator = torch.Generator().manual_seed(derive(seed, "encoder epoch", epoch))
         losses = []
         for rows in torch.randperm(len(training), generator=generator).split(settings.batch_size):
-            counts = features.counts(training[rows.numpy()])
-            negative = features.group_rows(features.random_ranks(len(rows), generator), counts)
-            positive = features.group_rows(l1_ranks, counts)
-            anchor = _anchor(features, plain_ranks, counts, settings.anchor)
+            steps = training[rows.numpy()]
+            index, products = features.index(steps), first(l1_table)  # [B, G + K], [R, h]
+            constants = products[len(products) - len(features.constants) :].expand(len(rows), -1, -1)
+            random = first(features.random_rows(features.counts(steps), generator))  # [B, G, h]
+            positive, negative = products[index], torch.cat([random, constants], dim=1)
+            anchor = products[features.unpruned()] if settings.anchor == "original" else first(plain_table)[index]
             # One pass through the encoder for all three: [3B or 2B + 1, h].
-            z = encoder.embed(torch.cat([positive, negative, anchor]), topology)
+            z = encoder.embed_products(torch.cat([positive, negative, anchor]), topology)
             z_positive, z_negative, z_anchor = z.split([len(rows), len(rows), len(anchor)])
             z_anchor = z_anchor.expand(len(rows), -1)
             loss = objective_loss(z_anchor, z_positive, z_negative, settings.objective, settings.temperature)
@@ -269,14 +272,3 @@ def train_encoder(
         left = seconds / done * (settings.epochs - done)
         log.info("encoder: epoch %d/%d, loss %.4f, %.0f s left", done, settings.epochs, mean_loss, left)
     return encoder, history
-
-
-def _anchor(features: NodeFeatures, ranks: Tensor, counts: Tensor, anchor: str) -> Tensor:
-    """Group features of the anchors: the one unpruned network [1, G, d], or one for each configuration [B, G, d]."""
-    return features.unpruned() if anchor == "original" else features.group_rows(ranks, counts)
-
-
-def l1_mask_table(features: NodeFeatures, order: Order) -> Tensor:
-    """Features of every group at every step, with L1 kept sets, [G, levels, d]."""
-    steps: NDArray[np.uint8] = np.repeat(np.arange(features.levels, dtype=np.uint8)[:, None], len(order), axis=1)
-    return features.group_rows(features.ranks(order), features.counts(steps)).transpose(0, 1)

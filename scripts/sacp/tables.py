@@ -26,8 +26,8 @@ CHUNK = 1 << 14  # candidates looked up at a time: their indices and sums stay i
 def node_fields(dense: DenseScorer, hops: int) -> list[Field]:
     """Groups that reach each node within `hops` edges, itself included; nodes outside the groups add none."""
     reach = _reach(dense.adjacency, hops)
-    groups = np.where(dense.step_factor.numpy() > 0, dense.group.numpy(), -1)
-    return [tuple(sorted(set(groups[row]) - {-1})) for row in reach]
+    rows, groups = dense.features.rows.numpy(), len(dense.features.channels)
+    return [tuple(sorted({int(row) for row in rows[nodes] if row < groups})) for nodes in reach]
 
 
 def _reach(adjacency: Tensor, hops: int) -> NDArray[np.bool_]:
@@ -96,7 +96,7 @@ def _field_table(dense: DenseScorer, field: Field, nodes: list[int], hops: int) 
     """Part of z that `nodes` contribute, for every step of the field's groups, [levels ** len(field), hidden]."""
     levels = range(dense.levels)
     assignments = np.array(list(product(levels, repeat=len(field))), np.uint8).reshape(-1, len(field))
-    steps = np.zeros((len(assignments), int(dense.group.max()) + 1), np.uint8)
+    steps = np.zeros((len(assignments), len(dense.features.channels)), np.uint8)
     steps[:, list(field)] = assignments
     parts = [
         _contribution(dense, part, nodes, hops) for part in np.array_split(steps, -(-len(steps) // ROWS_AT_A_TIME))

@@ -60,10 +60,10 @@ class Problem:
     def torch_geometric(self, steps: np.ndarray) -> None:
         """The obvious way: one graph per candidate, batched by torch-geometric, 256 at a time."""
         features, index = NodeFeatures(self.graph, LEVELS), edge_index(self.graph, "directed")
-        ranks = features.ranks(self.order)
+        table = features.table(self.order)
         with torch.no_grad():
             for start in range(0, len(steps), 256):
-                nodes = features.nodes(features.group_rows(ranks, features.counts(steps[start : start + 256])))
+                nodes = table[features.index(steps[start : start + 256])][:, features.rows]
                 batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in nodes])
                 x = batch.x
                 for number, conv in enumerate(self.encoder.convs):
@@ -128,7 +128,7 @@ def measure_training(name: str, configurations: int) -> dict[str, float]:
 
 def _loader_epoch(problem: Problem, steps: np.ndarray) -> None:
     features, index = NodeFeatures(problem.graph, LEVELS), edge_index(problem.graph, "directed")
-    ranks, generator = features.ranks(problem.order), torch.Generator().manual_seed(0)
+    table, generator = features.table(problem.order), torch.Generator().manual_seed(0)
     encoder = Encoder(problem.graph.max_channels, HIDDEN, LAYERS)
     optimizer = torch.optim.Adam(encoder.parameters(), 1e-3)
 
@@ -140,10 +140,11 @@ def _loader_epoch(problem: Problem, steps: np.ndarray) -> None:
         return torch.nn.functional.normalize(global_mean_pool(x, batch.batch), dim=1)
 
     for rows in DataLoader(range(len(steps)), batch_size=32, shuffle=True):
-        counts = features.counts(steps[rows.numpy()])
-        positive = embed(features.nodes(features.group_rows(ranks, counts)))
-        negative = embed(features.nodes(features.group_rows(features.random_ranks(len(rows), generator), counts)))
-        anchor = embed(features.original()).expand(len(rows), -1)
+        batch = steps[rows.numpy()]
+        random = features.random_rows(features.counts(batch), generator)
+        negative = torch.cat([random, features.constants.expand(len(rows), -1, -1)], dim=1)
+        positive, negative = (embed(x[:, features.rows]) for x in (table[features.index(batch)], negative))
+        anchor = embed(table[features.unpruned()][:, features.rows]).expand(len(rows), -1)
         loss = objective_loss(anchor, positive, negative, "contrastive", 0.1)
         optimizer.zero_grad()
         loss.backward()
