@@ -1,6 +1,7 @@
 """Lock, conda environments and rules agree."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,13 @@ def test_the_lock_is_hashed_and_holds_no_address() -> None:
     assert len(pins) > 50
     assert LOCK.count("--hash=sha256:") >= len(pins)
     assert "://" not in LOCK
+
+
+def test_every_relative_link_in_the_docs_leads_to_a_file_of_the_repository():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())]
+    assert len(links) > 8
+    assert [(page.name, link) for page, link in links if not (page.parent / link).is_file()] == []
+    targets = [str((page.parent / link).resolve()) for page, link in links]
+    ignored = subprocess.run(["git", "check-ignore", *targets], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == ""  # a file that git leaves out is a dead link in every clone
