@@ -11,7 +11,6 @@ with job.logged(snakemake.log[0], snakemake.threads):
     job.log.info("%d configurations with R >= %s", constrained.count, cfg["threshold"])
     rng = np.random.default_rng(derive(seed, "training set"))
     training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rng)
-    search = constrained.sample(cfg["search_size"], derive(seed, "search set"), snakemake.threads)
     attributes = {
         "groups": [group.name for group in graph.groups],
         "channels": graph.channels,
@@ -22,5 +21,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
         "seed": seed,
         "provenance": provenance.record(snakemake.params.cfg, snakemake.params.code, snakemake.input, seed),
     }
-    artefacts.save_configs(snakemake.output[0], {"training": training, "search": search}, attributes)
-    job.log.info("%d of them drawn", len(search))
+    size = cfg["search_size"]
+    with artefacts.new_configs(snakemake.output[0], training, size, attributes) as search:
+        constrained.sample_into(search, size, derive(seed, "search set"), snakemake.threads)
+    job.log.info("%d of them drawn", size)

@@ -127,7 +127,8 @@ STEPS = np.arange(60, dtype=np.uint8).reshape(20, 3) % 10
 @pytest.fixture
 def configs(tmp_path: Path) -> Path:
     attributes = {"levels": 10, "threshold": 0.4, "groups": ["a", "b", "c"], "provenance": {"seed": 0}}
-    artefacts.save_configs(tmp_path / "configs.h5", {"search": STEPS, "training": STEPS[:5]}, attributes)
+    with artefacts.new_configs(tmp_path / "configs.h5", STEPS[:5], len(STEPS), attributes) as search:
+        search[:] = STEPS
     return tmp_path / "configs.h5"
 
 

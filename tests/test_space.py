@@ -1,6 +1,7 @@
 from fractions import Fraction
 from itertools import product
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from networks_zoo import built
 from sacp import space as spaces
 from sacp.errors import InputError
-from sacp.space import Space, draw_training, first_occurrences, kept_counts, pruning_ratio
+from sacp.space import Space, draw_training, kept_counts, pruning_ratio, repeated_rows
 from scipy import stats
 
 WEIGHTS, LEVELS, THRESHOLD = [3, 1, 2, 2], 4, 0.3  # a space of 176 configurations
@@ -142,7 +143,7 @@ def test_draw_of_several_chunks_is_uniform(monkeypatch):
     assert stats.chisquare(np.bincount(numbers, minlength=len(expected))).pvalue > 0.001
 
 
-@pytest.mark.parametrize("size", [20, 100])  # by rejection of repeats, and by ranks
+@pytest.mark.parametrize("size", [20, 80, 100])  # with few repeats, with many, and by ranks
 def test_sample_includes_every_configuration_equally_often(size):
     space, expected = Space.build(WEIGHTS, LEVELS, THRESHOLD), enumerated(WEIGHTS, LEVELS, THRESHOLD)
     repetitions, count = 1000, len(expected)
@@ -232,9 +233,22 @@ def test_rows_do_not_depend_on_the_number_of_threads(monkeypatch):
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))
-def test_first_occurrences_are_those_of_a_plain_loop(keys):
-    expected = [row for row, key in enumerate(keys) if key not in keys[:row]]
-    assert first_occurrences(np.array(keys, np.uint64)).tolist() == expected
+def test_repeated_rows_are_those_of_a_plain_loop(keys):
+    expected = [row for row, key in enumerate(keys) if key in keys[:row]]
+    array = np.array(keys, np.uint64)
+    assert repeated_rows(array, np.sort(array)).tolist() == expected
+
+
+@pytest.mark.parametrize("size", [20, 80, 140])  # few repeats, many, and by ranks
+def test_rows_stored_in_a_file_block_by_block_are_those_of_an_array(monkeypatch, tmp_path, size):
+    monkeypatch.setattr(spaces, "BLOCK_ROWS", 16)
+    space = Space.build(WEIGHTS, LEVELS, THRESHOLD)
+    whole = space.sample(size, 5)
+    with h5py.File(tmp_path / "rows.h5", "w") as handle:
+        rows = handle.create_dataset("rows", (size, len(WEIGHTS)), np.uint8)
+        space.sample_into(rows, size, 5, threads=2)
+        assert np.array_equal(rows[:], whole)
+    assert len(np.unique(whole, axis=0)) == size
 
 
 @pytest.mark.parametrize(("groups", "levels"), [(12, 10), (30, 10), (30, 256)])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ from sacp.errors import InputError, one_line
 from sacp.files import atomic
 
 BLOCK_ROWS = 1 << 20  # configurations read at a time
+CHUNK_ROWS = 1 << 16  # rows of a chunk of the file, the unit that is read and checked
 
 
-def save_configs(path: str | Path, sets: Mapping[str, NDArray[np.uint8]], attributes: Mapping[str, Any]) -> None:
-    """Write `configs.h5`: uint8 data sets [rows, G], and attributes that make the file readable alone."""
+@contextmanager
+def new_configs(
+    path: str | Path, training: NDArray[np.uint8], search_size: int, attributes: Mapping[str, Any]
+) -> Iterator[h5py.Dataset]:
+    """Write `configs.h5`; yields the data set `search`, uint8 [search_size, G], to be filled block by block.
+
+    The attributes make the file readable alone. Every chunk carries a checksum.
+    """
     with atomic(path) as temporary, h5py.File(temporary, "w") as handle:
-        for name, steps in sets.items():
-            handle.create_dataset(name, data=steps)
+        handle.create_dataset("training", data=training, fletcher32=True)
+        shape = (search_size, training.shape[1])
+        chunks = (min(CHUNK_ROWS, search_size), shape[1])
+        yield handle.create_dataset("search", shape, np.uint8, chunks=chunks, fletcher32=True)
         for name, value in attributes.items():
             handle.attrs[name] = json.dumps(value) if isinstance(value, dict) else value
 

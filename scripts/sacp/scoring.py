@@ -4,7 +4,6 @@ Candidates stream through in blocks. Only the best rows so far are held: memory 
 """
 
 import logging
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from sacp.dense import DenseScorer
 from sacp.encoder import Encoder
 from sacp.errors import InputError
 from sacp.graph import Graph
+from sacp.progress import Progress
 from sacp.space import Steps, kept_counts
 from sacp.tables import TableScorer, entries
 
 log = logging.getLogger(__name__)
 MOST_ENTRIES = 1 << 18  # table rows; at 64 hidden units, 68 MB
-PROGRESS_SECONDS = 10
 NO_BUDGET = Budget()
 
 
@@ -101,8 +100,7 @@ def search(
     Raises:
         InputError: no candidate is within the budget; names the smallest that was found.
     """
-    best, pending, seen, smallest = Best.empty(), [], 0, (2**62, 2**62)
-    started = reported = time.monotonic()
+    best, pending, smallest, progress = Best.empty(), [], (2**62, 2**62), Progress("candidates scored:", total)
     with ThreadPoolExecutor(threads) as pool:
         for first, steps in blocks:
             scored = _score_block(pool, scorer, graph, levels, first, steps)
@@ -110,11 +108,7 @@ def search(
             pending.append(scored.taken(np.flatnonzero(_within(scored, budget))))
             if keep is not None and sum(len(rows.score) for rows in pending) > keep:
                 best, pending = Best.joined([best, *pending]).best_first(keep), []
-            seen, now = seen + len(steps), time.monotonic()
-            if now - reported > PROGRESS_SECONDS:
-                rate, reported = seen / (now - started), now
-                left = (total - seen) / rate
-                log.info("scored %d/%d candidates, %.0f/s, %.0f s left", seen, total, rate, left)
+            progress.advance(len(steps))
     result = Best.joined([best, *pending]).best_first(keep)
     if not len(result.score):
         raise InputError(

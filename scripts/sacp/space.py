@@ -4,18 +4,30 @@ A configuration is one uint8 step per group, 0..levels-1: step t removes t / lev
 Everything that decides is integer arithmetic.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import gcd
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.errors import InputError
+from sacp.progress import Progress
 
 Steps = NDArray[np.uint8]
 BLOCK_ROWS = 1 << 16  # rows drawn at a time, each block from a stream of its own
+BLOCKS_AHEAD = 16  # blocks that may wait to be stored
+
+
+class Rows(Protocol):
+    """Where rows of configurations are stored: an array, or a data set of a file."""
+
+    def __getitem__(self, rows: slice, /) -> Steps: ...
+    def __setitem__(self, rows: slice, values: Steps, /) -> None: ...
 
 
 def kept_counts(
@@ -79,17 +91,19 @@ class Space:
         probabilities are exact ratios of integers, rounded once to double. Blocks of rows have streams of their own, so
         the result does not depend on the number of threads.
         """
-        tables = [self._cumulative(group) for group in range(len(self.weights))]
-        steps = np.empty((size, len(self.weights)), np.uint8)
+        return np.concatenate(list(self._blocks(size, seed, threads)))
 
-        def fill(start: int) -> None:
-            rng = np.random.default_rng([seed, start // BLOCK_ROWS])
-            rows = steps[start : start + BLOCK_ROWS]
-            rows[:] = self._draw_block(tables, len(rows), rng)
+    def _blocks(self, size: int, seed: int, threads: int, first: int = 0) -> Iterator[Steps]:
+        """Yield `size` independent rows, block by block, from the streams of the blocks `first` and on."""
 
+        def block(number: int) -> Steps:
+            rows = min(BLOCK_ROWS, size - (number - first) * BLOCK_ROWS)
+            return self._draw_block(self._cumulative, rows, np.random.default_rng([seed, number]))
+
+        numbers = range(first, first + _blocks_of(size))
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, range(0, size, BLOCK_ROWS)))
-        return steps
+            for start in range(0, len(numbers), BLOCKS_AHEAD):
+                yield from pool.map(block, numbers[start : start + BLOCKS_AHEAD])
 
     def _draw_block(self, tables: list[NDArray[np.float64]], size: int, rng: np.random.Generator) -> Steps:
         steps = np.empty((size, len(self.weights)), np.uint8)
@@ -102,7 +116,11 @@ class Space:
             np.maximum(state, 0, out=state)
         return steps
 
-    def _cumulative(self, group: int) -> NDArray[np.float64]:
+    @cached_property
+    def _cumulative(self) -> list[NDArray[np.float64]]:
+        return [self._cumulative_of(group) for group in range(len(self.weights))]
+
+    def _cumulative_of(self, group: int) -> NDArray[np.float64]:
         """P(step <= t | state) for t < levels - 1, [S, levels - 1]. A state that no choice can satisfy gets zeros."""
         weight, later = self.weights[group], self.ways[group + 1]
         table = np.zeros((len(later), self.levels - 1))
@@ -136,20 +154,66 @@ class Space:
         Raises:
             InputError: `size` exceeds the space.
         """
+        rows = np.empty((size, len(self.weights)), np.uint8)
+        self.sample_into(rows, size, seed, threads)
+        return rows
+
+    def sample_into(self, rows: Rows, size: int, seed: int, threads: int = 1) -> None:
+        """Store what `sample` returns in `rows`, block by block; 16 bytes a row are held in memory, whatever G.
+
+        Raises:
+            InputError: `size` exceeds the space.
+        """
         if size > self.count:
             raise InputError(
                 f"space.search_size: {size} distinct configurations asked for, but only {self.count} exist"
             )
-        if self.count <= 4 * size:
-            return self.unrank(np.random.default_rng(seed).permutation(self.count)[:size])
-        # The first `size` distinct values of independent uniform draws are a uniform sample without replacement.
-        drawn = size + 16
-        while True:
-            steps = self.draw(drawn, seed, threads)
-            first = first_occurrences(_keys(steps, self.levels))
-            if len(first) >= size:
-                return steps if len(first) == drawn == size else steps[first[:size]]
-            drawn += 2 * (size - len(first)) + 16
+        if self.count <= 2 * size:
+            ranks = np.random.default_rng(seed).permutation(self.count)[:size]
+            for start in range(0, size, BLOCK_ROWS):
+                rows[start : start + BLOCK_ROWS] = self.unrank(ranks[start : start + BLOCK_ROWS])
+            return
+        keys, done, progress = np.empty(size, np.uint64), 0, Progress("candidates drawn:", size)
+        for block in self._blocks(size, seed, threads):
+            here = slice(done, done + len(block))
+            rows[here], keys[here] = block, _keys(block, self.levels)
+            done += len(block)
+            progress.advance(len(block))
+        ordered = np.sort(keys)
+        repeats = repeated_rows(keys, ordered)
+        if len(repeats):
+            # The first `size` distinct values of independent uniform draws are a uniform sample without replacement;
+            # those that come after the first `size` draws take the places of the repeats.
+            _replace(rows, repeats, self._others(len(repeats), ordered, _blocks_of(size), seed, threads))
+
+    def _others(self, size: int, seen: NDArray[np.uint64], number: int, seed: int, threads: int) -> Steps:
+        """Draw, from the blocks `number` and on, `size` configurations that differ and are not among `seen` keys."""
+        found: list[Steps] = []
+        while size:
+            drawn = np.concatenate(list(self._blocks(2 * size, seed, threads, number)))
+            number += _blocks_of(2 * size)
+            keys = _keys(drawn, self.levels)
+            _, first = np.unique(keys, return_index=True)
+            place = np.searchsorted(seen, keys[first]).clip(max=len(seen) - 1)
+            new = np.sort(first[seen[place] != keys[first]])[:size]
+            found.append(drawn[new])
+            seen, size = np.sort(np.concatenate([seen, keys[new]])), size - len(new)
+        return np.concatenate(found)
+
+
+def _blocks_of(size: int) -> int:
+    """Blocks that `size` rows take."""
+    return -(-size // BLOCK_ROWS)
+
+
+def _replace(rows: Rows, places: NDArray[np.int64], values: Steps) -> None:
+    """Set the rows at ascending `places` to `values`."""
+    for start in range(0, int(places[-1]) + 1, BLOCK_ROWS):
+        inside = slice(*np.searchsorted(places, [start, start + BLOCK_ROWS]))
+        if inside.start < inside.stop:
+            block = rows[start : start + BLOCK_ROWS]
+            block[places[inside] - start] = values[inside]
+            rows[start : start + BLOCK_ROWS] = block
 
 
 def _keys(steps: Steps, levels: int) -> NDArray[np.uint64]:
@@ -170,16 +234,12 @@ def _keys(steps: Steps, levels: int) -> NDArray[np.uint64]:
     return keys
 
 
-def first_occurrences(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Ascending row numbers of the first occurrence of each key."""
-    ordered = np.sort(keys)
+def repeated_rows(keys: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Ascending numbers of the rows whose key stands in an earlier row; `ordered` are the keys, sorted."""
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    keep = np.ones(len(keys), bool)
     suspects = np.flatnonzero(np.isin(keys, repeated)) if len(repeated) else np.empty(0, np.int64)
     _, first = np.unique(keys[suspects], return_index=True)
-    keep[suspects] = False
-    keep[suspects[first]] = True
-    return np.flatnonzero(keep)
+    return np.delete(suspects, first)
 
 
 def draw_training(size: int, groups: int, levels: int, rng: np.random.Generator) -> Steps:
