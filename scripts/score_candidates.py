@@ -1,6 +1,6 @@
 """Score every candidate of the search set and write the best, best first."""
 
-from sacp import artefacts, checkpoint, cost, criteria, job, provenance, scoring, space
+from sacp import artefacts, checkpoint, cost, criteria, job, provenance, scoring
 from sacp.encoder import load
 from sacp.networks import NetworkSpec
 
@@ -15,14 +15,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     best = scoring.search(
         iter(candidates), candidates.total, scorer, graph, levels, cfg["search"]["keep"], budget, snakemake.threads
     )
-    columns = {
-        "candidate": best.candidate,
-        "score": best.score,
-        "pruning_ratio": space.pruning_ratio(candidates.rows(best.candidate), graph.weights, levels),
-        "flops": best.flops,
-        "parameters": best.parameters,
-    }
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
-    artefacts.save_scores(snakemake.output[0], columns, record)
-    scores = best.score
+    artefacts.save_scores(snakemake.output[0], best, record)
+    scores = best["score"]
     job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), candidates.total, scores[0], scores[-1])

@@ -1,5 +1,7 @@
 """Scores by tables, by dense batches and by torch-geometric are the same scores; blocks and threads change no bit."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from sacp.dense import DenseScorer
 from sacp.encoder import Encoder, NodeFeatures, edge_index
 from sacp.errors import InputError
 from sacp.graph import Graph
-from sacp.scoring import MOST_ENTRIES, Best, Scorer, make_scorer, search
+from sacp.scoring import MOST_ENTRIES, Scored, Scorer, make_scorer, search
 from sacp.space import draw_training, kept_counts
 from sacp.tables import TableScorer, entries, shared_fields
 from torch_geometric.data import Batch, Data
@@ -65,7 +67,7 @@ def test_a_field_shares_the_smallest_table_that_holds_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def scored() -> tuple[Scorer, Graph, np.ndarray, Best]:
+def scored() -> tuple[Scorer, Graph, np.ndarray, Scored]:
     encoder, graph, order, steps = problem("resnet18")
     steps[2000:] = steps[:1000]  # equal configurations, equal scores: ties
     scorer = make_scorer(encoder, graph, order, LEVELS, "directed")
@@ -83,37 +85,37 @@ def test_the_result_is_the_same_to_the_bit_for_all_chunks_blocks_and_threads(sco
     scorer, graph, steps, whole = scored
     monkeypatch.setattr(scorer, "chunk", chunk)
     best = search(blocks(steps, 901), len(steps), scorer, graph, LEVELS, keep, threads=threads)
-    assert np.array_equal(best.candidate, whole.candidate[:keep])
-    assert best.score.tobytes() == whole.score[:keep].tobytes()
-    assert np.array_equal(best.flops, whole.flops[:keep])
-    assert np.array_equal(best.parameters, whole.parameters[:keep])
+    assert best.tobytes() == whole[:keep].tobytes()
 
 
 def test_best_come_first_and_ties_go_to_the_lower_candidate(scored) -> None:
     _, _, _, best = scored
-    assert (np.diff(best.score) <= 0).all()
-    tied = np.flatnonzero(np.diff(best.score) == 0)
+    assert (np.diff(best["score"]) <= 0).all()
+    tied = np.flatnonzero(np.diff(best["score"]) == 0)
     assert len(tied) >= 900
-    assert (best.candidate[tied] < best.candidate[tied + 1]).all()
+    assert (best["candidate"][tied] < best["candidate"][tied + 1]).all()
 
 
 def test_costs_are_those_of_the_candidates(scored) -> None:
     _, graph, steps, best = scored
-    flops, parameters = costs_of_counts(graph, kept_counts(steps[best.candidate], graph.channels, LEVELS))
-    assert np.array_equal(best.flops, flops)
-    assert np.array_equal(best.parameters, parameters)
+    flops, parameters = costs_of_counts(graph, kept_counts(steps[best["candidate"]], graph.channels, LEVELS))
+    assert np.array_equal(best["flops"], flops)
+    assert np.array_equal(best["parameters"], parameters)
+    exact = [float(Fraction(int(t @ np.array(graph.weights)), LEVELS * sum(graph.weights))) for t in steps.astype(int)]
+    assert np.array_equal(best["pruning_ratio"], np.array(exact)[best["candidate"]])
 
 
 def test_candidates_outside_the_budget_are_not_ranked(scored) -> None:
     scorer, graph, steps, whole = scored
     budget = Budget.of({"flops": 0.25, "parameters": 4e6}, cost_of_graph(graph))
     best = search(blocks(steps, 1000), len(steps), scorer, graph, LEVELS, 5, budget)
-    inside = (whole.flops <= cost_of_graph(graph).flops // 4) & (whole.parameters <= 4_000_000)
+    inside = (whole["flops"] <= cost_of_graph(graph).flops // 4) & (whole["parameters"] <= 4_000_000)
     assert 5 < inside.sum() < len(steps)
-    assert np.array_equal(best.candidate, whole.candidate[inside][:5])
+    assert np.array_equal(best["candidate"], whole["candidate"][inside][:5])
 
 
 def test_a_budget_that_no_candidate_meets_names_the_smallest_found(scored) -> None:
     scorer, graph, steps, whole = scored
-    with pytest.raises(InputError, match=rf"within 1000 FLOPs; the smallest found takes {whole.flops.min()} FLOPs"):
+    smallest = whole["flops"].min()
+    with pytest.raises(InputError, match=rf"within 1000 FLOPs; the smallest found takes {smallest} FLOPs"):
         search(blocks(steps, 1000), len(steps), scorer, graph, LEVELS, None, Budget(flops=1000))

@@ -61,28 +61,21 @@ class Candidates:
         for start in range(0, self.total, BLOCK_ROWS):
             yield start, load_configs(self.path, "search", slice(start, start + BLOCK_ROWS))[0]
 
-    def rows(self, candidates: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Configurations of some candidates, in their order, [n] -> [n, G]."""
-        result = np.empty((len(candidates), self.groups), np.uint8)
-        order = np.argsort(candidates)
-        ascending = candidates[order]
-        for start, steps in self:
-            inside = slice(*np.searchsorted(ascending, [start, start + len(steps)]))
-            result[order[inside]] = steps[ascending[inside] - start]
-        return result
 
-
-def save_scores(path: str | Path, columns: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> None:
+def save_scores(path: str | Path, rows: NDArray[np.void], provenance: Mapping[str, Any]) -> None:
     """Write `scores.parquet`, rows as given, best first; the provenance stands in the schema's metadata."""
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    names = rows.dtype.names or ()
+    table = pa.table({name: pa.array(np.ascontiguousarray(rows[name])) for name in names})
+    table = table.replace_schema_metadata({"provenance": json.dumps(dict(provenance))})
     with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"provenance": json.dumps(dict(provenance))}), temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def load_best(path: str | Path, number: int) -> list[int]:
     """Candidate numbers of the `number` best scores, best first."""
     try:
-        best: list[int] = pq.read_table(path, columns=["candidate"])["candidate"].slice(0, number).to_pylist()
+        table = pq.read_table(path, columns=["candidate"], page_checksum_verification=True)
+        best: list[int] = table["candidate"].slice(0, number).to_pylist()
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise InputError(f"{path}: not a table of scores ({one_line(error)})") from None
     return best

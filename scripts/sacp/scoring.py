@@ -6,7 +6,6 @@ Candidates stream through in blocks. Only the best rows so far are held: memory 
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ from sacp.encoder import Encoder
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.progress import Progress
-from sacp.space import Steps, kept_counts
+from sacp.space import Steps, kept_counts, pruning_ratio
 from sacp.tables import TableScorer, entries
 
 log = logging.getLogger(__name__)
@@ -47,45 +46,29 @@ def make_scorer(encoder: Encoder, graph: Graph, order: Order, levels: int, edges
     return TableScorer(dense)
 
 
-@dataclass
-class Best:
-    """Rows kept so far, unordered: candidate numbers int64 [n], scores float32 [n], FLOPs and parameters int64 [n]."""
+# A candidate with its score, costs and R(r) of eq. 1: a row of `scores.parquet`.
+ROW = np.dtype(
+    [
+        ("candidate", np.int64),
+        ("score", np.float32),
+        ("pruning_ratio", np.float64),
+        ("flops", np.int64),
+        ("parameters", np.int64),
+    ]
+)
+Scored = NDArray[np.void]  # [n] of ROW
 
-    candidate: NDArray[np.int64]
-    score: NDArray[np.float32]
-    flops: NDArray[np.int64]
-    parameters: NDArray[np.int64]
 
-    @classmethod
-    def empty(cls) -> "Best":
-        """No rows."""
-        whole = np.empty(0, np.int64)
-        return cls(whole, np.empty(0, np.float32), whole, whole)
-
-    @classmethod
-    def joined(cls, parts: list["Best"]) -> "Best":
-        """Rows of all parts, each copied once."""
-        return cls(
-            np.concatenate([part.candidate for part in parts]),
-            np.concatenate([part.score for part in parts]),
-            np.concatenate([part.flops for part in parts]),
-            np.concatenate([part.parameters for part in parts]),
-        )
-
-    def taken(self, rows: NDArray[np.int64]) -> "Best":
-        """Some of the rows."""
-        return Best(self.candidate[rows], self.score[rows], self.flops[rows], self.parameters[rows])
-
-    def best_first(self, keep: int | None = None) -> "Best":
-        """Rows by falling score, ties by candidate number; the first `keep` of them."""
-        return self.taken(np.lexsort((self.candidate, -self.score))[:keep])
+def best_first(rows: Scored, keep: int | None) -> Scored:
+    """Rows by falling score, ties by candidate number; the first `keep` of them."""
+    return rows[np.lexsort((rows["candidate"], -rows["score"]))[:keep]]
 
 
 def search(
     blocks: Iterator[tuple[int, Steps]], total: int, scorer: Scorer, graph: Graph, levels: int,
     keep: int | None = None, budget: Budget = NO_BUDGET, threads: int = 1,
-) -> Best:  # fmt: skip
-    """Score all candidates and return the best, best first. The result does not depend on blocks or threads.
+) -> Scored:  # fmt: skip
+    """Score all candidates and return the best, best first, [n] of ROW. It does not depend on blocks or threads.
 
     Args:
         blocks: pairs of the first candidate's number and the configurations [B, G] of a block.
@@ -100,17 +83,20 @@ def search(
     Raises:
         InputError: no candidate is within the budget; names the smallest that was found.
     """
-    best, pending, smallest, progress = Best.empty(), [], (2**62, 2**62), Progress("candidates scored:", total)
+    best, pending, smallest, progress = np.empty(0, ROW), [], (2**62, 2**62), Progress("candidates scored:", total)
     with ThreadPoolExecutor(threads) as pool:
         for first, steps in blocks:
-            scored = _score_block(pool, scorer, graph, levels, first, steps)
-            smallest = (min(smallest[0], int(scored.flops.min())), min(smallest[1], int(scored.parameters.min())))
-            pending.append(scored.taken(np.flatnonzero(_within(scored, budget))))
-            if keep is not None and sum(len(rows.score) for rows in pending) > keep:
-                best, pending = Best.joined([best, *pending]).best_first(keep), []
+            rows = _score_block(pool, scorer, graph, levels, first, steps)
+            smallest = (min(smallest[0], int(rows["flops"].min())), min(smallest[1], int(rows["parameters"].min())))
+            inside = _within(rows, budget)
+            if keep is not None and len(best) == keep:
+                inside &= rows["score"] > best["score"][-1]  # a tie goes to the lower number, which came before
+            pending.append(rows[inside])
+            if keep is not None and sum(map(len, pending)) > keep:
+                best, pending = best_first(np.concatenate([best, *pending]), keep), []
             progress.advance(len(steps))
-    result = Best.joined([best, *pending]).best_first(keep)
-    if not len(result.score):
+    result = best_first(np.concatenate([best, *pending]), keep)
+    if not len(result):
         raise InputError(
             f"search.budget: none of {total} candidates is within {budget}; the smallest found takes "
             f"{smallest[0]} FLOPs, the smallest {smallest[1]} parameters"
@@ -118,21 +104,27 @@ def search(
     return result
 
 
-def _score_block(pool: ThreadPoolExecutor, scorer: Scorer, graph: Graph, levels: int, first: int, steps: Steps) -> Best:
-    starts = range(0, len(steps), scorer.chunk)
+def _score_block(
+    pool: ThreadPoolExecutor, scorer: Scorer, graph: Graph, levels: int, first: int, steps: Steps
+) -> Scored:
+    rows = np.empty(len(steps), ROW)
+    rows["candidate"] = np.arange(first, first + len(steps))
 
-    def work(start: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        chunk = steps[start : start + scorer.chunk]
-        return scorer.score_chunk(chunk), *costs_of_counts(graph, kept_counts(chunk, graph.channels, levels))
+    def work(start: int) -> None:
+        here = slice(start, start + scorer.chunk)
+        rows["score"][here] = scorer.score_chunk(steps[here])
+        rows["pruning_ratio"][here] = pruning_ratio(steps[here], graph.weights, levels)
+        flops, parameters = costs_of_counts(graph, kept_counts(steps[here], graph.channels, levels))
+        rows["flops"][here], rows["parameters"][here] = flops, parameters
 
-    scores, flops, parameters = (np.concatenate(parts) for parts in zip(*pool.map(work, starts), strict=True))
-    return Best(np.arange(first, first + len(steps)), scores, flops, parameters)
+    list(pool.map(work, range(0, len(steps), scorer.chunk)))
+    return rows
 
 
-def _within(rows: Best, budget: Budget) -> NDArray[np.bool_]:
-    inside = np.ones(len(rows.score), bool)
+def _within(rows: Scored, budget: Budget) -> NDArray[np.bool_]:
+    inside = np.ones(len(rows), bool)
     if budget.flops is not None:
-        inside &= rows.flops <= budget.flops
+        inside &= rows["flops"] <= budget.flops
     if budget.parameters is not None:
-        inside &= rows.parameters <= budget.parameters
+        inside &= rows["parameters"] <= budget.parameters
     return inside

@@ -40,7 +40,8 @@ def kept_counts(
 
 def pruning_ratio(steps: NDArray[np.integer], weights: list[int], levels: int) -> NDArray[np.float64]:
     """R(r) of eq. 1 from the nominal ratios, over layers. `steps` [..., G] -> float64 [...]."""
-    return np.asarray(steps, np.int64) @ np.asarray(weights, np.int64) / (levels * sum(weights))
+    # Sums of integers below 2 ** 53 are exact in doubles, whose product is the fast one.
+    return np.asarray(steps, np.float64) @ np.asarray(weights, np.float64) / (levels * sum(weights))
 
 
 @dataclass(frozen=True)
