@@ -1,6 +1,10 @@
 import json
 import math
+import multiprocessing
 import os
+import re
+import resource
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -8,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from sacp import artefacts
+from sacp import artefacts, checkpoint
 from sacp.errors import InputError, nearest
 from sacp.files import atomic, load_torch, read_json, write_csv, write_json
+from sacp.networks import NetworkSpec
 
 
 def fail_while_writing(path: Path) -> None:
@@ -49,6 +54,71 @@ def test_a_success_replaces_the_old_file(tmp_path):
     with atomic(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A folder on a disk of its own with 256 KiB left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    (disk / "filler").write_bytes(bytes(2**21 - 2**18))
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+ROWS = np.random.default_rng(0).integers(0, 10, (2**19, 2), np.uint8)
+WRITERS = {
+    "configs.h5": lambda path: _write_configs(path),
+    "scores.parquet": lambda path: artefacts.save_scores(path, np.rec.fromarrays(ROWS.T, names="a,b"), {}),
+    "base.pt": lambda path: checkpoint.save_base(path, torch.nn.Linear(1000, 1000), SPEC, {}, {}),
+    "network.safetensors": lambda path: checkpoint.save_network(path.parent, torch.nn.Linear(1000, 1000), SPEC, {}),
+    "table.csv": lambda path: write_csv(path, [{"a": "x" * 1000}] * 1000, ["a"]),
+    "file.json": lambda path: write_json(path, {"a": "x" * 10**6}),
+}
+SPEC = NetworkSpec("resnet20", 1.0, 3, 32, 10)
+
+
+def _write_configs(path: Path) -> None:
+    with artefacts.new_configs(path, ROWS, len(ROWS), {}) as search:
+        search[:] = ROWS
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_named_in_one_line_and_leaves_nothing(full_disk, name):
+    with pytest.raises(InputError, match=rf"{name}: cannot be written: no room on the disk") as caught:
+        WRITERS[name](full_disk / name)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(full_disk) == ["filler"]
+
+
+def limited(write, path: Path) -> None:
+    """Write in a process whose files may not grow beyond 100 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        write(path)
+    except InputError as error:
+        print(error)
+
+
+def test_a_limit_on_the_size_of_files_is_named_too(tmp_path, capfd):
+    process = multiprocessing.get_context("fork").Process(target=limited, args=(WRITERS["table.csv"], tmp_path / "a"))
+    process.start()
+    process.join()
+    assert re.search(r"a: cannot be written: no room on the disk", capfd.readouterr().out)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(InputError, match=r"file\.json: cannot be written: Not a directory"):
+        write_json(tmp_path / "results/deep/file.json", {})
+
+
+def test_a_defect_while_writing_stays_a_defect(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic(tmp_path / "file.txt"):
+        print(1 / 0)
 
 
 @pytest.mark.parametrize("writer", [write_json, lambda path, value: write_csv(path, [value], ["b"])])

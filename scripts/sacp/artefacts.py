@@ -1,6 +1,7 @@
 """Files of the search: configurations in HDF5, scores in parquet. Both can be read without this code."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from sacp.errors import InputError, one_line
 from sacp.files import atomic
 
 BLOCK_ROWS = 1 << 20  # configurations read at a time
+FILE_OVERHEAD = 1 << 20  # bytes for attributes, chunk index and checksums
 CHUNK_ROWS = 1 << 16  # rows of a chunk of the file, the unit that is read and checked
 
 
@@ -27,13 +29,20 @@ def new_configs(
 
     The attributes make the file readable alone. Every chunk carries a checksum.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as handle:
+    shape = (search_size, training.shape[1])
+    with atomic(path) as temporary, _reserved(temporary, training.nbytes + search_size * shape[1]) as handle:
         handle.create_dataset("training", data=training, fletcher32=True)
-        shape = (search_size, training.shape[1])
         chunks = (min(CHUNK_ROWS, search_size), shape[1])
         yield handle.create_dataset("search", shape, np.uint8, chunks=chunks, fletcher32=True)
         for name, value in attributes.items():
             handle.attrs[name] = json.dumps(value) if isinstance(value, dict) else value
+
+
+def _reserved(path: Path, size: int) -> h5py.File:
+    """Open a new HDF5 file where `size` bytes and the file's own have room: HDF5 itself crashes on a full disk."""
+    with path.open("wb") as handle:
+        os.posix_fallocate(handle.fileno(), 0, size + FILE_OVERHEAD)
+    return h5py.File(path, "w")
 
 
 def load_configs(path: str | Path, name: str, rows: Any = slice(None)) -> tuple[NDArray[np.uint8], int]:

@@ -1,10 +1,12 @@
 """Write files so that a reader sees all of one or none of it."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,48 @@ import torch
 
 from sacp.errors import InputError, one_line
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+LEAST_FREE = 1 << 20  # bytes; writers that do not say why they failed fail for want of room below this
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails."""
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: writers of several formats choose the format by it.
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = _why_not_written(error, path.parent)
+        if reason is None:
+            raise
+        raise InputError(f"{path}: cannot be written: {reason}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _why_not_written(error: Exception, folder: Path) -> str | None:
+    """Return what the user can mend, or None. Libraries report a full disk in exceptions of many kinds."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in DENIED:
+        return os.strerror(number)
+    free = shutil.disk_usage(folder).free if folder.is_dir() else LEAST_FREE
+    if number in NO_ROOM or free < LEAST_FREE:
+        return f"no room on the disk, {free / 2**20:.1f} MiB free; make room or move the results"
+    return None
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
