@@ -35,7 +35,7 @@ rule train_encoder:
         mem_mb=4000,
         runtime=4 * 60,
     params:
-        cfg=stage(encoder=lambda wildcards: method_of(wildcards)["encoder"]),
+        cfg=stage("space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
         code=code("train_encoder"),
     script:
         "../scripts/train_encoder.py"
@@ -58,7 +58,7 @@ rule score_candidates:
         mem_mb=8000,
         runtime=4 * 60,
     params:
-        cfg=stage("search", edges=lambda wildcards: method_of(wildcards)["encoder"]["edges"]),
+        cfg=stage("search", "space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
         code=code("score_candidates"),
     script:
         "../scripts/score_candidates.py"

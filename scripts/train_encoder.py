@@ -8,9 +8,11 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
+    space = cfg["space"]
+    artefacts.check_configs(snakemake.input.configs, graph, space["levels"], space["threshold"])
     training, levels = artefacts.load_configs(snakemake.input.configs, "training")
     settings = EncoderSettings(**cfg["encoder"])
     encoder, losses = train_encoder(graph, criteria.l1_order(base.network, graph), training, levels, settings, seed)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     files.write_csv(snakemake.output.loss, losses, LOSS_COLUMNS)
-    save(snakemake.output.encoder, encoder, settings, record)
+    save(snakemake.output.encoder, encoder, graph, levels, settings, record)

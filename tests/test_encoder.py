@@ -217,16 +217,53 @@ def test_random_rows_keep_every_set_equally_often():
     assert stats.chisquare(observed).pvalue > 0.001
 
 
-def test_a_saved_encoder_embeds_alike_and_fits_its_network_only(tmp_path):
-    graph, order, training = problem()
+@pytest.fixture
+def saved(tmp_path):
     made, _ = train()
-    encoders.save(tmp_path / "encoder.pt", made, settings(), {"seed": 0})
-    loaded, index = encoders.load(tmp_path / "encoder.pt", graph), edge_index(graph, "directed")
+    encoders.save(tmp_path / "encoder.pt", made, problem()[0], LEVELS, settings(), {"seed": 0})
+    return tmp_path / "encoder.pt", made
+
+
+def test_a_saved_encoder_embeds_alike(saved):
+    graph, order, training = problem()
+    loaded, index = encoders.load(saved[0], graph, LEVELS, settings()), edge_index(graph, "directed")
     x = features_of(graph, order, training)
-    assert torch.equal(loaded(x, index), made(x, index))
-    wider = any_network("resnet8", 0.5)[1]
-    with pytest.raises(InputError, match=r"encoder\.pt: encoder takes 16 channels, but the network's graph has 32"):
-        encoders.load(tmp_path / "encoder.pt", wider)
+    assert torch.equal(loaded(x, index), saved[1](x, index))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"graph": any_network("resnet8", 0.5)[1]}, "another network; train it again"),
+        ({"levels": 5}, "another config: space.levels was 10, is 5 now"),
+        ({"settings": settings(lr=0.5)}, "another config: encoder.lr was 0.001, is 0.5 now"),
+        ({"settings": settings(hidden=9)}, "another config: encoder.hidden was 8, is 9 now"),
+    ],
+)
+def test_an_encoder_of_another_network_or_config_is_refused(saved, changes, expected):
+    arguments = {"graph": problem()[0], "levels": LEVELS, "settings": settings()} | changes
+    with pytest.raises(InputError, match=rf"encoder\.pt: trained for {expected}"):
+        encoders.load(saved[0], **arguments)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one byte", "not finite", "other weights"])
+def test_a_damaged_encoder_is_refused(saved, damage):
+    path, made = saved
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[:-100])
+    elif damage == "one byte":
+        weight = made.convs[0].lin.weight.detach().numpy().tobytes()
+        content[content.index(weight[:64]) + 7] ^= 1
+        path.write_bytes(content)
+    else:
+        value = torch.load(path)
+        name = next(iter(value["state"]))
+        value["state"][name] = torch.full((8,), torch.nan) if damage == "not finite" else torch.zeros(3)
+        torch.save(value, path)
+    with pytest.raises(InputError, match=r"encoder\.pt: ") as caught:
+        encoders.load(path, problem()[0], LEVELS, settings())
+    assert "\n" not in str(caught.value)
 
 
 def losses_by_message_passing(name: str, seed: int, changed: EncoderSettings) -> list[float]:

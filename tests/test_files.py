@@ -15,6 +15,7 @@ import torch
 from sacp import artefacts, checkpoint
 from sacp.errors import InputError, nearest
 from sacp.files import atomic, load_torch, read_json, write_csv, write_json
+from sacp.graph import Graph, Group
 from sacp.networks import NetworkSpec
 
 
@@ -196,10 +197,36 @@ STEPS = np.arange(60, dtype=np.uint8).reshape(20, 3) % 10
 
 @pytest.fixture
 def configs(tmp_path: Path) -> Path:
-    attributes = {"levels": 10, "threshold": 0.4, "groups": ["a", "b", "c"], "provenance": {"seed": 0}}
+    attributes = {"levels": 10, "threshold": 0.4, "groups": GROUPS, "provenance": {"seed": 0}}
+    attributes |= {"channels": [8, 8, 8], "weights": graph_of().weights}
     with artefacts.new_configs(tmp_path / "configs.h5", STEPS[:5], len(STEPS), attributes) as search:
         search[:] = STEPS
     return tmp_path / "configs.h5"
+
+
+GROUPS = ("a", "b", "c")
+
+
+def graph_of(groups=GROUPS, channels: int = 8) -> Graph:
+    return Graph((), (), tuple(Group(name, (name,), channels) for name in groups))
+
+
+def test_configs_of_this_network_and_config_are_taken(configs):
+    artefacts.check_configs(configs, graph_of(), 10, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("graph", "levels", "threshold", "expected"),
+    [
+        (graph_of("abd"), 10, 0.4, "drawn for another network, of 3 groups"),
+        (graph_of(channels=9), 10, 0.4, "drawn for another network, of 3 groups"),
+        (graph_of(), 5, 0.4, "drawn by another config: space.levels was 10, is 5 now"),
+        (graph_of(), 10, 0.5, "drawn by another config: space.threshold was 0.4, is 0.5 now"),
+    ],
+)
+def test_configs_of_another_network_or_config_are_refused(configs, graph, levels, threshold, expected):
+    with pytest.raises(InputError, match=rf"configs\.h5: {expected}"):
+        artefacts.check_configs(configs, graph, levels, threshold)
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(3, 9), 4, [1, 5, 7]])

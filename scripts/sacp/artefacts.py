@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sacp.errors import InputError, one_line
 from sacp.files import atomic
+from sacp.graph import Graph
 
 BLOCK_ROWS = 1 << 20  # configurations read at a time
 FILE_OVERHEAD = 1 << 20  # bytes for attributes, chunk index and checksums
@@ -43,6 +44,32 @@ def _reserved(path: Path, size: int) -> h5py.File:
     with path.open("wb") as handle:
         os.posix_fallocate(handle.fileno(), 0, size + FILE_OVERHEAD)
     return h5py.File(path, "w")
+
+
+def check_configs(path: str | Path, graph: Graph, levels: int, threshold: float) -> None:
+    """Refuse configurations of another network or another space.
+
+    Raises:
+        InputError: the file is corrupt, or its attributes differ from what is asked for.
+    """
+    expected = {
+        "groups": [group.name for group in graph.groups],
+        "channels": graph.channels,
+        "weights": graph.weights,
+        "levels": levels,
+        "threshold": threshold,
+    }
+    try:
+        with h5py.File(path) as handle:
+            found = {name: np.asarray(handle.attrs[name]).tolist() for name in expected}
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: cannot read its attributes ({one_line(error)})") from None
+    for name in ("levels", "threshold"):
+        if found[name] != expected[name]:
+            was, now = found[name], expected[name]
+            raise InputError(f"{path}: drawn by another config: space.{name} was {was}, is {now} now; draw it again")
+    if found != expected:
+        raise InputError(f"{path}: drawn for another network, of {len(found['groups'])} groups; draw it again")
 
 
 def load_configs(path: str | Path, name: str, rows: Any = slice(None)) -> tuple[NDArray[np.uint8], int]:

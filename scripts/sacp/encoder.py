@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.criteria import Order
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
 from sacp.files import atomic, load_torch
-from sacp.graph import LINEAR, Graph
+from sacp.graph import LINEAR, Graph, fingerprint
 from sacp.seeds import derive
 from sacp.space import Steps, kept_counts
 
@@ -51,7 +51,6 @@ class Encoder(nn.Module):
 
     def __init__(self, features: int, hidden: int, layers: int) -> None:
         super().__init__()
-        self.features = features
         widths = [features] + [hidden] * layers
         self.convs = nn.ModuleList(GCNConv(a, b) for a, b in pairwise(widths))
 
@@ -87,22 +86,37 @@ class Encoder(nn.Module):
         return [cast(GCNConv, conv) for conv in self.convs]
 
 
-def save(path: str | Path, encoder: Encoder, settings: EncoderSettings, provenance: dict[str, Any]) -> None:
-    """Write `encoder.pt`: weights, the arguments that build the encoder, and how it was made."""
-    shape = {"features": encoder.features, "hidden": settings.hidden, "layers": settings.layers}
+def save(
+    path: str | Path, encoder: Encoder, graph: Graph, levels: int, settings: EncoderSettings, provenance: dict[str, Any]
+) -> None:
+    """Write `encoder.pt`: weights, what it was trained for, and how it was made."""
+    value = {"state": encoder.state_dict(), "made_for": _made_for(graph, levels, settings), "provenance": provenance}
     with atomic(path) as temporary:
-        torch.save({"state": encoder.state_dict(), "shape": shape, "provenance": provenance}, temporary)
+        torch.save(value, temporary)
 
 
-def load(path: str | Path, graph: Graph) -> Encoder:
-    """Read an encoder for `graph`; `InputError` if it was made for a network of other widths."""
-    value = load_torch(path, ("state", "shape"))
-    if value["shape"]["features"] != graph.max_channels:
-        found = value["shape"]["features"]
-        raise InputError(f"{path}: encoder takes {found} channels, but the network's graph has {graph.max_channels}")
-    encoder = Encoder(**value["shape"])
-    encoder.load_state_dict(value["state"])
+def load(path: str | Path, graph: Graph, levels: int, settings: EncoderSettings) -> Encoder:
+    """Read an encoder; `InputError` if it was made for another network or by other settings, or is not finite."""
+    value = load_torch(path, ("state", "made_for"))
+    found, expected = value["made_for"], _made_for(graph, levels, settings)
+    for key, wanted in expected.items():
+        if found.get(key) != wanted:
+            what = "network" if key == "graph" else f"config: {key} was {found.get(key)}, is {wanted} now"
+            raise InputError(f"{path}: trained for another {what}; train it again")
+    encoder = Encoder(graph.max_channels, settings.hidden, settings.layers)
+    try:
+        encoder.load_state_dict(value["state"])
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the encoder: {one_line(error)}") from None
+    if not all(bool(parameter.isfinite().all()) for parameter in encoder.parameters()):
+        raise InputError(f"{path}: weights are not finite; train the encoder again")
     return encoder
+
+
+def _made_for(graph: Graph, levels: int, settings: EncoderSettings) -> dict[str, Any]:
+    return {"graph": fingerprint(graph), "space.levels": levels} | {
+        f"encoder.{name}": value for name, value in asdict(settings).items()
+    }
 
 
 def edge_index(graph: Graph, edges: str) -> Tensor:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,6 +93,10 @@ def load_torch(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
         InputError: the file is missing, corrupt, or lacks one of `keys`.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load does not look at the checksums
+        if damaged is not None:
+            raise ValueError(f"wrong checksum of {damaged}")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary exceptions; no code has run
         raise InputError(f"{path}: corrupt or not a checkpoint ({one_line(error)})") from None

@@ -1,6 +1,8 @@
 """A network as a graph: layers, the groups that must be pruned alike, nodes and edges (method section 3.2)."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,3 +81,8 @@ def from_json(value: Mapping[str, Any]) -> Graph:
         edges=tuple((source, target) for source, target in value["edges"]),
         groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"]) for g in value["groups"]),
     )
+
+
+def fingerprint(graph: Graph) -> str:
+    """SHA-256 of the graph: equal for equal graphs alone."""
+    return hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode()).hexdigest()
