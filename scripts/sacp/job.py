@@ -1,6 +1,7 @@
 """What every script does around its work: log to a file, use its threads, end a user's mistake in one line."""
 
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 def logged(log_path: str | Path, threads: int = 1) -> Iterator[None]:
     """Run a block with logging to `log_path` and stderr; `InputError` ends the process in one line, status 1.
 
+    SIGTERM ends it as an exit does, with status 143: what was half written is removed.
+
     Any other exception is ours: its traceback goes to the log and it is raised again.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +28,8 @@ def logged(log_path: str | Path, threads: int = 1) -> Iterator[None]:
     form = "%(asctime)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
     torch.set_num_threads(threads)
+    # The default action of SIGTERM, which schedulers send, would leave temporary files behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     try:
         yield
