@@ -257,7 +257,7 @@ def test_a_damaged_encoder_is_refused(saved, damage):
         content[content.index(weight[:64]) + 7] ^= 1
         path.write_bytes(content)
     else:
-        value = torch.load(path)
+        value = torch.load(path, weights_only=True)
         name = next(iter(value["state"]))
         value["state"][name] = torch.full((8,), torch.nan) if damage == "not finite" else torch.zeros(3)
         torch.save(value, path)
