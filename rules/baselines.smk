@@ -2,11 +2,11 @@ rule select_baseline:
     input:
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        winner=matched_winner,
+        winner=matched_metrics,
     output:
-        "<results>/{experiment}/seed{seed}/{method}/kept.json",
+        "<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
     log:
-        "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}.log",
+        "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}-{candidate}.log",
     conda:
         "../envs/search.yaml"
     resources:

@@ -102,16 +102,23 @@ def selection(wildcards):
     seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
     if method_of(wildcards)["kind"] == "search":
         return {"configs": f"{seed_folder}/configs.h5"}
-    return {"kept": f"{seed_folder}/{wildcards.method}/kept.json"}
+    return {"kept": f"{seed_folder}/{wildcards.method}/kept/{wildcards.candidate}.json"}
+
+
+def ranked(wildcards):
+    """The tuned candidates of a search. Through this plain input a winner is open as soon as they are."""
+    is_search = method_of(wildcards)["kind"] == "search"
+    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm.csv" if is_search else []
 
 
 def trained_candidates(wildcards):
-    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, number 0."""
-    candidates = [0]
+    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
         with open(checkpoints.rank_tuned.get(**wildcards).output[0]) as handle:
             rows = handle.read().splitlines()[1:]
         candidates = [row.split(",")[0] for row in rows[: experiment_of(wildcards)["refine"]["top_k"]]]
+    else:
+        candidates = [matched_candidate(wildcards)]
     return [
         f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topk/{candidate}/metrics.json"
         for candidate in candidates
@@ -131,13 +138,22 @@ def protocol_settings(wildcards):
     return dict(sorted(settings.items()))
 
 
-def matched_winner(wildcards):
-    """Metrics of the candidate that won, not the winner's folder: a search that chose the same one again changes nothing."""
+def matched_candidate(wildcards):
+    """Number of the candidate that won the matched search.
+
+    A baseline's files are named by it: a search that chooses the same one again leaves all of them as they are, and one
+    that goes back to an earlier winner finds the baseline trained.
+    """
     match = method_of(wildcards)["match"]
     won = checkpoints.select_winner.get(experiment=wildcards.experiment, seed=wildcards.seed, method=match)
     with open(won.output.metrics) as handle:
-        candidate = json.load(handle)["candidate"]
-    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/topk/{candidate}/metrics.json"
+        return json.load(handle)["candidate"]
+
+
+def matched_metrics(wildcards):
+    """Metrics of the candidate whose FLOPs a baseline matches."""
+    match = method_of(wildcards)["match"]
+    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/topk/{wildcards.candidate}/metrics.json"
 
 
 def table_inputs(wildcards):

@@ -89,6 +89,7 @@ rule write_protocol:
 checkpoint select_winner:
     input:
         protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
+        ranked=ranked,
         trained=trained_candidates,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/winner/metrics.json",
