@@ -26,13 +26,14 @@ rule train_base:
         "<results>/logs/train_base/{experiment}-seed{seed}.log",
     conda:
         "../envs/training.yaml"
-    threads: resolved["threads_base"]
+    threads: max(resolved["threads_base"], resolved["processes"])
     resources:
         mem_mb=8000,
         runtime=24 * 60,
-        gpu=1,
+        gpu=resolved["processes"],
+        save_seconds=resolved["save_seconds"],
     params:
-        cfg=stage("base", "device", "validation"),
+        cfg=stage("base", "device", "engine", "processes", "validation"),
         code=code("train_base"),
     script:
         "../scripts/train_base.py"

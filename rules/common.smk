@@ -1,5 +1,6 @@
 """Helper functions of the rules: the resolved config, the part of it that a stage uses, and the code it runs."""
 
+import csv
 import json
 import os
 import sys
@@ -52,11 +53,17 @@ def methods_of(experiment, *kinds):
 def stage(*parts, **more):
     """A params function: one plain dict with sorted keys, the part of the resolved config that a stage uses."""
 
+    shared = {
+        "device": resolved["device"],
+        "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
+        "processes": resolved["processes"],
+    }
+
     def settings(wildcards):
         experiment = experiment_of(wildcards)
         taken = {"network": preflight.network_settings(experiment, resolved["datasets"])}
         for part in parts:
-            taken[part] = resolved["device"] if part == "device" else experiment[part]
+            taken[part] = shared[part] if part in shared else experiment[part]
         for name, value in more.items():
             taken[name] = value(wildcards) if callable(value) else value
         return dict(sorted(taken.items()))
@@ -114,9 +121,9 @@ def ranked(wildcards):
 def trained_candidates(wildcards):
     """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
-        with open(checkpoints.rank_tuned.get(**wildcards).output[0]) as handle:
-            rows = handle.read().splitlines()[1:]
-        candidates = [row.split(",")[0] for row in rows[: experiment_of(wildcards)["refine"]["top_k"]]]
+        with open(checkpoints.rank_tuned.get(**wildcards).output[0], newline="") as handle:
+            tuned = [row["candidate"] for row in csv.DictReader(handle) if not row["failure"]]
+        candidates = tuned[: experiment_of(wildcards)["refine"]["top_k"]]
     else:
         candidates = [matched_candidate(wildcards)]
     return [
@@ -132,7 +139,9 @@ def protocol_settings(wildcards):
     checkpoint, and then looks at nothing but jobs that do not. This file is made by such a job: if k or the full
     training change, the winner is open at once, and the baselines wait for the new one instead of taking the old.
     """
-    settings = stage("device", "full", "validation")(wildcards) | {"training": code("train_candidate")}
+    settings = stage("device", "engine", "full", "processes", "validation")(wildcards) | {
+        "training": code("train_candidate")
+    }
     if method_of(wildcards)["kind"] == "search":
         settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
     return dict(sorted(settings.items()))

@@ -7,6 +7,7 @@ rule tune_shard:
         scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.csv",
+        history="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.history.csv",
         provenance="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.provenance.json",
     log:
         "<results>/logs/tune_shard/{experiment}-seed{seed}-{method}-{first}-{last}.log",
@@ -17,8 +18,9 @@ rule tune_shard:
         mem_mb=8000,
         runtime=12 * 60,
         gpu=1,
+        save_seconds=resolved["save_seconds"],
     params:
-        cfg=stage("device", "tune", "validation"),
+        cfg=stage("device", "engine", "tune", "validation"),
         code=code("tune_shard"),
     script:
         "../scripts/tune_shard.py"
@@ -57,13 +59,14 @@ rule train_candidate:
         "<results>/logs/train_candidate/{experiment}-seed{seed}-{method}-{candidate}.log",
     conda:
         "../envs/training.yaml"
-    threads: resolved["threads"]
+    threads: resolved["threads"] * resolved["processes"]
     resources:
         mem_mb=8000,
         runtime=24 * 60,
-        gpu=1,
+        gpu=resolved["processes"],
+        save_seconds=resolved["save_seconds"],
     params:
-        cfg=stage("device", "full", "validation"),
+        cfg=stage("device", "engine", "full", "processes", "validation"),
         code=code("train_candidate"),
     script:
         "../scripts/train_candidate.py"

@@ -1,9 +1,7 @@
-"""Gather the tuned shards, best validation accuracy first."""
+"""Gather the tuned shards, best validation accuracy first, failed candidates last."""
 
-import pandas as pd
 from sacp import files, job, refine
 
 with job.logged(snakemake.log[0], snakemake.threads):
-    rows = pd.concat([pd.read_csv(path) for path in snakemake.input]).to_dict("records")
-    ranked = refine.best(rows, "validation_accuracy_percent", len(rows))
-    files.write_csv(snakemake.output[0], ranked, refine.TUNED_COLUMNS)
+    rows = [row for path in snakemake.input for row in refine.load_tuned(path)]
+    files.write_csv(snakemake.output[0], refine.rank(rows), refine.TUNED_COLUMNS)

@@ -1,13 +1,19 @@
 """Train one pruned network fully, from the inherited weights, and test it once."""
 
-from sacp import artefacts, checkpoint, criteria, data, files, job, provenance, refine, surgery
+from pathlib import Path
+
+from sacp import artefacts, checkpoint, criteria, data, files, job, parallel, provenance, refine, surgery
+from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
 from sacp.training import HISTORY_COLUMNS, Recipe
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+parallel.launch(cfg["processes"])
+with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     candidate, spec = int(snakemake.wildcards.candidate), NetworkSpec(**cfg["network"])
+    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, spec)
     if "kept" in snakemake.input.keys():
@@ -16,16 +22,17 @@ with job.logged(snakemake.log[0], snakemake.threads):
         steps, levels = artefacts.load_configs(snakemake.input.configs, "search", candidate)
         kept = refine.kept_of(steps, criteria.l1_order(base.network, graph), graph, levels)
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
-    device, recipe = job.device(cfg["device"]), Recipe(**cfg["full"])
-    label = f"{snakemake.wildcards.method} {candidate}"
-    network, history = refine.train_pruned(
-        base.network, graph, kept, splits, recipe, derive(seed, "full"), device, label
+    network = surgery.prune(base.network, graph, kept).to(device)
+    label, recipe, engine = f"{snakemake.wildcards.method} {candidate}", Recipe(**cfg["full"]), Engine(**cfg["engine"])
+    metrics, history = refine.train_fully(
+        network, splits, spec, recipe, derive(seed, "full"), label, engine, sidecar, team
     )
-    metrics = {"candidate": candidate, **refine.measure(network, splits, spec)}
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed) | {"data_digest": splits.digest}
-    description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
-    folder = snakemake.output.metrics.rpartition("/")[0]
-    checkpoint.save_network(folder, network, spec, description | {"metrics": metrics, "provenance": record})
-    files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
-    files.write_json(snakemake.output.metrics, metrics | {"provenance": record})
-    job.log.info("%s: %s", label, metrics)
+    if team.leads:
+        metrics, record = {"candidate": candidate, **metrics}, record | {"data_digest": splits.digest}
+        description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
+        description |= {"metrics": metrics, "provenance": record}
+        checkpoint.save_network(Path(snakemake.output.metrics).parent, network, spec, description)
+        files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
+        files.write_json(snakemake.output.metrics, metrics | {"provenance": record})
+        sidecar.clear()
+        job.log.info("%s: %s", label, metrics)

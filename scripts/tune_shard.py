@@ -1,6 +1,7 @@
 """Tune the candidates of one shard of ranks lightly and evaluate them on the validation images."""
 
 from sacp import artefacts, checkpoint, criteria, data, files, job, provenance, refine
+from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
 from sacp.training import Recipe
@@ -8,6 +9,8 @@ from sacp.training import Recipe
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
     first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
+    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
     order = criteria.l1_order(base.network, graph)
@@ -16,9 +19,11 @@ with job.logged(snakemake.log[0], snakemake.threads):
         steps, levels = artefacts.load_configs(snakemake.input.configs, "search", candidate)
         kept[candidate] = refine.kept_of(steps, order, graph, levels)
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
-    rows = refine.tune_candidates(
-        base.network, graph, kept, splits, Recipe(**cfg["tune"]), derive(seed, "tune"), job.device(cfg["device"])
+    device, recipe, engine = job.device(cfg["device"]), Recipe(**cfg["tune"]), Engine(**cfg["engine"])
+    rows, history = refine.tune_candidates(
+        base.network, graph, kept, splits, recipe, derive(seed, "tune"), device, engine, sidecar
     )
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     files.write_json(snakemake.output.provenance, record)
+    files.write_csv(snakemake.output.history, history, refine.TUNED_HISTORY_COLUMNS)
     files.write_csv(snakemake.output.tuned, rows, refine.TUNED_COLUMNS)
+    sidecar.clear()

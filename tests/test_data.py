@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from sacp import data
-from sacp.data import Batches, ImageSet, Normalizer, channel_statistics, load_splits
+from sacp.batches import Normalizer, ResidentBatches
+from sacp.data import ImageSet, channel_statistics, load_splits
 from sacp.errors import InputError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -132,17 +133,17 @@ def test_normalised_images_have_mean_zero_and_deviation_one():
 PLAIN = Normalizer(torch.zeros(1), torch.full((1,), 1 / 255), torch.device("cpu"))  # leaves the pixels as they are
 
 
-def epoch(batches: Batches, seed: int, number: int) -> tuple[Tensor, Tensor]:
+def epoch(batches: ResidentBatches, seed: int, number: int) -> tuple[Tensor, Tensor]:
     parts = list(batches.epoch(seed, number))
-    return torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
+    return torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
 
 
 @pytest.mark.parametrize(("padding", "flip"), [(0, False), (2, True)])
-@pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
+@pytest.mark.parametrize("batch_size", [2, 7, 10, 64])
 def test_an_epoch_sees_each_sample_once(batch_size, padding, flip):
     images = random_images(30, size=4).images
-    batches = Batches(ImageSet(images, torch.arange(30)), PLAIN, batch_size, padding, flip)
-    sizes = [len(labels) for _, labels in batches.epoch(0, 0)]
+    batches = ResidentBatches(ImageSet(images, torch.arange(30)), PLAIN, batch_size, padding, flip)
+    sizes = [len(part.labels) for part in batches.epoch(0, 0)]
     assert len(sizes) == len(batches)
     assert set(sizes[:-1]) <= {batch_size}
     assert sorted(epoch(batches, 0, 0)[1].tolist()) == list(range(30))
@@ -150,7 +151,7 @@ def test_an_epoch_sees_each_sample_once(batch_size, padding, flip):
 
 def test_without_padding_and_flip_images_are_left_as_they_are():
     images = random_images(30, size=4).images
-    shown, labels = epoch(Batches(ImageSet(images, torch.arange(30)), PLAIN, 8, 0, False), 3, 1)
+    shown, labels = epoch(ResidentBatches(ImageSet(images, torch.arange(30)), PLAIN, 8, 0, False), 3, 1)
     assert torch.allclose(shown, images[labels].float())
     assert labels.tolist() != list(range(30))  # but in another order
 
@@ -177,7 +178,7 @@ def variants(image: Tensor, padding: int, flip: bool) -> dict[tuple[int, int, bo
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_crops_and_flips_are_those_of_a_slow_reference_and_all_occur(padding, flip):
     data_set = ImageSet(random_images(6, size=5).images, torch.arange(6))
-    batches, seen = Batches(data_set, PLAIN, 4, padding, flip), []
+    batches, seen = ResidentBatches(data_set, PLAIN, 4, padding, flip), []
     references = [variants(image, padding, flip) for image in data_set.images]
     for number in range(60):
         for image, label in zip(*epoch(batches, 0, number), strict=True):
@@ -190,11 +191,11 @@ def test_crops_and_flips_are_those_of_a_slow_reference_and_all_occur(padding, fl
 
 def test_an_epoch_is_a_function_of_seed_and_number_alone():
     data_set = random_images(30, size=4)
-    first = Batches(data_set, PLAIN, 8, 2, True)
+    first = ResidentBatches(data_set, PLAIN, 8, 2, True)
     expected = epoch(first, 5, 3)
     list(first.epoch(5, 0))
     torch.manual_seed(99)
-    for again in (epoch(first, 5, 3), epoch(Batches(data_set, PLAIN, 11, 2, True), 5, 3)):
+    for again in (epoch(first, 5, 3), epoch(ResidentBatches(data_set, PLAIN, 11, 2, True), 5, 3)):
         assert all(torch.equal(a, b) for a, b in zip(expected, again, strict=True))
     for other in (epoch(first, 5, 4), epoch(first, 6, 3)):
         assert not torch.equal(expected[0], other[0])

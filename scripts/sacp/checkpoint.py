@@ -123,9 +123,13 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
     """
     folder = Path(folder)
     try:
-        spec = NetworkSpec(**read_json(folder / "network.json")["network"])
-    except (KeyError, TypeError) as error:
+        description = read_json(folder / "network.json")
+        spec = NetworkSpec(**description["network"])
+        failure = description.get("metrics", {}).get("failure")
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / 'network.json'}: not the description of a network ({error})") from None
+    if failure:
+        raise InputError(f"{folder}: the training of this network failed: {failure}")
     if ":" in spec.name and network is None:
         raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
     original = network(num_classes=spec.num_classes) if network is not None else build(spec)

@@ -86,6 +86,9 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     for stage in ("base", "tune", "full"):
         if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
             raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
+        warmup, epochs = experiment[stage]["warmup_epochs"], experiment[stage]["epochs"]
+        if warmup > 0 and warmup >= epochs:
+            raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
     _check_methods(experiment["methods"])
 
 
@@ -156,7 +159,7 @@ def _describe(error: ValidationError) -> str:
         choice = nearest(str(found), map(str, expected))
         return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
     limits = {
-        "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than",
+        "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
         "minItems": "a length of at least", "minProperties": "a number of entries of at least",
         "pattern": "a name that matches",
     }  # fmt: skip

@@ -1,8 +1,7 @@
-"""Data sets as uint8 tensors: read them, split them, serve seeded and augmented batches."""
+"""Data sets as uint8 tensors: read them, split them."""
 
 import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,48 +138,6 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
         means.append(mean)
         deviations.append(((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt())
     return torch.stack(means).float(), torch.stack(deviations).float()
-
-
-class Normalizer:
-    """Maps uint8 images to normalised floats on a device."""
-
-    def __init__(self, mean: Tensor, std: Tensor, device: torch.device) -> None:
-        self.scale = (1 / (255 * std)).view(1, -1, 1, 1).to(device)
-        self.shift = (mean / std).view(1, -1, 1, 1).to(device)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [B, C, H, W] -> float32 [B, C, H, W], channels last in memory."""
-        return (images * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
-
-
-class Batches:
-    """Seeded batches of augmented images: order, crop and flip are functions of (seed, epoch, sample) alone."""
-
-    def __init__(self, data: ImageSet, normalizer: Normalizer, batch_size: int, crop_padding: int, flip: bool) -> None:
-        pad = (crop_padding,) * 4
-        self.padded = torch.nn.functional.pad(data.images, pad)  # [n, C, H + 2p, W + 2p]
-        self.labels, self.size = data.labels, data.images.shape[-2:]
-        self.normalizer, self.batch_size = normalizer, batch_size
-        self.crop_padding, self.flip = crop_padding, flip
-
-    def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
-
-    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images float32 [B, C, H, W] and labels [B] of one epoch."""
-        generator = torch.Generator().manual_seed(derive(seed, "epoch", epoch))
-        n, (height, width) = len(self.labels), self.size
-        order = torch.randperm(n, generator=generator)
-        offsets = torch.randint(0, 2 * self.crop_padding + 1, (n, 2), generator=generator)
-        flips = torch.rand(n, generator=generator) < (0.5 if self.flip else 0.0)
-        device = self.padded.device
-        for rows in order.split(self.batch_size):
-            y = offsets[rows, 0, None] + torch.arange(height)  # [B, H]
-            x = offsets[rows, 1, None] + torch.arange(width)  # [B, W]
-            x = torch.where(flips[rows, None], x.flip(1), x)
-            index = (rows[:, None, None].to(device), slice(None), y[:, :, None].to(device), x[:, None, :].to(device))
-            images = self.padded[index].permute(0, 3, 1, 2)  # [B, H, W, C] -> [B, C, H, W]
-            yield self.normalizer(images), self.labels[rows.to(device)]
 
 
 def _read_digits() -> tuple[ImageSet, ImageSet]:

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ LEAST_FREE = 1 << 20  # bytes; writers that do not say why they failed fail for 
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
 
+    A process that is killed cannot remove its own; the next writer of the file does.
+
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
@@ -32,6 +35,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for stray in path.parent.glob(f".[0-9]*-{glob.escape(path.name)}"):
+            stray.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())

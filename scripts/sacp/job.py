@@ -1,16 +1,19 @@
 """What every script does around its work: log to a file, use its threads, end a user's mistake in one line."""
 
 import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sacp.errors import InputError
+from sacp.resume import Sidecar, key_of
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +22,24 @@ log = logging.getLogger(__name__)
 def logged(log_path: str | Path, threads: int = 1) -> Iterator[None]:
     """Run a block with logging to `log_path` and stderr; `InputError` ends the process in one line, status 1.
 
-    SIGTERM ends it as an exit does, with status 143: what was half written is removed.
+    SIGTERM and SIGUSR1 end it as an exit does, with status 128 + signal: what was half written is removed.
 
     Any other exception is ours: its traceback goes to the log and it is raised again.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.FileHandler(log_path, mode="w"), logging.StreamHandler()]
-    form = "%(asctime)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    leads = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    if leads:
+        handlers.append(logging.FileHandler(log_path, mode="w"))
+    form, level = "%(asctime)s %(message)s", logging.INFO if leads else logging.ERROR
+    logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.captureWarnings(True)
     torch.set_num_threads(threads)
-    # The default action of SIGTERM, which schedulers send, would leave temporary files behind.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Read when the first matrix product runs on a GPU; without it such products are not deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # The default action of these signals, which schedulers send, would leave temporary files behind.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     try:
         yield
@@ -47,3 +57,10 @@ def device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: 'cuda' asked for, but no GPU was found; expected 'auto' or 'cpu' on this machine")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def sidecar(log_path: str | Path, provenance: Mapping[str, Any], period_seconds: float) -> Sidecar:
+    """The state of this job, kept beside the logs: <results>/logs/rule/name.log -> <results>/resume/rule/name.pt."""
+    log_path = Path(log_path)
+    path = log_path.parents[2] / "resume" / log_path.parent.name / f"{log_path.stem}.pt"
+    return Sidecar(path, key_of(provenance), period_seconds)

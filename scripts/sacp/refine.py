@@ -3,22 +3,29 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from sacp import cost
+from sacp.arithmetic import EXACT, Engine
 from sacp.criteria import Kept, Order, kept_channels
 from sacp.data import Splits
+from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec
+from sacp.parallel import ALONE, Team
+from sacp.resume import Sidecar
 from sacp.space import Steps, kept_counts
 from sacp.surgery import prune
-from sacp.training import Recipe, accuracy_percent, train
+from sacp.training import HISTORY_COLUMNS, DivergenceError, Recipe, accuracy_percent, batches_of, train
 
-TUNED_COLUMNS = ("candidate", "validation_accuracy_percent", "flops", "parameters")
+TUNED_COLUMNS = ("candidate", "validation_accuracy_percent", "flops", "parameters", "failure")
+TUNED_HISTORY_COLUMNS = ("candidate", *HISTORY_COLUMNS)
 log = logging.getLogger(__name__)
 
 
@@ -27,74 +34,143 @@ def kept_of(steps: Steps, order: Order, graph: Graph, levels: int) -> Kept:
     return kept_channels(order, kept_counts(steps, graph.channels, levels))
 
 
-def train_pruned(
-    base: nn.Module,
-    graph: Graph,
-    kept: Kept,
-    splits: Splits,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-    label: str,
-) -> tuple[nn.Module, list[dict[str, float]]]:
-    """Prune `base`, train the smaller network from the inherited weights, return it and its history."""
-    network = prune(base, graph, kept).to(device)
-    history = train(network, splits, recipe, seed, label)
-    return network, history
-
-
 def tune_candidates(
     base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
-    device: torch.device,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Tune candidates one after the other; a row of candidate, validation accuracy and cost for each."""
-    rows = []
+    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
+    """Tune candidates one after the other, from the inherited weights.
+
+    A candidate whose loss is not finite is recorded with the reason, and the next one follows.
+
+    Returns:
+        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    """
+    sidecar = sidecar or Sidecar()
+    rows: list[dict[str, Any]] = sidecar.state.setdefault("rows", [])
+    history: list[dict[str, Any]] = sidecar.state.setdefault("history", [])
+    source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
     for number, (candidate, channels) in enumerate(kept.items(), start=1):
-        # One seed for all: candidates differ by their channels, not by the luck of an order.
-        network, _ = train_pruned(
-            base, graph, channels, splits, recipe, seed, device, f"candidate {candidate} ({number}/{len(kept)})"
-        )
-        accuracy = accuracy_percent(network, splits.validation, splits)
-        counts = np.array([[len(c) for c in channels]], np.int64)
-        flops, parameters = cost.costs_of_counts(graph, counts)
+        if number <= len(rows):
+            continue  # tuned before this process started
+        label = f"candidate {candidate} ({number}/{len(kept)})"
+        network, accuracy, failure = prune(base, graph, channels).to(device), None, None
+        try:
+            # One seed for all: candidates differ by their channels, not by the luck of an order.
+            epochs = train(network, splits, recipe, seed, label, engine, sidecar, source)
+            history += [{"candidate": candidate, **row} for row in epochs]
+            accuracy = accuracy_percent(network, splits.validation, splits)
+            log.info("%s: validation accuracy %.2f %%", label, accuracy)
+        except DivergenceError as error:
+            failure = str(error)
+            log.warning("%s; recorded as failed", failure)
+        flops, parameters = cost.costs_of_counts(graph, np.array([[len(c) for c in channels]], np.int64))
+        sidecar.state.pop("training", None)
         rows.append(
             {
                 "candidate": candidate,
                 "validation_accuracy_percent": accuracy,
                 "flops": int(flops[0]),
                 "parameters": int(parameters[0]),
+                "failure": failure,
             }
         )
-        log.info("candidate %d: validation accuracy %.2f %%", candidate, accuracy)
-    return rows
+        if sidecar.due:
+            sidecar.save()
+    return rows, history
 
 
-def measure(network: nn.Module, splits: Splits, spec: NetworkSpec) -> dict[str, Any]:
+def train_fully(
+    network: nn.Module, splits: Splits, spec: NetworkSpec, recipe: Recipe, seed: int, label: str,
+    engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
+    """Train a pruned network and measure it: its metrics and its history.
+
+    A loss that is not finite is a result, not an error: metrics without accuracies, with the reason as `failure`.
+    """
+    try:
+        history = train(network, splits, recipe, seed, label, engine, sidecar, team=team)
+    except DivergenceError as error:
+        log.warning("%s; recorded as failed", error)
+        counted = asdict(cost.count(network, spec.input_shape))
+        return {
+            "validation_accuracy_percent": None,
+            "test_accuracy_percent": None,
+            **counted,
+            "failure": str(error),
+        }, []
+    return measure(network, splits, spec, team), history
+
+
+def load_tuned(path: str | Path) -> list[dict[str, Any]]:
+    """Read rows of `TUNED_COLUMNS`; an empty cell is None."""
+    frame = pd.read_csv(path, float_precision="round_trip").astype(object)
+    return cast("list[dict[str, Any]]", frame.where(frame.notna(), None).to_dict("records"))
+
+
+def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = ALONE) -> dict[str, Any]:
     """Validation and test accuracy of a finished network, and its cost as counted on the network itself."""
     counted = cost.count(network, spec.input_shape)
+    team.share_buffers(network)
     return {
-        "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits),
-        "test_accuracy_percent": accuracy_percent(network, splits.test, splits),
+        "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits, team),
+        "test_accuracy_percent": accuracy_percent(network, splits.test, splits, team),
         **asdict(counted),
     }
 
 
 def best(rows: Sequence[Mapping[str, Any]], key: str, number: int) -> list[Mapping[str, Any]]:
-    """The `number` rows with the largest `key`; ties go to the lower candidate number."""
-    return sorted(rows, key=lambda row: (-row[key], row["candidate"]))[:number]
+    """The `number` rows with the largest `key`, failed ones last; ties go to the lower candidate number."""
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+        failed = bool(row.get("failure"))
+        return failed, 0.0 if failed else -row[key], row["candidate"]
+
+    return sorted(rows, key=place)[:number]
 
 
-def choose_winner(trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def rank(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Tuned candidates, best validation accuracy first.
+
+    Raises:
+        InputError: all of them failed.
+    """
+    ranked = best(tuned, "validation_accuracy_percent", len(tuned))
+    if ranked[0]["failure"]:
+        raise InputError(f"tune: all {len(ranked)} candidates failed; the first: {ranked[0]['failure']}")
+    return ranked
+
+
+def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Choose among fully trained candidates by validation accuracy, and say what the paper's protocol would report.
 
     DEVIATION: the paper picks the winner by test accuracy among the k (section 3.5); here the test images choose
     nothing, and the paper's figure stands beside ours as `paper_protocol_test_accuracy_percent`.
+
+    Args:
+        trained: metrics of the fully trained candidates.
+        tuned: rows of the tuned ones, to carry the failed among them on.
+
+    Raises:
+        InputError: all fully trained candidates failed.
     """
     winner = best(trained, "validation_accuracy_percent", 1)[0]
-    by_test = best(trained, "test_accuracy_percent", 1)[0]
+    if winner.get("failure"):
+        raise InputError(
+            f"full: all {len(trained)} trainings failed; candidate {winner['candidate']}: {winner['failure']}"
+        )
+    finished = [row for row in trained if not row.get("failure")]
+    by_test = best(finished, "test_accuracy_percent", 1)[0]
+    failures = [
+        {"stage": stage, "candidate": row["candidate"], "reason": row["failure"]}
+        for stage, rows in (("tune", tuned), ("full", trained))
+        for row in rows
+        if row.get("failure")
+    ]
     return {
         **winner,
-        "trained_candidates": [row["candidate"] for row in trained],
+        "trained_candidates": [row["candidate"] for row in finished],
+        "tuned_candidates": len(tuned),
+        "failures": failures,
         "paper_protocol_candidate": by_test["candidate"],
         "paper_protocol_test_accuracy_percent": by_test["test_accuracy_percent"],
     }

@@ -1,20 +1,30 @@
-"""The training loop: SGD with momentum, cosine schedule, seeded batches."""
+"""The training loop: SGD with momentum, cosine schedule. Killed at any moment and resumed, it ends in the same bits."""
 
 import logging
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from sacp.data import Batches, ImageSet, Normalizer, Splits
+from sacp.arithmetic import EXACT, Engine, arithmetic, generators_kept, seed_generators
+from sacp.batches import Batch, Normalizer, ResidentBatches, Source, evaluation_batches
+from sacp.data import ImageSet, Splits
 from sacp.errors import InputError
+from sacp.parallel import ALONE, Team
+from sacp.resume import Sidecar, Stop, stop_requests
 from sacp.seeds import derive
 
 log = logging.getLogger(__name__)
-HISTORY_COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy_percent")
-EVALUATION_BATCH = 1000
+HISTORY_COLUMNS = (
+    "epoch", "lr", "train_loss", "train_accuracy_percent", "validation_accuracy_percent", "seconds",
+)  # fmt: skip
+REPORT_SECONDS = 10  # between two lines of the log inside an epoch
+AGREE_STEPS = 8  # steps between two questions to the other processes whether to save or to stop
+History = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -29,67 +39,212 @@ class Recipe:
     nesterov: bool
     crop_padding: int  # pixels
     flip: bool
+    warmup_epochs: float = 0  # of a linear rise to lr, before the cosine
+    label_smoothing: float = 0
+    ema_decay: float = 0  # of the average of weights that is evaluated and kept; 0: the weights themselves
+    validate_every: int = 0  # epochs; 0: never
 
 
-def train(network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str) -> list[dict[str, float]]:
+class DivergenceError(InputError):
+    """The loss is not finite."""
+
+
+def train(
+    network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str,
+    engine: Engine = EXACT, sidecar: Sidecar | None = None, source: Source | None = None, team: Team = ALONE,
+) -> History:  # fmt: skip
     """Train `network` in place on the training part and return its history, one row per epoch.
 
     Args:
         network: on the device where it is to be trained.
-        splits: the data; only `train` is learned from, `validation` is evaluated after the last epoch.
+        splits: the data; only `train` is learned from, `validation` is evaluated every `recipe.validate_every` epochs.
         recipe: the recipe; zero epochs leave the weights as they are.
         seed: decides order, augmentation and dropout.
         label: what the log calls this training.
+        engine: precision and determinism.
+        sidecar: where the state is kept under `training`; from there a training that was killed goes on.
+        source: batches of `splits.train`, if they are at hand already.
+        team: the processes that train together; each calls this function.
 
     Returns:
-        Rows of `epoch`, `lr`, `train_loss`, `train_accuracy_percent`.
+        Rows of `HISTORY_COLUMNS`; `seconds` is the clock time of the epoch, everything else a function of the inputs.
 
     Raises:
-        InputError: the loss is not finite.
+        DivergenceError: the loss is not finite.
+        InputError: out of memory.
+        SystemExit: a signal asked for an end; the state was saved.
     """
-    device = next(network.parameters()).device
-    network.to(memory_format=torch.channels_last)
+    run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team)
+    with arithmetic(engine, run.device), generators_kept(run.device), stop_requests() as stop:
+        try:
+            run.go(stop, engine)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            size = recipe.batch_size
+            raise InputError(f"{label}: out of memory on {run.device} at batch size {size}; lower batch_size") from None
+    return run.history
+
+
+class _Run:
+    """One training: what is saved of it, and how it goes on."""
+
+    def __init__(
+        self, network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str, sidecar: Sidecar,
+        source: Source | None, team: Team,
+    ) -> None:  # fmt: skip
+        self.device = next(network.parameters()).device
+        self.network, self.splits, self.recipe = network.to(memory_format=torch.channels_last), splits, recipe
+        self.seed, self.label, self.sidecar, self.team = seed, label, sidecar, team
+        self.source = source if source is not None else batches_of(splits, recipe, self.device, team)
+        self.optimizer = torch.optim.SGD(
+            network.parameters(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov, fused=True
+        )
+        self.model: nn.Module = network
+        if team.size > 1:
+            self.model = _wrapped(network, self.source, team)
+        self.average = _floats(network, copy=True) if recipe.ema_decay else []
+        self.epoch, self.step, self.history = 0, 0, History()
+        self.sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # of loss and of correct images this epoch
+        self.spent, self.clock = 0.0, 0.0  # seconds of this epoch in earlier processes; when this one took it up
+        if "training" in sidecar.state:
+            self._restore(sidecar.state["training"])
+        self.started, self.done = time.monotonic(), 0  # images seen in this process since then
+
+    def go(self, stop: Stop, engine: Engine) -> None:
+        """Train to the end, from where the state stands."""
+        while self.epoch < self.recipe.epochs:
+            self._train_epoch(stop, engine)
+        if self.average:
+            _copy(_floats(self.network), self.average)
+
+    def _train_epoch(self, stop: Stop, engine: Engine) -> None:
+        self.network.train()
+        self.clock = reported = time.monotonic()
+        for batch in self.source.epoch(self.seed, self.epoch, self.step):
+            self._take_step(batch, engine)
+            self.step, self.done = self.step + 1, self.done + batch.total
+            self._pause(stop)
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                reported = time.monotonic()
+                log.info("%s: epoch %d/%d, %s", self.label, self.epoch + 1, self.recipe.epochs, self._pace())
+        self._end_epoch()
+        self._pause(stop)
+
+    def _take_step(self, batch: Batch, engine: Engine) -> None:
+        seed_generators(derive(self.seed, "dropout", self.epoch, self.step, self.team.rank), self.device)
+        number = self.epoch * len(self.source) + self.step
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, number, len(self.source))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=engine.precision == "bfloat16"):
+            logits = self.model(batch.images).float()
+            loss_sum = nn.functional.cross_entropy(
+                logits, batch.labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
+            )
+        # DistributedDataParallel takes the mean of the processes' gradients; the mean over all images is meant.
+        (loss_sum * (self.team.size / batch.total)).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.sums[0] += loss_sum.detach()
+        self.sums[1] += (logits.detach().argmax(1) == batch.labels).sum()
+        if self.average:
+            torch._foreach_lerp_(self.average, _floats(self.network), 1 - self.recipe.ema_decay)
+
+    def _end_epoch(self) -> None:
+        loss, correct = self.team.total(self.sums.clone()).tolist()
+        row = {
+            "epoch": self.epoch + 1,
+            "lr": learning_rate(self.recipe, self.epoch * len(self.source), len(self.source)),
+            "train_loss": loss / self.source.images,
+            "train_accuracy_percent": 100 * correct / self.source.images,
+            "validation_accuracy_percent": None,
+            "seconds": self._seconds(),
+        }
+        if not math.isfinite(row["train_loss"]):
+            raise DivergenceError(
+                f"{self.label}: the loss is {row['train_loss']} in epoch {self.epoch + 1}; lower lr {self.recipe.lr}"
+            )
+        every = self.recipe.validate_every
+        if every and (row["epoch"] % every == 0 or row["epoch"] == self.recipe.epochs):
+            row["validation_accuracy_percent"] = self._validate()
+        self.history.append(row)
+        self.epoch, self.step, self.spent, self.clock = self.epoch + 1, 0, 0.0, time.monotonic()
+        self.sums.zero_()
+        accuracy = row["train_accuracy_percent"]
+        log.info(
+            "%s: epoch %d/%d, loss %.4f, training accuracy %.2f %%, %s",
+            self.label, self.epoch, self.recipe.epochs, row["train_loss"], accuracy, self._pace(),
+        )  # fmt: skip
+
+    def _validate(self) -> float:
+        weights = _floats(self.network, copy=True)
+        self.team.share_buffers(self.network)
+        if self.average:
+            _copy(_floats(self.network), self.average)
+        accuracy = accuracy_percent(self.network, self.splits.validation, self.splits, self.team)
+        if self.average:
+            _copy(_floats(self.network), weights)
+        return accuracy
+
+    def _seconds(self) -> float:
+        """Clock time of this epoch."""
+        return self.spent + time.monotonic() - self.clock
+
+    def _pace(self) -> str:
+        rate = self.done / (time.monotonic() - self.started)
+        seen = self.epoch * self.source.images + self.source.images * self.step / len(self.source)
+        left = (self.recipe.epochs * self.source.images - seen) / rate
+        return f"{rate:.0f} images/s, {left:.0f} s left"
+
+    def _pause(self, stop: Stop) -> None:
+        """Save if it is time to, or if a signal asked for an end; then leave."""
+        if self.team.size > 1 and self.step % AGREE_STEPS:
+            return
+        asked = self.team.largest(stop.signal, self.device)
+        if asked or self.team.largest(int(self.team.leads and self.sidecar.due), self.device):
+            self._save()
+        if asked:
+            log.info("%s: stopped by signal %d in epoch %d; the state is saved", self.label, asked, self.epoch + 1)
+            raise SystemExit(128 + asked)
+
+    def _save(self) -> None:
+        sums = self.team.gathered(self.sums)  # a step of all processes
+        self.sidecar.state["training"] = {
+            "epoch": self.epoch, "step": self.step, "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "average": self.average, "sums": sums,
+            "history": self.history, "spent": self._seconds(),
+        }  # fmt: skip
+        if self.team.leads:
+            self.sidecar.save()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        _copy(self.average, state["average"])
+        self.epoch, self.step, self.spent = state["epoch"], state["step"], state["spent"]
+        self.history = list(state["history"])
+        if len(state["sums"]) == self.team.size:
+            self.sums.copy_(state["sums"][self.team.rank])
+        else:
+            self.sums.copy_(state["sums"].sum(dim=0) / self.team.size)
+        log.info("%s: goes on in epoch %d at step %d", self.label, self.epoch + 1, self.step)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team = ALONE) -> Source:
+    """The batches that `recipe` draws from the training part of `splits`."""
     normalizer = Normalizer(splits.mean, splits.std, device)
-    data = ImageSet(splits.train.images.to(device), splits.train.labels.to(device))
-    batches = Batches(data, normalizer, recipe.batch_size, recipe.crop_padding, recipe.flip)
-    optimizer = torch.optim.SGD(
-        network.parameters(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov
-    )
-    history: list[dict[str, float]] = []
-    started = time.monotonic()
-    with torch.random.fork_rng():
-        for epoch in range(recipe.epochs):
-            row = _train_epoch(network, batches, optimizer, recipe, seed, epoch)
-            if not math.isfinite(row["train_loss"]):
-                raise InputError(f"{label}: the loss is {row['train_loss']} in epoch {epoch + 1}; lower lr {recipe.lr}")
-            history.append(row)
-            _report(label, row, recipe.epochs, len(data.labels), time.monotonic() - started)
-    return history
+    return ResidentBatches(splits.train, normalizer, recipe.batch_size, recipe.crop_padding, recipe.flip, team)
 
 
-def _train_epoch(
-    network: nn.Module, batches: Batches, optimizer: torch.optim.SGD, recipe: Recipe, seed: int, epoch: int
-) -> dict[str, float]:
-    network.train()
-    torch.manual_seed(derive(seed, "dropout", epoch))
-    loss_sum, correct = torch.zeros(()), torch.zeros(())
-    steps = recipe.epochs * len(batches)
-    for number, (images, labels) in enumerate(batches.epoch(seed, epoch), start=epoch * len(batches)):
-        optimizer.param_groups[0]["lr"] = cosine(recipe.lr, number, steps)
-        logits = network(images)
-        loss = nn.functional.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss_sum = loss_sum + loss.detach() * len(labels)
-        correct = correct + (logits.detach().argmax(1) == labels).sum()
-    images_seen = len(batches.labels)
-    return {
-        "epoch": epoch + 1,
-        "lr": cosine(recipe.lr, epoch * len(batches), steps),
-        "train_loss": float(loss_sum) / images_seen,
-        "train_accuracy_percent": 100 * float(correct) / images_seen,
-    }
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Learning rate at `step`, counted from 0 over all epochs: a linear rise, then half a cosine to zero."""
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    return cosine(recipe.lr, step - warmup, recipe.epochs * steps_per_epoch - warmup)
 
 
 def cosine(lr: float, step: int, steps: int) -> float:
@@ -97,30 +252,42 @@ def cosine(lr: float, step: int, steps: int) -> float:
     return lr * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _report(label: str, row: dict[str, float], epochs: int, images: int, seconds: float) -> None:
-    done = int(row["epoch"])
-    log.info(
-        "%s: epoch %d/%d, loss %.4f, training accuracy %.2f %%, %.0f images/s, %.0f s left",
-        label, done, epochs, row["train_loss"], row["train_accuracy_percent"],
-        images * done / seconds, seconds / done * (epochs - done),
-    )  # fmt: skip
-
-
 @torch.no_grad()
-def accuracy_percent(network: nn.Module, data: ImageSet, splits: Splits) -> float:
-    """Top-1 accuracy of `network` in evaluation mode on `data`, in percent."""
+def accuracy_percent(network: nn.Module, data: ImageSet, splits: Splits, team: Team = ALONE) -> float:
+    """Top-1 accuracy of `network` in evaluation mode on `data`, in percent; always in float32."""
     device = next(network.parameters()).device
-    normalizer = Normalizer(splits.mean, splits.std, device)
     was_training = network.training
     network.eval()
     try:
-        correct = torch.zeros((), dtype=torch.int64)
-        for images, labels in _chunks(data):
-            correct = correct + (network(normalizer(images.to(device))).argmax(1).cpu() == labels).sum()
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        for images, labels in evaluation_batches(data, Normalizer(splits.mean, splits.std, device), team):
+            correct += (network(images).argmax(1) == labels).sum()
     finally:
         network.train(was_training)
-    return 100 * int(correct) / len(data.labels)
+    return 100 * int(team.total(correct)) / len(data.labels)
 
 
-def _chunks(data: ImageSet) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(data.images.split(EVALUATION_BATCH), data.labels.split(EVALUATION_BATCH), strict=True))
+def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
+    """The network in DistributedDataParallel, its gradient buckets in their final order.
+
+    The buckets are ordered anew after the first step, and sums of more than two processes depend on that order. So a
+    step that leaves no trace is made first, in a training that starts as in one that goes on.
+    """
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    model = DistributedDataParallel(network)
+    for _ in range(2):
+        model(next(iter(source.epoch(0, 0))).images).sum().backward()
+    network.zero_grad()
+    network.load_state_dict(state)
+    return model
+
+
+def _floats(network: nn.Module, copy: bool = False) -> list[Tensor]:
+    """Parameters and running statistics."""
+    values = [value.detach() for value in network.state_dict().values() if value.is_floating_point()]
+    return [value.clone() for value in values] if copy else values
+
+
+def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
+    for target, value in zip(targets, values, strict=True):
+        target.copy_(value)

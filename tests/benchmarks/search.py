@@ -31,6 +31,7 @@ from torch_geometric.nn import global_mean_pool
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}
 LEVELS, HIDDEN, LAYERS = 10, 64, 3
 BLOCK = 1 << 20
+TURNS = 5
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -118,12 +119,15 @@ def _score_all(scorer: TableScorer, steps: np.ndarray) -> None:
 
 
 def measure_training(name: str, configurations: int) -> dict[str, float]:
-    """Seconds of one epoch of the encoder's training: a torch-geometric loader loop and ours."""
+    """Seconds of one epoch of the encoder's training: a torch-geometric loader loop and ours, in turns."""
     problem = Problem(name)
     steps = space.draw_training(configurations, len(problem.graph.groups), LEVELS, np.random.default_rng(0))
     settings = EncoderSettings(HIDDEN, LAYERS, "directed", "contrastive", "original", 0.1, 1, 32, 1e-3)
-    ours = seconds(lambda: train_encoder(problem.graph, problem.order, steps, LEVELS, settings, 0))
-    return {"loader_seconds": seconds(lambda: _loader_epoch(problem, steps)), "ours_seconds": ours}
+    ours, loader = [], []
+    for _ in range(TURNS):  # other work on the machine slows single turns; the best of each counts
+        ours.append(seconds(lambda: train_encoder(problem.graph, problem.order, steps, LEVELS, settings, 0)))
+        loader.append(seconds(lambda: _loader_epoch(problem, steps)))
+    return {"loader_seconds": min(loader), "ours_seconds": min(ours)}
 
 
 def _loader_epoch(problem: Problem, steps: np.ndarray) -> None:
