@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test bench-search check format lock assumptions clean
+.PHONY: help demo test test-kills bench-search check format lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no do
 
 test: $(VENV)/.complete ## Run all tests.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+
+test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits, about 45 minutes.
+	KILLS=20 $(BIN)/pytest tests/test_kills.py
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py

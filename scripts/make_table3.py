@@ -8,17 +8,18 @@ with job.logged(snakemake.log[0], snakemake.threads):
     reported = pd.read_csv(snakemake.input.reported)
     bases = iter(checkpoint.load_metrics(path) for path in snakemake.input.bases)
     winners = iter(files.read_json(path) for path in snakemake.input.winners)
-    rows = []
+    rows, notes = [], []
     for model, settings in cfg["models"].items():
         base = [next(bases) for _ in cfg["seeds"]]
         methods = {method: [next(winners) for _ in cfg["seeds"]] for method in settings["methods"]}
         if settings["reported"]:
             rows += report.reported_rows(reported, settings["reported"], model)
         rows += report.measured_rows(model, base, methods)
+        notes.append(report.failure_note(methods, model))
     table = report.table3(rows)
     with files.atomic(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False)
     with files.atomic(snakemake.output.markdown) as temporary:
-        temporary.write_text(report.to_markdown(table, report.CAPTION))
+        temporary.write_text(report.to_markdown(table, " ".join([report.CAPTION, *filter(None, notes)])))
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed=None)
     files.write_json(snakemake.output.provenance, record)

@@ -5,9 +5,12 @@ from functools import cache
 import pytest
 import torch
 from sacp import data, training
+from sacp.arithmetic import Engine, arithmetic
+from sacp.batches import cut
 from sacp.data import ImageSet, Splits, channel_statistics
 from sacp.errors import InputError
 from sacp.networks import NetworkSpec, build
+from sacp.parallel import Team
 from sacp.seeds import derive
 from sacp.training import Recipe, accuracy_percent, cosine, train
 from torch import Tensor, nn
@@ -64,6 +67,102 @@ def test_a_small_network_learns_64_digits_by_heart():
     assert history[-1]["train_accuracy_percent"] > 95
     assert [row["epoch"] for row in history] == list(range(1, 16))
     assert tuple(history[0]) == training.HISTORY_COLUMNS
+
+
+def test_warm_up_rises_in_a_line_to_lr_and_the_cosine_takes_the_rest():
+    recipe = replace(RECIPE, epochs=4, warmup_epochs=1, lr=0.4)
+    rates = [training.learning_rate(recipe, step, 4) for step in range(16)]
+    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert rates[4:] == [cosine(0.4, step, 12) for step in range(12)]
+
+
+def reference(network: nn.Module, recipe: Recipe, seed: int) -> list[dict[str, Tensor]]:
+    """The loop as everybody writes it; the weights after each step."""
+    batches, states, number = training.batches_of(digits(), recipe, torch.device("cpu")), [], 0
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov)
+    loss_function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    network.train()
+    for epoch in range(recipe.epochs):
+        for batch in batches.epoch(seed, epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = training.learning_rate(recipe, number, len(batches))
+            optimizer.zero_grad()
+            loss_function(network(batch.images), batch.labels).backward()
+            optimizer.step()
+            number += 1
+            states.append({name: value.clone() for name, value in network.state_dict().items()})
+    return states
+
+
+@pytest.mark.parametrize("changes", [{}, {"nesterov": False, "label_smoothing": 0.2, "warmup_epochs": 0.5}])
+def test_steps_are_those_of_the_plain_loop(changes):
+    recipe, network = replace(RECIPE, **changes), fresh()
+    train(network, digits(), recipe, 3, "run")
+    expected = reference(fresh(), recipe, 3)[-1]
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
+def test_the_average_of_weights_is_what_its_formula_says():
+    recipe, network = replace(RECIPE, ema_decay=0.8), fresh()
+    train(network, digits(), recipe, 3, "run")
+    average = {name: value.clone() for name, value in fresh().state_dict().items()}
+    for state in reference(fresh(), recipe, 3):
+        for name, value in state.items():
+            average[name] = 0.8 * average[name] + 0.2 * value if value.is_floating_point() else value
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value.float(), average[name].float(), atol=1e-5), name
+
+
+def test_validation_is_in_the_history_when_it_is_asked_for():
+    network = fresh()
+    history = train(network, digits(), replace(RECIPE, epochs=5, validate_every=2), 0, "run")
+    found = [row["validation_accuracy_percent"] for row in history]
+    assert [value is None for value in found] == [True, False, True, False, False]
+    assert found[-1] == accuracy_percent(network, digits().validation, digits())
+    unasked = fresh()
+    train(unasked, digits(), replace(RECIPE, epochs=5), 0, "run")
+    assert same_weights(unasked, network)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "size", "expected"),
+    [
+        (10, 4, 1, [4, 4, 2]), (9, 4, 1, [4, 4]), (8, 4, 1, [4, 4]), (10, 4, 2, [4, 4]), (12, 4, 2, [4, 4, 4]), 
+        (3, 4, 1, [3]), (11, 4, 2, [4, 4]),
+    ],
+)  # fmt: skip
+def test_a_last_step_too_small_for_batch_norm_is_left_out(images, batch_size, size, expected):
+    steps = cut(images, batch_size, Team(0, size))
+    assert [step.stop - step.start for step in steps] == expected
+
+
+@pytest.mark.parametrize("engine", [Engine("float32", False), Engine("bfloat16", True), Engine("tf32", True)])
+def test_arithmetic_is_as_it_was_after_the_training(engine):
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+
+    def settings():
+        return matmul.fp32_precision, conv.fp32_precision, torch.are_deterministic_algorithms_enabled()
+
+    before = settings()
+    with arithmetic(engine, torch.device("cpu")):
+        expected = "tf32" if engine.precision == "tf32" else "ieee"
+        assert settings() == (expected, expected, engine.deterministic)
+    assert settings() == before
+
+
+def test_bfloat16_learns_and_leaves_the_weights_in_float32():
+    network = fresh()
+    history = train(network, digits(), replace(RECIPE, epochs=10), 0, "run", Engine("bfloat16"))
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+    assert history[-1]["train_accuracy_percent"] > 80
+    exact = train(fresh(), digits(), replace(RECIPE, epochs=1), 0, "run")
+    assert history[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
+
+
+def test_tf32_without_a_gpu_is_said(caplog):
+    train(fresh(), digits(), replace(RECIPE, epochs=1), 0, "run", Engine("tf32"))
+    assert "tf32 is a format of GPUs; computing in float32 on cpu" in caplog.text
 
 
 @pytest.mark.parametrize("changes", [{}, {"crop_padding": 1, "flip": True}])

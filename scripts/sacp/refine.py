@@ -103,7 +103,7 @@ def train_fully(
 
 def load_tuned(path: str | Path) -> list[dict[str, Any]]:
     """Read rows of `TUNED_COLUMNS`; an empty cell is None."""
-    frame = pd.read_csv(path, float_precision="round_trip").astype(object)
+    frame = pd.read_csv(path).astype(object)
     return cast("list[dict[str, Any]]", frame.where(frame.notna(), None).to_dict("records"))
 
 
@@ -155,9 +155,7 @@ def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[
     """
     winner = best(trained, "validation_accuracy_percent", 1)[0]
     if winner.get("failure"):
-        raise InputError(
-            f"full: all {len(trained)} trainings failed; candidate {winner['candidate']}: {winner['failure']}"
-        )
+        raise InputError(f"full: all {len(trained)} trainings failed; the first: {winner['failure']}")
     finished = [row for row in trained if not row.get("failure")]
     by_test = best(finished, "test_accuracy_percent", 1)[0]
     failures = [

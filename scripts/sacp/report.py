@@ -67,6 +67,20 @@ def table3(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=COLUMNS).astype({"seeds": "Int64"})  # reported rows have none
 
 
+def failure_note(methods: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> str:
+    """A sentence for the footnote on candidates that failed, with the first reason; empty if none did."""
+    sentences = []
+    for method, winners in methods.items():
+        failures = [failure for winner in winners for failure in winner.get("failures", [])]
+        if failures:
+            tuned = sum(failure["stage"] == "tune" for failure in failures)
+            sentences.append(
+                f"{model}, {method}: {tuned} tunings and {len(failures) - tuned} full trainings failed and were ranked "
+                f"last; the first: {failures[0]['reason']}."
+            )
+    return " ".join(sentences)
+
+
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table as Markdown, two decimals, empty cells where there is no value, the caption below."""
     text = table.astype(object).map(

@@ -190,6 +190,8 @@ class _Run:
         return self.spent + time.monotonic() - self.clock
 
     def _pace(self) -> str:
+        if self.done == 0:
+            return "nothing left of it"  # the state was saved after the last step of the epoch
         rate = self.done / (time.monotonic() - self.started)
         seen = self.epoch * self.source.images + self.source.images * self.step / len(self.source)
         left = (self.recipe.epochs * self.source.images - seen) / rate
