@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-kills bench-search check format lock assumptions clean
+.PHONY: help demo test test-kills bench-search bench-training check format lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and com
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py
+
+bench-training: $(VENV)/.complete ## Measure the training loop against the usual one and against bare steps.
+	$(BIN)/python tests/benchmarks/training.py
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check
