@@ -81,7 +81,10 @@ def test_config_has_the_recipe_of_the_paper():
     for experiment in shipped("config.yaml")["experiments"].values():
         recipe = {"lr": 0.01, "batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "nesterov": False}
         assert experiment["full"] == experiment["base"]
-        assert experiment["full"] == {"epochs": 200, "crop_padding": 4, "flip": True, **recipe}
+        augmentation = {"crop_padding": 4, "flip": True}
+        unused = {"warmup_epochs": 0, "label_smoothing": 0, "ema_decay": 0}
+        assert experiment["full"] == {"epochs": 200, "validate_every": 10, **recipe, **augmentation, **unused}
+        assert experiment["tune"] == {"epochs": 2, "validate_every": 0, **recipe, **augmentation, **unused}
 
 
 def test_defaults_are_filled_in_at_every_depth():
@@ -204,6 +207,11 @@ MISTAKES = [
     ("experiments/net/space/levels", 300, "found 300, expected at most 256"),
     ("experiments/net/base/lr", 0, "experiments.net.base.lr: found 0, expected more than 0"),
     ("experiments/net/network/width", -1.0, "experiments.net.network.width: found -1.0, expected more than 0"),
+    ("experiments/net/full/ema_decay", 1, "experiments.net.full.ema_decay: found 1, expected less than 1"),
+    ("experiments/net/full/label_smoothing", 2, "experiments.net.full.label_smoothing: found 2, expected at most 1"),
+    ("experiments/net/base/validate_every", -1, "experiments.net.base.validate_every: found -1, expected at least 0"),
+    ("processes", 0, "processes: found 0, expected at least 1"),
+    ("save_seconds", -1, "save_seconds: found -1, expected at least 0"),
     ("seeds", [-1], "seeds.0: found -1, expected at least 0"),
     ("seeds", [], "seeds: found [], expected a length of at least 1"),
     ("seeds", [1, 1], "seeds: [1, 1] has non-unique elements"),
@@ -215,6 +223,7 @@ MISTAKES = [
     ("experiments/net/network/width", float("nan"), "experiments.net.network.width: found nan"),
     # not among the choices
     ("device", "gpu", "device: found 'gpu' (did you mean 'cpu'?); expected one of auto, cpu, cuda"),
+    ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of float32, tf32"),
     ("datasets/digits/source", "digit", "found 'digit' (did you mean 'digits'?); expected one of digits, torchvision"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),
@@ -233,6 +242,8 @@ MISTAKES = [
     (METHODS, {"s": {"kind": "search", "criterion": "l1"}}, "methods.s.criterion: only a baseline has it"),
     (f"{METHODS}/b", {"kind": "random", "match": "sacp", "encoder": {}}, "methods.b.encoder: a baseline has no"),
     ("experiments/net/base", {"epochs": 1, "nesterov": True, "momentum": 0.0}, "experiments.net.base.nesterov"),
+    ("experiments/net/base", {"epochs": 3, "warmup_epochs": 3}, "net.base.warmup_epochs: found 3, expected less than"),
+    ("experiments/net/tune/warmup_epochs", 2.5, "net.tune.warmup_epochs: found 2.5, expected less than the 2 epochs"),
     # what only the world can tell
     ("experiments/net/network/name", "resnet9", "network.name: unknown network 'resnet9' (did you mean 'resnet"),
     ("experiments/net/network/name", "vgg16", "network.name: vgg16 needs images of at least 32 pixels, found 8"),
