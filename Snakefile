@@ -39,6 +39,7 @@ rule all:
         "<results>/tables/table3.csv",
         "<results>/tables/table1.csv",
         expand(
-            "<results>/figures/accuracy_flops/{experiment}.png",
+            "<results>/figures/{figure}/{experiment}.png",
+            figure=["accuracy_flops", "learning_curves"],
             experiment=resolved["experiments"],
         ),

@@ -192,3 +192,12 @@ def figure_inputs(wildcards):
         "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
         "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
     }
+
+
+def histories(wildcards):
+    """Histories of the first seed's base training and of its winners' full trainings."""
+    folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
+    return {
+        "base": f"{folder}/base_history.csv",
+        "winners": [f"{folder}/{method}/winner/history.csv" for method in methods_of(wildcards.experiment)],
+    }

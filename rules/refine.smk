@@ -96,6 +96,7 @@ checkpoint select_winner:
         trained=trained_candidates,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/winner/metrics.json",
+        history="<results>/{experiment}/seed{seed}/{method}/winner/history.csv",
         weights="<results>/{experiment}/seed{seed}/{method}/winner/network.safetensors",
         description="<results>/{experiment}/seed{seed}/{method}/winner/network.json",
     log:

@@ -65,3 +65,26 @@ rule draw_accuracy_flops:
         code=code("draw_accuracy_flops"),
     script:
         "../scripts/draw_accuracy_flops.py"
+
+
+rule draw_learning_curves:
+    input:
+        unpack(histories),
+    output:
+        png="<results>/figures/learning_curves/{experiment}.png",
+        pdf="<results>/figures/learning_curves/{experiment}.pdf",
+    log:
+        "<results>/logs/draw_learning_curves/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=lambda wildcards: {
+            "methods": methods_of(wildcards.experiment),
+            "seed": resolved["seeds"][0],
+        },
+        code=code("draw_learning_curves"),
+    script:
+        "../scripts/draw_learning_curves.py"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import checkpoint, files, job, report
+from sacp import checkpoint, figures, files, job
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
@@ -18,4 +18,4 @@ with job.logged(snakemake.log[0], snakemake.threads):
             trained.append(metrics | {"method": method, "winner": won})
     base = checkpoint.load_metrics(snakemake.input.base)
     paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
-    report.accuracy_figure(paths, snakemake.wildcards.experiment, base, tuned, pd.DataFrame(trained))
+    figures.accuracy_figure(paths, snakemake.wildcards.experiment, base, tuned, pd.DataFrame(trained))

@@ -10,7 +10,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     tuned = refine.load_tuned(ranked) if ranked else []
     winner = refine.choose_winner([files.read_json(path) for path in snakemake.input.trained], tuned)
     source = Path(snakemake.input.trained[0]).parents[1] / str(winner["candidate"])
-    for name in ("network.safetensors", "network.json"):
+    for name in ("network.safetensors", "network.json", "history.csv"):
         with files.atomic(Path(snakemake.output.metrics).parent / name) as temporary:
             shutil.copyfile(source / name, temporary)
     protocol = files.read_json(snakemake.input.protocol)

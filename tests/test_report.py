@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,23 +89,6 @@ def test_markdown_has_two_decimals_and_empty_cells_where_there_is_no_value():
     ]  # fmt: skip
     assert text.endswith("\n\nA caption.\n")
     assert "nan" not in text.lower()
-
-
-def test_figure_is_saved_in_every_format_and_closed(tmp_path):
-    tuned = pd.DataFrame({"method": ["sacp"] * 2, "flops": [1e6, 2e6], "validation_accuracy_percent": [80.0, 85.0]})
-    trained = pd.DataFrame(
-        {
-            "method": ["sacp", "sacp", "l1"],
-            "flops": [1e6, 2e6, 2e6],
-            "test_accuracy_percent": [88.0, 92.0, 90.0],
-            "winner": [False, True, True],
-        }
-    )
-    paths = [tmp_path / "figure.png", tmp_path / "figure.svg"]
-    report.accuracy_figure(paths, "net", BASE[0], tuned, trained)
-    assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in paths[1].read_text()
-    assert plt.get_fignums() == []
 
 
 TRAINED = [

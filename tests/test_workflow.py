@@ -54,9 +54,21 @@ def test_markdown_table_and_figures_are_there(finished_demo: Checkout) -> None:
     assert (results / "tables/table1.csv").read_text() == (
         finished_demo.path / "config/reported/table1.csv"
     ).read_text()
-    png = (results / "figures/accuracy_flops/digits-resnet14.png").read_bytes()
-    assert png.startswith(b"\x89PNG")
-    assert len(png) > 10_000
+    for figure in ("accuracy_flops", "learning_curves"):
+        png = (results / f"figures/{figure}/digits-resnet14.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 10_000
+        assert (results / f"figures/{figure}/digits-resnet14.pdf").is_file()
+
+
+@pytest.mark.parametrize("method", ["sacp", "l1", "random"])
+def test_the_history_of_the_winner_stands_beside_it_with_its_validations(folder: Path, method: str) -> None:
+    candidate = read(folder / method / "winner/metrics.json")["candidate"]
+    history = folder / method / "winner/history.csv"
+    assert history.read_bytes() == (folder / method / f"topk/{candidate}/history.csv").read_bytes()
+    validated = pd.read_csv(history).set_index("epoch")["validation_accuracy_percent"].dropna()
+    assert list(validated.index) == [3, 6, 9, 12]
+    assert validated[12] == read(folder / method / "winner/metrics.json")["validation_accuracy_percent"]
 
 
 def test_configs_can_be_read_alone(folder: Path) -> None:
@@ -154,7 +166,8 @@ def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(f
     run = finished_demo.demo()
     assert run.status == 0, run.output
     new_winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
-    same = ["all", "draw_accuracy_flops", "make_table3", "select_winner", "write_protocol"] + ["train_candidate"] * 2
+    report = ["draw_accuracy_flops", "draw_learning_curves", "make_table3"]
+    same = ["all", *report, "select_winner", "write_protocol"] + ["train_candidate"] * 2
     # Baselines stand at the winner's FLOPs: they are trained if, and only if, a candidate wins that never won before.
     baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
     assert run.jobs == sorted(same + baselines)

@@ -1,14 +1,9 @@
-"""Tables and figures from the metrics of finished runs."""
+"""Tables from the metrics of finished runs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 COLUMNS = [
     "model", "method", "source", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
@@ -19,9 +14,6 @@ CAPTION = (
     "*measured*: trained here, the winner chosen by validation accuracy and tested once. *reported*: as quoted by the "
     "paper. `paper_protocol_top1_percent`: the best test accuracy among the k fully trained, as the paper picks it."
 )
-# Okabe & Ito's palette: told apart by colour-blind readers; the markers repeat what the colours say.
-STYLES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"]
-MARKERS = "osD^vP*X"
 
 
 def measured_rows(
@@ -87,46 +79,3 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
         lambda cell: "" if pd.isna(cell) else f"{cell:.2f}" if isinstance(cell, float) else cell
     )
     return f"{text.to_markdown(index=False, disable_numparse=True)}\n\n{caption}\n"
-
-
-def accuracy_figure(
-    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame
-) -> None:
-    """Draw accuracy against the share of FLOPs kept and save it to `paths`.
-
-    Args:
-        paths: files to write; the suffix gives the format.
-        title: heading.
-        base: metrics of the unpruned network.
-        tuned: lightly tuned candidates, columns `method`, `flops`, `validation_accuracy_percent`.
-        trained: fully trained networks, columns `method`, `flops`, `test_accuracy_percent`, `winner`.
-    """
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    methods = list(dict.fromkeys([*tuned["method"], *trained["method"]]))
-    for number, method in enumerate(methods):
-        colour, marker = STYLES[number % len(STYLES)], MARKERS[number % len(MARKERS)]
-        light = tuned[tuned["method"] == method]
-        if len(light):
-            share = 100 * light["flops"] / base["flops"]
-            label = f"{method}, lightly tuned (validation)"
-            axes.scatter(share, light["validation_accuracy_percent"], s=16, color=colour, alpha=0.35, lw=0, label=label)
-        full = trained[trained["method"] == method]
-        share = 100 * full["flops"] / base["flops"]
-        edge = ["black" if winner else "none" for winner in full["winner"]]
-        label = f"{method}, fully trained (test)"
-        points: dict[str, Any] = {"s": 55, "c": colour, "marker": marker, "edgecolors": edge, "linewidths": 1.5}
-        axes.scatter(share, full["test_accuracy_percent"], label=label, **points)
-    axes.axhline(base["test_accuracy_percent"], color="0.4", lw=1, ls="--")
-    axes.annotate(
-        f"base, {base['test_accuracy_percent']:.1f} % (test)", (1, base["test_accuracy_percent"]),
-        xycoords=("axes fraction", "data"), ha="right", va="bottom", xytext=(-4, 2), textcoords="offset points",
-        color="0.3", fontsize=9,
-    )  # fmt: skip
-    axes.set(xlabel="FLOPs kept (% of the base)", ylabel="top-1 accuracy (%)", title=title)
-    axes.margins(y=0.1)  # room for the base's label
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="black edge: the winner", title_fontsize=8)
-    for path in paths:
-        figure.savefig(path, dpi=150)
-    plt.close(figure)

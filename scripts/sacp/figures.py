@@ -1,0 +1,116 @@
+"""Figures from the metrics and histories of finished runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+# Okabe & Ito's palette: told apart by colour-blind readers; the markers repeat what the colours say.
+STYLES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"]
+MARKERS = "osD^vP*X"
+BASE_STYLE = ("0.35", "h")
+
+
+def accuracy_figure(
+    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame
+) -> None:
+    """Draw accuracy against the share of FLOPs kept and save it to `paths`.
+
+    Args:
+        paths: files to write; the suffix gives the format.
+        title: heading.
+        base: metrics of the unpruned network.
+        tuned: lightly tuned candidates, columns `method`, `flops`, `validation_accuracy_percent`.
+        trained: fully trained networks of all methods, columns `method`, `flops`, `test_accuracy_percent`, `winner`.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    for number, method in enumerate(trained["method"].unique()):
+        colour, marker = _style(number)
+        light = tuned[tuned["method"] == method]
+        if len(light):
+            share = 100 * light["flops"] / base["flops"]
+            label = f"{method}, lightly tuned (validation)"
+            axes.scatter(share, light["validation_accuracy_percent"], s=16, color=colour, alpha=0.35, lw=0, label=label)
+        full = trained[trained["method"] == method]
+        share = 100 * full["flops"] / base["flops"]
+        edge = ["black" if winner else "none" for winner in full["winner"]]
+        label = f"{method}, fully trained (test)"
+        points: dict[str, Any] = {"s": 55, "c": colour, "marker": marker, "edgecolors": edge, "linewidths": 1.5}
+        axes.scatter(share, full["test_accuracy_percent"], label=label, **points)
+    axes.axhline(base["test_accuracy_percent"], color="0.4", lw=1, ls="--")
+    axes.annotate(
+        f"base, {base['test_accuracy_percent']:.1f} % (test)", (1, base["test_accuracy_percent"]),
+        xycoords=("axes fraction", "data"), ha="right", va="bottom", xytext=(-4, 2), textcoords="offset points",
+        color="0.3", fontsize=9,
+    )  # fmt: skip
+    axes.set(xlabel="FLOPs kept (% of the base)", ylabel="top-1 accuracy (%)", title=title)
+    axes.margins(y=0.1)  # room for the base's label
+    _grid(axes)
+    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="black edge: the winner", title_fontsize=8)
+    _save(figure, paths)
+
+
+def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, methods: Mapping[str, pd.DataFrame]) -> None:
+    """Draw training loss and accuracies against the epoch and save it to `paths`.
+
+    Training accuracy is that of an epoch's augmented images while the weights move; a validation may well lie above.
+
+    Args:
+        paths: files to write; the suffix gives the format.
+        title: heading.
+        base: history of the unpruned network's training, columns `epoch`, `train_loss`, `train_accuracy_percent`,
+            `validation_accuracy_percent`, the last one NaN where nothing was validated. It may have no rows.
+        methods: histories of the winners' full trainings by method.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), width_ratios=(1, 1.2), layout="constrained")
+    _draw_history(left, right, base, "base", *BASE_STYLE)
+    for number, (method, history) in enumerate(methods.items()):
+        _draw_history(left, right, history, method, *_style(number))
+    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_locator(NullLocator())
+    right.set(xlabel="epoch", ylabel="top-1 accuracy (%)")
+    right.plot([], [], color="black", label="training")
+    right.plot([], [], color="black", ls="none", marker="o", mfc="none", label="validation")
+    for axes, place in ((left, "upper right"), (right, "lower right")):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _grid(axes)
+        axes.legend(fontsize=9, framealpha=0.8, edgecolor="none", loc=place)
+    figure.suptitle(title)
+    _save(figure, paths)
+
+
+def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, colour: str, marker: str) -> None:
+    """Loss to the left, named for the legend; accuracies to the right, validations as open markers."""
+    epochs, validation = history["epoch"], history["validation_accuracy_percent"]
+    name = label if len(history) else f"{label} (no epochs)"
+    sparse = max(1, len(history) // 6)  # a marker at each of 200 epochs would hide the line
+    left.plot(epochs, history["train_loss"], color=colour, marker=marker, ms=5, markevery=sparse, label=name)
+    point = "." if len(history) == 1 else None  # a line of one point is not seen
+    right.plot(epochs, history["train_accuracy_percent"], color=colour, marker=point)
+    right.plot(epochs, validation, color=colour, ls="none", marker=marker, ms=7, mew=1.3, mfc="none")
+
+
+def _style(number: int) -> tuple[str, str]:
+    """Colour and marker of the method of this number, the same in every figure."""
+    return STYLES[number % len(STYLES)], MARKERS[number % len(MARKERS)]
+
+
+def _grid(axes: Axes) -> None:
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, paths: Sequence[Path]) -> None:
+    for path in paths:
+        figure.savefig(path, dpi=150)
+    plt.close(figure)
