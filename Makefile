@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
-# Dry runs need no data: CIFAR-10 is planned as a download.
+# Dry runs need no data: CIFAR-10 is planned as a download, ImageNet as two empty folders.
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
@@ -49,6 +49,11 @@ check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile an
 		echo "dry run: $$config with $$profile"; \
 		$(BIN)/snakemake --profile $$profile --configfile $$config --dry-run --quiet $(NO_DATA); \
 	done; done
+	set -e; tree=$$(mktemp -d); trap 'rm -r "$$tree"' EXIT; mkdir "$$tree/train" "$$tree/val"; for profile in profiles/*; do \
+		echo "dry run: config/imagenet.yaml with $$profile"; \
+		$(BIN)/snakemake --profile $$profile --configfile config/imagenet.yaml --dry-run --quiet \
+			--config "datasets={imagenet: {path: $$tree}}"; \
+	done
 
 format: $(VENV)/.complete ## Format code and rules.
 	$(BIN)/ruff check --fix

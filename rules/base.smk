@@ -33,7 +33,7 @@ rule train_base:
         gpu=resolved["processes"],
         save_seconds=resolved["save_seconds"],
     params:
-        cfg=stage("base", "device", "engine", "processes", "validation"),
+        cfg=stage("base", "device", "engine", "processes", "validation", published_weights=published_weights),
         code=code("train_base"),
     script:
         "../scripts/train_base.py"

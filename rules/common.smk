@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from sacp import config as sacp_config
-from sacp import preflight
+from sacp import preflight, weights
 from sacp.errors import InputError
 from sacp.provenance import code_digest
 
@@ -81,7 +81,7 @@ def seed_paths(pattern, **values):
 
 
 def dataset_files(wildcards):
-    """The files that a prepared data set depends on; none where torchvision or scikit-learn bring them."""
+    """The files that a prepared data set depends on: none where a library brings them, or where they are a million."""
     dataset = resolved["datasets"][wildcards.dataset]
     if dataset["source"] != "parquet":
         return []
@@ -89,8 +89,15 @@ def dataset_files(wildcards):
 
 
 def initial_weights(wildcards):
-    weights = experiment_of(wildcards)["network"].get("weights")
-    return {"weights": weights} if weights else {}
+    """The file of weights that a base starts from, if it is a file."""
+    initial = experiment_of(wildcards)["network"].get("weights")
+    return {"weights": initial} if initial and weights.is_file(initial) else {}
+
+
+def published_weights(wildcards):
+    """The name of the weights that a base starts from, if torchvision publishes them."""
+    initial = experiment_of(wildcards)["network"].get("weights")
+    return initial if initial and not weights.is_file(initial) else None
 
 
 def shards(wildcards):

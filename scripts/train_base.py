@@ -16,8 +16,9 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
     torch.manual_seed(derive(seed, "initial weights"))
     network = build(spec)
-    if "weights" in snakemake.input.keys():
-        checkpoint.inherit(network, snakemake.input.weights)
+    weights = snakemake.input.get("weights", cfg["published_weights"])
+    if weights is not None:
+        checkpoint.inherit(network, weights)
     network.to(device)
     recipe, engine = Recipe(**cfg["base"]), Engine(**cfg["engine"])
     history = train(network, splits, recipe, derive(seed, label), label, engine, sidecar, team=team)

@@ -15,7 +15,7 @@ from sacp.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SCHEMA, REPORTED = ROOT / "config/schema.yaml", ROOT / "config/reported/table3.csv"
-SHIPPED = ("config.yaml", "demo.yaml", "cifar10_cpu.yaml")
+SHIPPED = ("config.yaml", "demo.yaml", "cifar10_cpu.yaml", "imagenet.yaml")
 PARQUET = {"source": "parquet", "path": "truncated"}
 
 MINIMAL = {
@@ -268,6 +268,11 @@ MISTAKES = [
     ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
     ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
     ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
+    ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "nowhere: no folder 'train' here"),
+    ("datasets/tree", {"source": "imagefolder", "path": "x"}, "datasets.tree: source 'imagefolder' needs the number"),
+    ("datasets/tree", {"source": "imagefolder", "path": "x", "classes": 1}, "datasets.tree.classes: found 1"),
+    ("datasets/digits/image_size", 8, "digits.image_size: source 'digits' has none; only 'imagefolder' has it"),
+    ("experiments/net/network/weights", "ResNet18_Weights.V1", "network.weights: ResNet18_Weights.V1: torchvision"),
     ("datasets/cifar", {"source": "folder", "path": "truncated"}, "truncated: no folder 'cifar-10-batches-py' here"),
 ]  # fmt: skip
 

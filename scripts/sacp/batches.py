@@ -1,5 +1,6 @@
 """Batches of images on the device where they are learned from: seeded, augmented, normalised."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,12 +8,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sacp.data import ImageSet
+from sacp.data import Images, ImageSet
+from sacp.imagefolder import FileSet
+from sacp.imageloader import Watch, central_view, load, random_view
 from sacp.parallel import ALONE, Team
 from sacp.seeds import derive
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH, FILES_EVALUATION_BATCH = 1000, 250  # images
 LEAST_IMAGES = 2  # of a batch in one process: batch norm has no variance of a single image
+WAIT_SHARE = 0.1  # of an epoch, beyond which waiting for workers is worth a warning
+log = logging.getLogger(__name__)
 
 
 class Normalizer:
@@ -103,9 +108,59 @@ class ResidentBatches:
             yield Batch(self.normalizer(images.permute(0, 3, 1, 2)), self.labels[rows], step.stop - step.start)
 
 
-def evaluation_batches(data: ImageSet, normalizer: Normalizer, team: Team = ALONE) -> Iterator[tuple[Tensor, Tensor]]:
+class FileBatches:
+    """Batches of images decoded as they are needed: order, crop and flip are functions of (seed, epoch, sample) alone.
+
+    `workers` processes decode; as many as torch has threads if not given. Their number changes no bit.
+    """
+
+    def __init__(
+        self, data: FileSet, normalizer: Normalizer, batch_size: int, flip: bool, team: Team = ALONE,
+        workers: int | None = None,
+    ) -> None:  # fmt: skip
+        self.data, self.normalizer, self.flip, self.team = data, normalizer, flip, team
+        self.workers = workers or torch.get_num_threads()
+        self.steps = cut(len(data.labels), batch_size, team)
+        self.images = self.steps[-1].stop
+        self.warned = False
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def epoch(self, seed: int, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch from step `first` on; `InputError` names a file that cannot be decoded."""
+        device, steps = self.normalizer.scale.device, self.steps[first:]
+        order, _ = epoch_order(len(self.data.labels), seed, epoch)
+        shares = [order[step][self.team.rank :: self.team.size] for step in steps]
+        view, watch = random_view(self.data.image_size, self.flip, seed, epoch), Watch(device)
+        decoded = watch.over(load(self.data, shares, view, self.workers, pinned=device.type == "cuda"))
+        for step, rows, pixels in zip(steps, shares, decoded, strict=True):
+            images = self.normalizer(pixels.to(device, non_blocking=True))
+            yield Batch(images, self.data.labels[rows].to(device), step.stop - step.start)
+        self._warn_of(watch.share())
+
+    def _warn_of(self, share: float) -> None:
+        if share > WAIT_SHARE and not self.warned:
+            self.warned = True
+            log.warning(
+                "%.0f %% of the epoch was spent waiting for images; %d worker processes decode them, one per thread: "
+                "raise `threads` and `threads_base`",
+                100 * share, self.workers,
+            )  # fmt: skip
+
+
+def evaluation_batches(data: Images, normalizer: Normalizer, team: Team = ALONE) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield this process's share of the images float32 [B, C, H, W] and labels [B], in large batches on the device."""
     device, mine = normalizer.scale.device, slice(team.rank, None, team.size)
-    parts = (data.images[mine].split(EVALUATION_BATCH), data.labels[mine].split(EVALUATION_BATCH))
-    for images, labels in zip(*parts, strict=True):
-        yield normalizer(images.to(device)), labels.to(device)
+    labels = data.labels[mine]
+    if len(labels) == 0:
+        return
+    if isinstance(data, FileSet):
+        size = FILES_EVALUATION_BATCH
+        shares = torch.arange(len(data.labels))[mine].split(size)
+        images = load(data, shares, central_view(data.image_size), torch.get_num_threads(), device.type == "cuda")
+    else:
+        size = EVALUATION_BATCH
+        images = iter(data.images[mine].split(size))
+    for pixels, part in zip(images, labels.split(size), strict=True):
+        yield normalizer(pixels.to(device)), part.to(device)

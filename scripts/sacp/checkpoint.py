@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sacp import weights
 from sacp.criteria import Kept
 from sacp.errors import InputError, one_line
 from sacp.files import atomic, load_torch, read_json, write_json
@@ -88,17 +88,9 @@ def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, desc
     write_json(Path(folder) / "network.json", {"network": asdict(spec), **description})
 
 
-def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a safetensors file; `InputError` if it is missing or corrupt."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from None
-
-
-def inherit(network: nn.Module, path: str | Path) -> None:
-    """Load the weights of a safetensors file into `network`; `InputError` if they do not fit."""
-    _load_state(network, load_weights(path), path)
+def inherit(network: nn.Module, source: str | Path) -> None:
+    """Load weights, a file or a name of torchvision's, into `network`; `InputError` if they do not fit."""
+    _load_state(network, weights.load(source), source)
 
 
 def _load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
@@ -133,4 +125,4 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
     if ":" in spec.name and network is None:
         raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
     original = network(num_classes=spec.num_classes) if network is not None else build(spec)
-    return resized(original, load_weights(folder / "network.safetensors")).eval()
+    return resized(original, weights.load_safetensors(folder / "network.safetensors")).eval()

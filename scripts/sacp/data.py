@@ -1,7 +1,8 @@
-"""Data sets as uint8 tensors: read them, split them."""
+"""Data sets, as uint8 tensors or as an index of image files: read them, split them."""
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sacp import imagefolder
 from sacp.errors import InputError, one_line
+from sacp.imagefolder import FileSet
 from sacp.seeds import derive
 
 DIGITS_TEST_SHARE = 0.2
@@ -29,26 +32,40 @@ class ImageSet:
     images: Tensor
     labels: Tensor
 
+    def part(self, rows: Tensor) -> "ImageSet":
+        """The images of these rows [m], in their order."""
+        return ImageSet(self.images[rows], self.labels[rows])
+
+
+Images = ImageSet | FileSet
+
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set cut in three, with the channel mean and deviation [C] of the training part on the scale 0..1."""
+    """A data set cut in three, with the channel mean and deviation [C] on the scale 0..1.
 
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
+    They are those of the training part; of image files, ImageNet's.
+    """
+
+    train: Images
+    validation: Images
+    test: Images
     mean: Tensor
     std: Tensor
     digest: str
 
 
-def problem_shape(source: str) -> tuple[int, int, int]:
-    """Channels, image size in pixels and number of classes of a data source."""
-    return (1, 8, 10) if source == "digits" else (3, 32, 10)
+def problem_shape(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Channels, image size in pixels and number of classes of an entry of the config's `datasets`."""
+    if dataset["source"] == imagefolder.KIND:
+        return 3, dataset.get("image_size", imagefolder.IMAGE_SIZE), dataset["classes"]
+    return (1, 8, 10) if dataset["source"] == "digits" else (3, 32, 10)
 
 
-def training_images(source: str, path: str | None) -> int:
-    """Number of training images of a data source whose files are there."""
+def training_images(source: str, path: str | None) -> int | None:
+    """Number of training images of a data source whose files are there; None where counting takes minutes."""
+    if source == imagefolder.KIND:
+        return None
     if source == "parquet":
         return int(_open_parquet(Path(path or "") / "train.parquet").metadata.num_rows)
     return DIGITS_TRAINING if source == "digits" else CIFAR_TRAINING
@@ -61,6 +78,24 @@ def check_source(source: str, path: str | None) -> None:
             _open_parquet(Path(path or "") / f"{part}.parquet")
     if source == "folder":
         _check_folder(Path(path or ""))
+    if source == imagefolder.KIND:
+        imagefolder.check(Path(path or ""))
+
+
+def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What the prepared file of an entry of the config's `datasets` holds: tensors, and metadata with their digest.
+
+    Images and labels of both parts; of image files, an index, whose digest does not cover their contents.
+    """
+    if dataset["source"] == imagefolder.KIND:
+        _, image_size, classes = problem_shape(dataset)
+        return imagefolder.to_index(*imagefolder.scan(Path(dataset["path"]), classes, image_size))
+    train, test = read(dataset["source"], dataset.get("path"))
+    tensors = {
+        "train_images": train.images, "train_labels": train.labels,
+        "test_images": test.images, "test_labels": test.labels,
+    }  # fmt: skip
+    return tensors, {"digest": digest(train, test)}
 
 
 def read(source: str, path: str | None) -> tuple[ImageSet, ImageSet]:
@@ -95,29 +130,34 @@ def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
     """Load what `prepare_data` wrote and hold a validation part out of the training images.
 
     Args:
-        path: safetensors file with `train_images`, `train_labels`, `test_images`, `test_labels`.
+        path: safetensors file with the tensors and metadata of `prepare`.
         validation: number of images held out, or a share of the training images if less than 1.
         seed: decides which images are held out.
     """
+    full, test, data_digest = _load_prepared(path)
+    n = len(full.labels)
+    held_out = validation_size(n, validation)
+    order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(n))
+    train, valid = full.part(order[held_out:].sort().values), full.part(order[:held_out].sort().values)
+    if isinstance(train, FileSet):
+        mean, std = torch.tensor(imagefolder.MEAN), torch.tensor(imagefolder.STD)
+    else:
+        mean, std = channel_statistics(train.images)
+    return Splits(train, valid, test, mean, std, data_digest)
+
+
+def _load_prepared(path: str | Path) -> tuple[Images, Images, str]:
+    """The training part, the test part and the digest."""
     try:
         tensors = load_file(path)
         with safetensors.safe_open(path, "pt") as handle:
-            data_digest = handle.metadata()["digest"]
-    except (OSError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            about = handle.metadata()
+        if about.get("kind") == imagefolder.KIND:
+            return *imagefolder.from_index(tensors, about), about["digest"]
+        train, test = (ImageSet(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in ("train", "test"))
+        return train, test, about["digest"]
+    except (OSError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a prepared data set ({error})") from None
-    full, labels = tensors["train_images"], tensors["train_labels"]
-    held_out = validation_size(len(full), validation)
-    order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(len(full)))
-    train, valid = order[held_out:].sort().values, order[:held_out].sort().values
-    mean, std = channel_statistics(full[train])
-    return Splits(
-        ImageSet(full[train], labels[train]),
-        ImageSet(full[valid], labels[valid]),
-        ImageSet(tensors["test_images"], tensors["test_labels"]),
-        mean,
-        std,
-        data_digest,
-    )
 
 
 def validation_size(images: int, validation: float) -> int:

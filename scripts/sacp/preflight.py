@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sacp import data, job
+from sacp import data, imagefolder, job, weights
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.errors import InputError
 from sacp.graph import Graph
@@ -20,7 +20,7 @@ from sacp.tracing import trace
 
 def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `NetworkSpec` for an experiment."""
-    channels, size, classes = data.problem_shape(datasets[experiment["dataset"]]["source"])
+    channels, size, classes = data.problem_shape(datasets[experiment["dataset"]])
     network = experiment["network"]
     return asdict(NetworkSpec(network["name"], network["width"], channels, size, classes))
 
@@ -46,6 +46,11 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path) -> 
 def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
     if dataset["source"] != "digits" and "path" not in dataset:
         raise InputError(f"datasets.{name}: source '{dataset['source']}' needs a path; none found")
+    is_tree, own = dataset["source"] == imagefolder.KIND, sorted({"image_size", "classes"} & set(dataset))
+    if is_tree and "classes" not in own:
+        raise InputError(f"datasets.{name}: source '{dataset['source']}' needs the number of classes; none found")
+    if own and not is_tree:
+        raise InputError(f"datasets.{name}.{own[0]}: source '{dataset['source']}' has none; only 'imagefolder' has it")
     data.check_source(dataset["source"], dataset.get("path"))
 
 
@@ -56,10 +61,10 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
             found = experiment["reported"]
             raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
         dataset = datasets[experiment["dataset"]]
-        data.validation_size(data.training_images(dataset["source"], dataset.get("path")), experiment["validation"])
-        weights = experiment["network"].get("weights")
-        if weights is not None and not Path(weights).is_file():
-            raise InputError(f"network.weights: {weights}: no such file; expected a safetensors file")
+        images = data.training_images(dataset["source"], dataset.get("path"))
+        if images is not None:
+            data.validation_size(images, experiment["validation"])
+        _check_weights(experiment["network"].get("weights"))
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
         with torch.device("meta"):  # shapes are all that counts here
@@ -74,6 +79,14 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         _check_budget(graph, space["levels"], experiment["search"]["budget"])
     except InputError as error:
         raise InputError(f"experiments.{name}.{error}") from None
+
+
+def _check_weights(initial: str | None) -> None:
+    try:
+        if initial is not None:
+            weights.check(initial)
+    except InputError as error:
+        raise InputError(f"network.weights: {error}") from None
 
 
 def _check_budget(graph: Graph, levels: int, limits: Mapping[str, float]) -> None:

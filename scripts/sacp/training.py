@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sacp.arithmetic import EXACT, Engine, arithmetic, generators_kept, seed_generators
-from sacp.batches import Batch, Normalizer, ResidentBatches, Source, evaluation_batches
-from sacp.data import ImageSet, Splits
+from sacp.batches import Batch, FileBatches, Normalizer, ResidentBatches, Source, evaluation_batches
+from sacp.data import Images, Splits
 from sacp.errors import InputError
+from sacp.imagefolder import FileSet
 from sacp.parallel import ALONE, Team
 from sacp.resume import Sidecar, Stop, stop_requests
 from sacp.seeds import derive
@@ -37,7 +38,7 @@ class Recipe:
     momentum: float
     weight_decay: float
     nesterov: bool
-    crop_padding: int  # pixels
+    crop_padding: int  # pixels; image files are cropped as ImageNet's are, without it
     flip: bool
     warmup_epochs: float = 0  # of a linear rise to lr, before the cosine
     label_smoothing: float = 0
@@ -238,6 +239,8 @@ def _out_of_memory(error: RuntimeError) -> bool:
 def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team = ALONE) -> Source:
     """The batches that `recipe` draws from the training part of `splits`."""
     normalizer = Normalizer(splits.mean, splits.std, device)
+    if isinstance(splits.train, FileSet):
+        return FileBatches(splits.train, normalizer, recipe.batch_size, recipe.flip, team)
     return ResidentBatches(splits.train, normalizer, recipe.batch_size, recipe.crop_padding, recipe.flip, team)
 
 
@@ -255,7 +258,7 @@ def cosine(lr: float, step: int, steps: int) -> float:
 
 
 @torch.no_grad()
-def accuracy_percent(network: nn.Module, data: ImageSet, splits: Splits, team: Team = ALONE) -> float:
+def accuracy_percent(network: nn.Module, data: Images, splits: Splits, team: Team = ALONE) -> float:
     """Top-1 accuracy of `network` in evaluation mode on `data`, in percent; always in float32."""
     device = next(network.parameters()).device
     was_training = network.training
