@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-kills bench-search bench-training check format lock assumptions clean
+.PHONY: help demo test test-kills bench-search bench-training bench-images check format lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder trainin
 
 bench-training: $(VENV)/.complete ## Measure the training loop against the usual one and against bare steps.
 	$(BIN)/python tests/benchmarks/training.py
+
+bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
+	$(BIN)/python tests/benchmarks/images.py
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ from sacp.imageloader import Watch, central_view, load, random_view
 from sacp.parallel import ALONE, Team
 from sacp.seeds import derive
 
-EVALUATION_BATCH, FILES_EVALUATION_BATCH = 1000, 250  # images
+EVALUATION_BATCH, FILES_EVALUATION_BATCH = 1000, 128  # images
 LEAST_IMAGES = 2  # of a batch in one process: batch norm has no variance of a single image
 WAIT_SHARE = 0.1  # of an epoch, beyond which waiting for workers is worth a warning
 log = logging.getLogger(__name__)
