@@ -87,6 +87,15 @@ def test_config_has_the_recipe_of_the_paper():
         assert experiment["tune"] == {"epochs": 2, "validate_every": 0, **recipe, **augmentation, **unused}
 
 
+def test_config_of_imagenet_has_the_recipe_of_the_paper_and_the_published_base():
+    [experiment] = shipped("imagenet.yaml")["experiments"].values()
+    full = experiment["full"]
+    assert (full["lr"], full["batch_size"], full["epochs"], full["momentum"]) == (0.1, 512, 90, 0.9)
+    assert (experiment["base"]["epochs"], experiment["validation"]) == (0, 50_000)
+    paper = shipped("config.yaml")["experiments"]["resnet18"]
+    assert (experiment["space"], experiment["refine"]) == (paper["space"], paper["refine"])
+
+
 def test_defaults_are_filled_in_at_every_depth():
     complete = resolved(MINIMAL)
     net = complete["experiments"]["net"]

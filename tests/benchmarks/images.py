@@ -1,6 +1,6 @@
 """How fast images are decoded: generated JPEGs of ImageNet's usual size, by one worker process. `make bench-images`.
 
-Pixels are smoothed noise with finer noise on it, so that a file is about as large as one of ImageNet (110 kB on average).
+Pixels are smooth noise with finer noise on it, so that a file is about as large as one of ImageNet (110 kB on average).
 """
 
 import platform
