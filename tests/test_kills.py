@@ -16,11 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import yaml
 from conftest import Checkout, copy_checkout
+from test_imagefolder import dataset, write_tree
 
 pytestmark = pytest.mark.workflow
 KILLS = int(os.environ.get("KILLS", "2"))
-SEED = Path("results/demo/digits-resnet14/seed0")
+RESULTS = Path("results/demo")
 STARTING_SECONDS, TRAINING_SECONDS = 3.0, 6.0  # a kill falls up to their sum after a job's start
 
 
@@ -32,11 +34,18 @@ class Case:
     target: str
     number: signal.Signals
     processes: int = 1
+    experiment: str = "digits-resnet14"
+
+    @property
+    def path(self) -> Path:
+        """The target's path in a checkout."""
+        return RESULTS / self.experiment / "seed0" / self.target
 
 
 CASES = {
     "base": Case("train_base", "base.pt", signal.SIGKILL),
     "base in two processes": Case("train_base", "base.pt", signal.SIGKILL, 2),
+    "base on image files in two processes": Case("train_base", "base.pt", signal.SIGKILL, 2, "tree"),
     "shard": Case("tune_shard", "sacp/topm/000-009.csv", signal.SIGKILL),
     "candidate": Case("train_candidate", "sacp/topk/0/metrics.json", signal.SIGKILL),
     "base, asked to end": Case("train_base", "base.pt", signal.SIGTERM),
@@ -49,8 +58,18 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the repository in which the candidates are scored; networks are twice as wide, to take their time."""
     checkout = copy_checkout(tmp_path_factory.mktemp("kills") / "checkout")
     config = checkout.path / "config/demo.yaml"
-    config.write_text(config.read_text().replace("{name: resnet14}", "{name: resnet14, width: 2}"))
-    run = checkout.demo(str(SEED / "sacp/scores.parquet"))
+    settings = yaml.safe_load(config.read_text())
+    settings["experiments"]["digits-resnet14"]["network"]["width"] = 2
+    write_tree(checkout.path / "tree", 40, 3)
+    settings["datasets"]["tree"] = dataset(Path("tree"))
+    training = {"epochs": 8, "lr": 0.05, "batch_size": 16}
+    space = {"training_size": 100, "search_size": 1000, "threshold": 0.4}
+    settings["experiments"]["tree"] = {
+        "dataset": "tree", "network": {"name": "resnet8", "width": 2}, "base": training, "space": space,
+        "refine": {"top_m": 20, "top_k": 3},
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(settings))
+    run = checkout.demo(str(RESULTS / "digits-resnet14/seed0/sacp/scores.parquet"))
     assert run.status == 0, run.output
     return checkout
 
@@ -80,7 +99,7 @@ def results(checkout: Checkout, case: Case) -> dict[str, object]:
 
 
 def outputs(checkout: Checkout, case: Case) -> list[Path]:
-    target = checkout.path / SEED / case.target
+    target = checkout.path / case.path
     if case.rule == "train_base":
         return [target, target.with_name("base_history.csv")]
     if case.rule == "tune_shard":
@@ -89,7 +108,7 @@ def outputs(checkout: Checkout, case: Case) -> list[Path]:
 
 
 def saved_states(checkout: Checkout) -> list[Path]:
-    return [path for path in (checkout.path / "results/demo/resume").rglob("*") if path.is_file()]
+    return [path for path in (checkout.path / RESULTS / "resume").rglob("*") if path.is_file()]
 
 
 def remove(checkout: Checkout, case: Case) -> None:
@@ -115,7 +134,7 @@ def disturbed_run(checkout: Checkout, case: Case, rng: random.Random, kills: int
     The first kill comes when a state is there, so that at least one training goes on from one.
     """
     command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", "2"]
-    command += [str(SEED / case.target), *options(case), "--configfile", "config/demo.yaml"]
+    command += [str(case.path), *options(case), "--configfile", "config/demo.yaml"]
     with subprocess.Popen(command, cwd=checkout.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as call:
         head, moment = psutil.Process(call.pid), None
         while call.poll() is None:
@@ -136,7 +155,7 @@ def disturbed_run(checkout: Checkout, case: Case, rng: random.Random, kills: int
 def test_a_killed_job_ends_in_the_bits_of_an_undisturbed_one(scored: Checkout, name: str) -> None:
     case, rng = CASES[name], random.Random(name)
     remove(scored, case)
-    run = scored.demo(str(SEED / case.target), *options(case))
+    run = scored.demo(str(case.path), *options(case))
     assert run.status == 0, run.output
     expected = results(scored, case)
     assert expected
@@ -148,10 +167,9 @@ def test_a_killed_job_ends_in_the_bits_of_an_undisturbed_one(scored: Checkout, n
         else:  # it was faster
             assert results(scored, case) == expected
             remove(scored, case)
-    run = scored.demo(str(SEED / case.target), *options(case))
+    run = scored.demo(str(case.path), *options(case))
     assert run.status == 0, run.output
     assert results(scored, case) == expected
-    assert [
-        path for path in (scored.path / "results/demo").rglob("*") if path.is_file() and "resume" in path.parts
-    ] == []
-    assert list((scored.path / "results/demo").rglob(".[0-9]*-*")) == []
+    assert states > 0
+    assert saved_states(scored) == []
+    assert list((scored.path / RESULTS).rglob(".[0-9]*-*")) == []
