@@ -26,7 +26,11 @@ with job.logged(sys.argv[1] + "/stage.log"):
 def test_a_stage_that_is_stopped_while_it_writes_leaves_nothing(tmp_path, number, status):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     command = [sys.executable, "-c", STAGE, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stage:
+    # A shell starts its background jobs with Ctrl-C ignored, and a child inherits that; the stage starts without.
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as stage:  # fmt: skip
         assert stage.stdout.readline() == "writing\n"
         assert len(os.listdir(tmp_path)) == 2  # the log and a temporary file
         stage.send_signal(number)
