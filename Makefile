@@ -30,7 +30,7 @@ demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no do
 test: $(VENV)/.complete ## Run all tests.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
-test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits, about 45 minutes.
+test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits; long.
 	KILLS=20 $(BIN)/pytest tests/test_kills.py
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.

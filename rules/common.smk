@@ -1,6 +1,5 @@
 """Helper functions of the rules: the resolved config, the part of it that a stage uses, and the code it runs."""
 
-import csv
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from sacp import config as sacp_config
-from sacp import preflight, weights
+from sacp import preflight, refine, weights
 from sacp.errors import InputError
 from sacp.provenance import code_digest
 
@@ -128,9 +127,9 @@ def ranked(wildcards):
 def trained_candidates(wildcards):
     """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
-        with open(checkpoints.rank_tuned.get(**wildcards).output[0], newline="") as handle:
-            tuned = [row["candidate"] for row in csv.DictReader(handle) if not row["failure"]]
-        candidates = tuned[: experiment_of(wildcards)["refine"]["top_k"]]
+        tuned = refine.load_tuned(checkpoints.rank_tuned.get(**wildcards).output[0])
+        finished = [row["candidate"] for row in tuned if not row["failure"]]
+        candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
     else:
         candidates = [matched_candidate(wildcards)]
     return [

@@ -108,3 +108,14 @@ def test_winner_is_chosen_by_validation_and_the_protocol_of_the_paper_stands_bes
 @pytest.mark.parametrize(("number", "expected"), [(1, [2]), (2, [2, 4]), (9, [2, 4, 9])])
 def test_best_rows_come_first_and_ties_go_to_the_lower_candidate(number, expected):
     assert [row["candidate"] for row in best(TRAINED, "validation_accuracy_percent", number)] == expected
+
+
+def test_the_footnote_counts_failed_candidates_over_seeds_and_gives_the_first_reason():
+    tune = {"stage": "tune", "candidate": 7, "reason": "candidate 7: the loss is nan in epoch 1; lower lr 9"}
+    full = {"stage": "full", "candidate": 8, "reason": "sacp 8: the loss is inf in epoch 2; lower lr 9"}
+    methods = {"sacp": [{"failures": [tune]}, {"failures": [tune, full]}], "l1": [{"failures": []}, {}]}
+    assert report.failure_note(methods, "net") == (
+        "net, sacp: 2 tunings and 1 full trainings failed and were ranked last; "
+        "the first: candidate 7: the loss is nan in epoch 1; lower lr 9."
+    )
+    assert report.failure_note({"l1": methods["l1"]}, "net") == ""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sacp import progress
 from sacp.arithmetic import EXACT, Engine, arithmetic, generators_kept, seed_generators
 from sacp.batches import Batch, FileBatches, Normalizer, ResidentBatches, Source, evaluation_batches
 from sacp.data import Images, Splits
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 HISTORY_COLUMNS = (
     "epoch", "lr", "train_loss", "train_accuracy_percent", "validation_accuracy_percent", "seconds",
 )  # fmt: skip
-REPORT_SECONDS = 10  # between two lines of the log inside an epoch
 AGREE_STEPS = 8  # steps between two questions to the other processes whether to save or to stop
 History = list[dict[str, Any]]
 
@@ -75,15 +75,16 @@ def train(
         InputError: out of memory.
         SystemExit: a signal asked for an end; the state was saved.
     """
-    run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team)
-    with arithmetic(engine, run.device), generators_kept(run.device), stop_requests() as stop:
+    device = next(network.parameters()).device
+    with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
         try:
+            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team)
             run.go(stop, engine)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
             size = recipe.batch_size
-            raise InputError(f"{label}: out of memory on {run.device} at batch size {size}; lower batch_size") from None
+            raise InputError(f"{label}: out of memory on {device} at batch size {size}; lower batch_size") from None
     return run.history
 
 
@@ -126,7 +127,7 @@ class _Run:
             self._take_step(batch, engine)
             self.step, self.done = self.step + 1, self.done + batch.total
             self._pause(stop)
-            if time.monotonic() - reported >= REPORT_SECONDS:
+            if time.monotonic() - reported >= progress.SECONDS:
                 reported = time.monotonic()
                 log.info("%s: epoch %d/%d, %s", self.label, self.epoch + 1, self.recipe.epochs, self._pace())
         self._end_epoch()
@@ -177,8 +178,8 @@ class _Run:
         )  # fmt: skip
 
     def _validate(self) -> float:
-        weights = _floats(self.network, copy=True)
         self.team.share_buffers(self.network)
+        weights = _floats(self.network, copy=True) if self.average else []
         if self.average:
             _copy(_floats(self.network), self.average)
         accuracy = accuracy_percent(self.network, self.splits.validation, self.splits, self.team)
@@ -279,9 +280,9 @@ def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
     step that leaves no trace is made first, in a training that starts as in one that goes on.
     """
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    model = DistributedDataParallel(network)
+    model, batch = DistributedDataParallel(network), next(iter(source.epoch(0, 0)))
     for _ in range(2):
-        model(next(iter(source.epoch(0, 0))).images).sum().backward()
+        model(batch.images).sum().backward()
     network.zero_grad()
     network.load_state_dict(state)
     return model
