@@ -59,9 +59,14 @@ ROW = np.dtype(
 Scored = NDArray[np.void]  # [n] of ROW
 
 
-def best_first(rows: Scored, keep: int | None) -> Scored:
-    """Rows by falling score, ties by candidate number; the first `keep` of them."""
-    return rows[np.lexsort((rows["candidate"], -rows["score"]))[:keep]]
+def _highest(rows: Scored, keep: int) -> Scored:
+    """The `keep` rows of highest score, in the order they came; of equal scores the earlier ones."""
+    lowest = np.partition(rows["score"], -keep)[-keep]
+    chosen = rows["score"] > lowest
+    ties = np.flatnonzero(rows["score"] == lowest)
+    chosen[ties[: keep - np.count_nonzero(chosen)]] = True
+    highest: Scored = rows[chosen]
+    return highest
 
 
 def search(
@@ -71,7 +76,7 @@ def search(
     """Score all candidates and return the best, best first, [n] of ROW. It does not depend on blocks or threads.
 
     Args:
-        blocks: pairs of the first candidate's number and the configurations [B, G] of a block.
+        blocks: pairs of the first candidate's number and the configurations [B, G] of a block, by rising number.
         total: number of candidates, for the progress in the log.
         scorer: from `make_scorer`.
         graph: the network's graph, for costs.
@@ -83,19 +88,20 @@ def search(
     Raises:
         InputError: no candidate is within the budget; names the smallest that was found.
     """
-    best, pending, smallest, progress = np.empty(0, ROW), [], (2**62, 2**62), Progress("candidates scored:", total)
+    held, smallest, lowest = [np.empty(0, ROW)], (2**62, 2**62), -np.inf
+    progress = Progress("candidates scored:", total)
     with ThreadPoolExecutor(threads) as pool:
         for first, steps in blocks:
             rows = _score_block(pool, scorer, graph, levels, first, steps)
             smallest = (min(smallest[0], int(rows["flops"].min())), min(smallest[1], int(rows["parameters"].min())))
-            inside = _within(rows, budget)
-            if keep is not None and len(best) == keep:
-                inside &= rows["score"] > best["score"][-1]  # a tie goes to the lower number, which came before
-            pending.append(rows[inside])
-            if keep is not None and sum(map(len, pending)) > keep:
-                best, pending = best_first(np.concatenate([best, *pending]), keep), []
+            # A candidate that ties with the lowest held comes too late: the lower number was before.
+            held.append(rows[_within(rows, budget) & (rows["score"] > lowest)])
+            if keep is not None and sum(map(len, held)) >= keep:
+                held = [_highest(np.concatenate(held), keep)]
+                lowest = held[0]["score"].min()
             progress.advance(len(steps))
-    result = best_first(np.concatenate([best, *pending]), keep)
+    result = np.concatenate(held)
+    result = result[np.argsort(-result["score"], kind="stable")]
     if not len(result):
         raise InputError(
             f"search.budget: none of {total} candidates is within {budget}; the smallest found takes "
