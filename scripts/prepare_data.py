@@ -10,7 +10,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
     train, test = data.read(cfg["source"], cfg.get("path"))
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed=None)
-    metadata = {"digest": data.digest(train, test), "provenance": json.dumps(record)}
+    metadata = {"digest": data.digest(train, test), "provenance": json.dumps(provenance.finished(record))}
     tensors = {
         "train_images": train.images, "train_labels": train.labels,
         "test_images": test.images, "test_labels": test.labels,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from sacp.clock import process_seconds
 from sacp.errors import InputError
 from sacp.files import atomic, load_torch
 
@@ -42,6 +43,7 @@ class Sidecar:
         self.state: dict[str, Any] = {}
         if path is not None and path.is_file():
             self.state = self._read(path)
+        self.earlier_seconds = float(self.state.get("spent_seconds", 0.0))  # taken by processes that were killed
         self.saved = time.monotonic()
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class Sidecar:
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
+        self.state["spent_seconds"] = self.earlier_seconds + process_seconds()
         if self.path is not None:
             with atomic(self.path) as temporary:
                 torch.save({"key": self.key, "machine": machine(), "state": self.state}, temporary)
