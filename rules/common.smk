@@ -192,3 +192,20 @@ def figure_inputs(wildcards):
         "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
         "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
     }
+
+
+def given(resource):
+    """What Snakemake was given of a resource; None where nothing limits it."""
+    limit = workflow.global_resources.get(resource)
+    return None if limit is None else limit.value
+
+
+def forecast_settings():
+    """What decides the cost of the whole run: nearly all of the config, and the cores and GPUs Snakemake was given."""
+    names = ("datasets", "device", "experiments", "processes", "seeds", "threads", "threads_base")
+    settings = {name: resolved[name] for name in names} | {
+        "cores": given("_cores"),
+        "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
+        "gpus": given("gpu"),
+    }
+    return dict(sorted(settings.items()))
