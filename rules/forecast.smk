@@ -15,3 +15,22 @@ rule make_forecast:
         code=code("make_forecast"),
     script:
         "../scripts/make_forecast.py"
+
+
+rule compare_forecast:
+    input:
+        unpack(spent_inputs),
+        forecast="<results>/forecast.csv",
+    output:
+        "<results>/forecast_spent.csv",
+    log:
+        "<results>/logs/compare_forecast.log",
+    conda:
+        "../envs/search.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("compare_forecast"),
+    script:
+        "../scripts/compare_forecast.py"

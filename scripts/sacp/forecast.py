@@ -14,12 +14,12 @@ import pandas as pd
 from sacp.training import Recipe
 
 BASE, TUNE, FULL = "base", "tune", "full"  # recipes of an experiment
-SEARCHES, BASELINES, REST = "train_candidate (searches)", "train_candidate (baselines)", "rest"
+SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline", "rest"
 STAGES = (
     "prepare_data", "train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard", SEARCHES,
     BASELINES, REST,
 )  # fmt: skip
-SHARED, START, TOTAL = "all", "snakemake's start", "total"  # jobs of no single experiment; the two rows that are none
+SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
 COLUMNS = ("experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds")
 
 
