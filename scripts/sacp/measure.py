@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from sacp.tracing import trace
 
 log = logging.getLogger(__name__)
 NETWORK_SECONDS = 2.5  # that the training steps of one network are measured
+BUSY = 0.5  # share of the cores that others may use before the log warns
 DRAWS = 2000  # configurations that stand for the candidates
 MEASURED_QUANTILES = (0.1, 0.5, 0.9)  # of their FLOPs: the pruned networks that are measured
 # ASSUME: candidates that are tuned cost what the median of the space costs, those that are trained fully what its upper
@@ -42,11 +44,14 @@ PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no pa
 
 def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs], float]:
     """Measure all experiments of a resolved config: their costs by name, and the seconds of Snakemake's own start."""
+    busy = os.getloadavg()[0]
+    if busy > BUSY * (os.cpu_count() or 1):
+        log.warning("%.1f processes are at work on this machine already; all will be slower for it", busy)
     snakemake, lab = overhead(), Lab(config, limits)
     log.info("snakemake takes %.2f s to start and %.2f s a job", snakemake.start, snakemake.job)
     costs = {name: _costs_of(lab, name, snakemake.job) for name in config["experiments"]}
     # The Snakefile imports the library and traces every network before the first job.
-    start = snakemake.start + lab.import_seconds + sum(cost.trace for cost in costs.values())
+    start = snakemake.start + float(np.mean(lab.imports)) + sum(cost.trace for cost in costs.values())
     return costs, start
 
 
@@ -56,7 +61,7 @@ class Lab:
 
     config: Mapping[str, Any]
     limits: Limits
-    import_seconds: float = 0.0  # of a script that trains
+    imports: list[float] = field(default_factory=list)  # seconds of scripts that train, doing nothing else
     known: dict[str, list[Answer]] = field(default_factory=dict)
 
     def trainings(self, recipe: str, name: str, counts: list[Any], path: Path) -> list[Answer]:
@@ -77,7 +82,8 @@ class Lab:
         key = json.dumps([request, number], sort_keys=True)
         if key not in self.known:
             log.info("%s: measuring %s, %d at a time", name, recipe, number)
-            self.import_seconds, self.known[key] = side_by_side("measure_training", request, number)
+            seconds, self.known[key] = side_by_side("measure_training", request, number)
+            self.imports.append(seconds)
         return self.known[key]
 
     def search(self, name: str, method: str) -> tuple[float, Answer]:
@@ -120,13 +126,12 @@ def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
         path = Path(folder) / "data.safetensors"
         _write_synthetic(path, spec, sizes)
         base = lab.trainings(BASE, name, [None], path)
-        start = lab.import_seconds
         answers = {recipe: lab.trainings(recipe, name, pruned, path) for recipe in QUANTILES}
     speeds = {recipe: _speed(found, np.quantile(flops, QUANTILES[recipe])) for recipe, found in answers.items()}
     methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
     searches = {method: lab.search(name, method) for method in methods}
     return Costs(
-        start=job_seconds + start,
+        start=job_seconds + float(np.mean(lab.imports)),
         search_start=job_seconds + float(np.mean([seconds for seconds, _ in searches.values()])),
         prepare=_preparation_seconds(dataset, sizes, spec),
         load=_mean(answers[TUNE], "load_seconds"),
