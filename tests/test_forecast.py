@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 TWO_CORES = Limits(2, math.inf)
 SIZES = Sizes(train=1000, validation=100, test=200)
 COSTS = Costs(
-    start=1, search_start=2, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, encoder={"sacp": 5},
+    start=1, search_start=2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, encoder={"sacp": 5},
     score={"sacp": 6}, speeds={name: Speed(0.01, 0.001) for name in ("base", "tune", "full")}, sizes=SIZES,
 )  # fmt: skip
 
@@ -63,6 +63,7 @@ def resolved(name: str) -> dict:
         ([Job(name, REST, "all", 2, gpus=1) for name in "ab"], Limits(math.inf, math.inf), 2),
         # 0-1 both cores for a and b; 1-3 c waits for b, beside a, which ends at 3.
         ([Job("a", REST, "all", 3), Job("b", REST, "all", 1), Job("c", REST, "all", 1, after=("b",))], TWO_CORES, 3),
+        ([Job("a", REST, "all", 2, turnover=1), Job("b", REST, "all", 2, after=("a",), turnover=1)], TWO_CORES, 6),
         ([], TWO_CORES, 0),
     ],
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ import torch
 from sacp.errors import InputError, one_line
 
 Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Seconds that processes take which do nothing."""
+
+    imports: float  # until all were ready
+    end: float  # from the last answer until all had ended
 
 
 def serve(task: Callable[[Mapping[str, Any]], Answer]) -> None:
@@ -28,12 +37,11 @@ def serve(task: Callable[[Mapping[str, Any]], Answer]) -> None:
     print(json.dumps(answer), flush=True)
 
 
-def side_by_side(module: str, request: Mapping[str, Any], number: int) -> tuple[float, list[Answer]]:
+def side_by_side(module: str, request: Mapping[str, Any], number: int) -> tuple[Idle, list[Answer]]:
     """Run `number` processes of a module of this library that calls `serve`, all at work at the same time.
 
     Returns:
-        Seconds from the start of the processes until all were ready and from the last answer until all had ended,
-        together: what a job takes that does nothing. And the answers.
+        What they took beside the work, and their answers.
 
     Raises:
         InputError: one of them failed.
@@ -54,7 +62,7 @@ def side_by_side(module: str, request: Mapping[str, Any], number: int) -> tuple[
         answered = time.monotonic()
         for child in children:
             child.wait()  # Python takes its time to take torch down
-        return seconds + time.monotonic() - answered, answers
+        return Idle(seconds, time.monotonic() - answered), answers
     finally:
         for child in children:
             child.kill()

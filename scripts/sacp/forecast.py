@@ -44,8 +44,9 @@ class Sizes:
 class Costs:
     """What an experiment's work takes on the device at hand, in seconds; measured, or scaled from a measurement."""
 
-    start: float  # of a job: Snakemake's share, Python, imports
+    start: float  # of a job: Python and imports
     search_start: float  # of a job that imports torch-geometric too
+    turnover: float  # from the end of a job's work to the start of the next job: Python's end, Snakemake's share
     prepare: float
     load: float  # of the prepared data, in a training
     first: float  # of a training: what parts of torch take that load when they are first used
@@ -68,6 +69,7 @@ class Job:
     cores: int = 1
     gpus: int = 0
     after: tuple[str, ...] = ()
+    turnover: float = 0.0  # seconds that its cores and GPUs are taken after its work
 
 
 @dataclass(frozen=True)
@@ -101,19 +103,20 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
         config: `experiments`, `seeds`, `threads`, `threads_base` and `processes` of the resolved config.
         costs: measured costs by experiment.
     """
-    jobs, winners = [Job("make_table1", REST, SHARED, next(iter(costs.values())).start)], list[str]()
+    first, winners = next(iter(costs.values())), list[str]()
+    jobs = [Job("make_table1", REST, SHARED, first.start, turnover=first.turnover)]
     for name, experiment in config["experiments"].items():
         cost, dataset = costs[name], f"prepare_data/{experiment['dataset']}"
         if all(job.name != dataset for job in jobs):
-            jobs.append(Job(dataset, "prepare_data", SHARED, cost.start + cost.prepare))
-        jobs.append(Job(f"trace_network/{name}", REST, name, cost.start + cost.trace))
+            jobs.append(Job(dataset, "prepare_data", SHARED, cost.start + cost.prepare, turnover=cost.turnover))
+        jobs.append(Job(f"trace_network/{name}", REST, name, cost.start + cost.trace, turnover=cost.turnover))
         for seed in config["seeds"]:
             jobs += _Seed(config, name, seed, cost).jobs()
         won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in experiment["methods"]]
         shown = tuple(won[: len(experiment["methods"])])  # the first seed's
-        jobs.append(Job(f"draw_accuracy_flops/{name}", REST, name, cost.start, after=shown))
+        jobs.append(Job(f"draw_accuracy_flops/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
         winners += won
-    jobs.append(Job("make_table3", REST, SHARED, jobs[0].seconds, after=tuple(winners)))
+    jobs.append(Job("make_table3", REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover))
     return jobs
 
 
@@ -189,7 +192,7 @@ class _Seed:
     def _job(
         self, rule: str, stage: str, seconds: float, cores: int = 1, gpus: int = 0, after: tuple[str, ...] = ()
     ) -> Job:
-        return Job(self._named(rule)[0], stage, self.name, seconds, cores, gpus, after)
+        return Job(self._named(rule)[0], stage, self.name, seconds, cores, gpus, after, self.cost.turnover)
 
 
 def wall_seconds(jobs: Sequence[Job], limits: Limits) -> float:
@@ -206,7 +209,7 @@ def wall_seconds(jobs: Sequence[Job], limits: Limits) -> float:
             need = min(job.cores, limits.cores), min(job.gpus, limits.gpus)
             if need[0] <= cores and need[1] <= gpus and done.issuperset(job.after):
                 cores, gpus = cores - need[0], gpus - need[1]
-                heapq.heappush(running, (now + job.seconds, numbers[job.name]))
+                heapq.heappush(running, (now + job.seconds + job.turnover, numbers[job.name]))
                 waiting.remove(job)
         now, number = heapq.heappop(running)
         job = jobs[number]

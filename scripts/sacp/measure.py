@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sacp import data
-from sacp.children import Answer, side_by_side
+from sacp.children import Answer, Idle, side_by_side
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.errors import InputError
 from sacp.forecast import BASE, FULL, TUNE, Costs, Limits, Sizes, Speed, line_at
@@ -51,7 +51,7 @@ def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs
     log.info("snakemake takes %.2f s to start and %.2f s a job", snakemake.start, snakemake.job)
     costs = {name: _costs_of(lab, name, snakemake.job) for name in config["experiments"]}
     # The Snakefile imports the library and traces every network before the first job.
-    start = snakemake.start + float(np.mean(lab.imports)) + sum(cost.trace for cost in costs.values())
+    start = snakemake.start + lab.least.imports + lab.least.end + sum(cost.trace for cost in costs.values())
     return costs, start
 
 
@@ -61,7 +61,7 @@ class Lab:
 
     config: Mapping[str, Any]
     limits: Limits
-    imports: list[float] = field(default_factory=list)  # seconds of scripts that train, doing nothing else
+    idle: list[Idle] = field(default_factory=list)  # of scripts that train
     known: dict[str, list[Answer]] = field(default_factory=dict)
 
     def trainings(self, recipe: str, name: str, counts: list[Any], path: Path) -> list[Answer]:
@@ -82,19 +82,24 @@ class Lab:
         key = json.dumps([request, number], sort_keys=True)
         if key not in self.known:
             log.info("%s: measuring %s, %d at a time", name, recipe, number)
-            seconds, self.known[key] = side_by_side("measure_training", request, number)
-            self.imports.append(seconds)
+            idle, self.known[key] = side_by_side("measure_training", request, number)
+            self.idle.append(idle)
         return self.known[key]
 
-    def search(self, name: str, method: str) -> tuple[float, Answer]:
-        """Seconds of the imports and the answer of `sacp.measure_search` for a search method."""
+    def search(self, name: str, method: str) -> tuple[Idle, Answer]:
+        """Start and end, and the answer of `sacp.measure_search` for a search method."""
         experiment = self.config["experiments"][name]
         log.info("%s: measuring the search of %s", name, method)
         network = network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
         encoder = experiment["methods"][method]["encoder"]
-        seconds, answers = side_by_side("measure_search", request | {"encoder": encoder}, 1)
-        return seconds, answers[0]
+        idle, answers = side_by_side("measure_search", request | {"encoder": encoder}, 1)
+        return idle, answers[0]
+
+    @property
+    def least(self) -> Idle:
+        """The least that was measured: what else is at work on the machine can only add to it."""
+        return Idle(min(idle.imports for idle in self.idle), min(idle.end for idle in self.idle))
 
     def _jobs(self, recipe: str) -> int:
         """Jobs of this kind that the whole run could have at work at the same time."""
@@ -131,8 +136,9 @@ def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
     methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
     searches = {method: lab.search(name, method) for method in methods}
     return Costs(
-        start=job_seconds + float(np.mean(lab.imports)),
-        search_start=job_seconds + float(np.mean([seconds for seconds, _ in searches.values()])),
+        start=lab.least.imports,
+        search_start=min(idle.imports for idle, _ in searches.values()),
+        turnover=job_seconds + lab.least.end,
         prepare=_preparation_seconds(dataset, sizes, spec),
         load=_mean(answers[TUNE], "load_seconds"),
         first=_mean(answers[TUNE], "first_seconds"),
