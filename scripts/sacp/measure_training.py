@@ -22,7 +22,7 @@ from sacp.tracing import trace
 from sacp.training import Recipe, accuracy_percent, batches_of, train
 
 STEPS = 8  # of what stands for an epoch, at most
-FEWEST, MOST = 2, 100  # such epochs that are measured
+FEWEST, MOST = 1, 100  # such epochs that are measured
 EVALUATED = 2 * EVALUATION_BATCH  # images, at most
 LR = 1e-3  # synthetic images have nothing to learn; a larger rate could diverge
 
