@@ -31,6 +31,7 @@ include: "rules/search.smk"
 include: "rules/refine.smk"
 include: "rules/baselines.smk"
 include: "rules/report.smk"
+include: "rules/forecast.smk"
 
 
 rule all:

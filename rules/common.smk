@@ -207,3 +207,53 @@ def histories(wildcards):
         "base": f"{folder}/base_history.csv",
         "winners": [f"{folder}/{method}/winner/history.csv" for method in methods_of(wildcards.experiment)],
     }
+
+
+def given(resource):
+    """What Snakemake was given of a resource; None where nothing limits it."""
+    limit = workflow.global_resources.get(resource)
+    return None if limit is None else limit.value
+
+
+def forecast_settings():
+    """What decides the cost of the whole run: nearly all of the config, and the cores and GPUs Snakemake was given."""
+    names = ("datasets", "device", "experiments", "processes", "seeds", "threads", "threads_base")
+    settings = {name: resolved[name] for name in names} | {
+        "cores": given("_cores"),
+        "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
+        "gpus": given("gpu"),
+    }
+    return dict(sorted(settings.items()))
+
+
+def spent_inputs(wildcards):
+    """Artefacts whose records say what each stage has taken, by stage; small jobs without a record are left out."""
+    found = {
+        "prepare_data": sorted({data_file(Values(experiment=name)) for name in resolved["experiments"]}),
+        "rest": expand("<results>/{experiment}/network.json", experiment=resolved["experiments"]),
+        **{stage: [] for stage in ("train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard")},
+        **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline")},
+    }
+    for experiment in resolved["experiments"]:
+        for seed in resolved["seeds"]:
+            folder = f"<results>/{experiment}/seed{seed}"
+            found["train_base"].append(f"{folder}/base.pt")
+            found["sample_configs"].append(f"{folder}/configs.h5")
+            for method in methods_of(experiment):
+                values = Values(experiment=experiment, seed=str(seed), method=method)
+                if method_of(values)["kind"] == "search":
+                    found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
+                    found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
+                    found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
+                    found["train_candidate_search"] += trained_candidates(values)
+                else:
+                    found["rest"].append(f"{folder}/{method}/kept/{matched_candidate(values)}.json")
+                    found["train_candidate_baseline"] += trained_candidates(values)
+    found["rest"].append("<results>/tables/table3.provenance.json")
+    return found
+
+
+class Values(dict):
+    """Values that the helper functions take as they take a job's wildcards."""
+
+    __getattr__ = dict.__getitem__

@@ -22,4 +22,4 @@ with job.logged(snakemake.log[0], snakemake.threads):
     with files.atomic(snakemake.output.markdown) as temporary:
         temporary.write_text(report.to_markdown(table, " ".join([report.CAPTION, *filter(None, notes)])))
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed=None)
-    files.write_json(snakemake.output.provenance, record)
+    files.write_json(snakemake.output.provenance, provenance.finished(record))

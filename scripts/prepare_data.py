@@ -11,6 +11,6 @@ with job.logged(snakemake.log[0], snakemake.threads):
     tensors, metadata = data.prepare(cfg)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed=None)
     with atomic(snakemake.output[0]) as temporary:
-        save_file(tensors, temporary, metadata=metadata | {"provenance": json.dumps(record)})
+        save_file(tensors, temporary, metadata=metadata | {"provenance": json.dumps(provenance.finished(record))})
     sizes = len(tensors["train_labels"]), len(tensors["test_labels"])
     job.log.info("%d training and %d test images, digest %s", *sizes, metadata["digest"])

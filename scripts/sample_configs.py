@@ -24,4 +24,5 @@ with job.logged(snakemake.log[0], snakemake.threads):
     size = cfg["search_size"]
     with artefacts.new_configs(snakemake.output[0], training, size, attributes) as search:
         constrained.sample_into(search, size, derive(seed, "search set"), snakemake.threads)
+        attributes["provenance"] = provenance.finished(attributes["provenance"])
     job.log.info("%d of them drawn", size)

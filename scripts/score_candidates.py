@@ -19,6 +19,6 @@ with job.logged(snakemake.log[0], snakemake.threads):
         iter(candidates), candidates.total, scorer, graph, levels, cfg["search"]["keep"], budget, snakemake.threads
     )
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
-    artefacts.save_scores(snakemake.output[0], best, record)
+    artefacts.save_scores(snakemake.output[0], best, provenance.finished(record))
     scores = best["score"]
     job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), candidates.total, scores[0], scores[-1])

@@ -22,4 +22,4 @@ with job.logged(snakemake.log[0], snakemake.threads):
     order = criteria.channel_order(cfg["criterion"], base.network, graph, np.random.default_rng(draw_seed))
     kept = criteria.kept_channels(order, counts)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
-    checkpoint.save_kept(snakemake.output[0], graph, kept, record)
+    checkpoint.save_kept(snakemake.output[0], graph, kept, provenance.finished(record))

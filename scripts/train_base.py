@@ -24,7 +24,7 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
     history = train(network, splits, recipe, derive(seed, label), label, engine, sidecar, team=team)
     metrics = refine.measure(network, splits, spec, team)
     if team.leads:
-        record["data_digest"] = splits.digest
+        record = provenance.finished(record, sidecar.earlier_seconds) | {"data_digest": splits.digest}
         files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
         checkpoint.save_base(snakemake.output.base, network, spec, metrics, record)
         sidecar.clear()

@@ -28,7 +28,8 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
         network, splits, spec, recipe, derive(seed, "full"), label, engine, sidecar, team
     )
     if team.leads:
-        metrics, record = {"candidate": candidate, **metrics}, record | {"data_digest": splits.digest}
+        metrics = {"candidate": candidate, **metrics}
+        record = provenance.finished(record, sidecar.earlier_seconds) | {"data_digest": splits.digest}
         description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
         description |= {"metrics": metrics, "provenance": record}
         checkpoint.save_network(Path(snakemake.output.metrics).parent, network, spec, description)

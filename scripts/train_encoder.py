@@ -15,4 +15,4 @@ with job.logged(snakemake.log[0], snakemake.threads):
     encoder, losses = train_encoder(graph, criteria.l1_order(base.network, graph), training, levels, settings, seed)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     files.write_csv(snakemake.output.loss, losses, LOSS_COLUMNS)
-    save(snakemake.output.encoder, encoder, graph, levels, settings, record)
+    save(snakemake.output.encoder, encoder, graph, levels, settings, provenance.finished(record))

@@ -23,7 +23,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     rows, history = refine.tune_candidates(
         base.network, graph, kept, splits, recipe, derive(seed, "tune"), device, engine, sidecar
     )
-    files.write_json(snakemake.output.provenance, record)
+    files.write_json(snakemake.output.provenance, provenance.finished(record, sidecar.earlier_seconds))
     files.write_csv(snakemake.output.history, history, refine.TUNED_HISTORY_COLUMNS)
     files.write_csv(snakemake.output.tuned, rows, refine.TUNED_COLUMNS)
     sidecar.clear()

@@ -23,6 +23,7 @@ from sacp.seeds import derive
 
 DIGITS_TEST_SHARE = 0.2
 DIGITS_TRAINING, CIFAR_TRAINING = 1438, 50_000
+DIGITS_TEST, CIFAR_TEST = 359, 10_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def training_images(source: str, path: str | None) -> int | None:
     if source == "parquet":
         return int(_open_parquet(Path(path or "") / "train.parquet").metadata.num_rows)
     return DIGITS_TRAINING if source == "digits" else CIFAR_TRAINING
+
+
+def test_images(source: str, path: str | None) -> int:
+    """Number of test images of a data source whose files are there."""
+    if source == "parquet":
+        return int(_open_parquet(Path(path or "") / "test.parquet").metadata.num_rows)
+    return DIGITS_TEST if source == "digits" else CIFAR_TEST
 
 
 def check_source(source: str, path: str | None) -> None:

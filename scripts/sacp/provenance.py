@@ -1,4 +1,4 @@
-"""How an artefact was made: settings, code, inputs, commit, versions, device."""
+"""How an artefact was made: settings, code, inputs, commit, versions, device, and the time it took."""
 
 import ast
 import hashlib
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from sacp.clock import process_seconds, process_started
 
 LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
 
@@ -31,7 +33,18 @@ def record(settings: Mapping[str, Any], code: str, inputs: Iterable[str | Path],
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in LIBRARIES},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {platform.machine()}",
+        "started": process_started(),
     }
+
+
+def finished(made: Mapping[str, Any], earlier_seconds: float = 0.0) -> dict[str, Any]:
+    """Return the record of an artefact that is complete now, with the `seconds` that its job has taken.
+
+    Args:
+        made: what `record` returned, early or late in this process.
+        earlier_seconds: what processes took that began the same job and were killed.
+    """
+    return {**made, "seconds": round(earlier_seconds + process_seconds(), 3)}
 
 
 def file_digest(path: str | Path) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from sacp.clock import process_seconds
 from sacp.errors import InputError
 from sacp.files import atomic, load_torch
 
@@ -40,23 +41,24 @@ class Sidecar:
         """Read the state that an earlier try left at `path`; without a path nothing is kept."""
         self.path, self.key, self.period_seconds = path, key, period_seconds
         self.state: dict[str, Any] = {}
+        self.earlier_seconds = 0.0  # taken by processes that were killed
         if path is not None and path.is_file():
-            self.state = self._read(path)
+            self._read(path)
         self.saved = time.monotonic()
 
-    def _read(self, path: Path) -> dict[str, Any]:
+    def _read(self, path: Path) -> None:
         try:
-            content = load_torch(path, ("key", "machine", "state"))
+            content = load_torch(path, ("key", "machine", "seconds", "state"))
         except InputError as error:
             log.warning("saved state ignored, starting anew: %s", error)
-            return {}
+            return
         if content["key"] != self.key:
             log.warning("saved state ignored, starting anew: %s belongs to another config, code or input", path)
-            return {}
+            return
         if content["machine"] != machine():
             found, here = content["machine"], machine()
             log.warning("state was saved on %s, goes on on %s: the last bits may differ", found, here)
-        return dict(content["state"])
+        self.state, self.earlier_seconds = dict(content["state"]), content["seconds"]
 
     @property
     def due(self) -> bool:
@@ -66,8 +68,10 @@ class Sidecar:
     def save(self) -> None:
         """Write the state, whole or not at all."""
         if self.path is not None:
+            seconds = self.earlier_seconds + process_seconds()
+            content = {"key": self.key, "machine": machine(), "seconds": seconds, "state": self.state}
             with atomic(self.path) as temporary:
-                torch.save({"key": self.key, "machine": machine(), "state": self.state}, temporary)
+                torch.save(content, temporary)
         self.saved = time.monotonic()
 
     def clear(self) -> None:

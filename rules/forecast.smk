@@ -1,0 +1,36 @@
+rule make_forecast:
+    output:
+        "<results>/forecast.csv",
+    log:
+        "<results>/logs/make_forecast.log",
+    conda:
+        "../envs/forecast.yaml"
+    threads: given("_cores") or 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+        gpu=1,
+    params:
+        cfg=forecast_settings(),
+        code=code("make_forecast"),
+    script:
+        "../scripts/make_forecast.py"
+
+
+rule compare_forecast:
+    input:
+        unpack(spent_inputs),
+        forecast="<results>/forecast.csv",
+    output:
+        "<results>/forecast_spent.csv",
+    log:
+        "<results>/logs/compare_forecast.log",
+    conda:
+        "../envs/search.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("compare_forecast"),
+    script:
+        "../scripts/compare_forecast.py"

@@ -1,0 +1,14 @@
+"""Forecast what the run costs: jobs, seconds and device hours by stage, and the wall time."""
+
+import math
+
+from sacp import files, forecast, job, measure
+
+with job.logged(snakemake.log[0], snakemake.threads):
+    cfg = snakemake.params.cfg
+    limits = forecast.Limits(*(math.inf if cfg[name] is None else cfg[name] for name in ("cores", "gpus")))
+    costs, start_seconds = measure.costs_of(cfg, limits)
+    jobs = forecast.jobs_of(cfg, costs)
+    rows = forecast.table(jobs, start_seconds, limits, job.device(cfg["device"]).type == "cuda")
+    files.write_csv(snakemake.output[0], rows, forecast.COLUMNS)
+    job.log.info("%s", forecast.as_text(rows, forecast.COLUMNS))

@@ -1,0 +1,255 @@
+"""What a run costs: its jobs, what each takes on the device at hand, and the wall time of all of them on some cores.
+
+Pure functions; the seconds come from `sacp.measure`. A run is forecast from nothing to the last table.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sacp.training import Recipe
+
+BASE, TUNE, FULL = "base", "tune", "full"  # recipes of an experiment
+SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline", "rest"
+STAGES = (
+    "prepare_data", "train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard", SEARCHES,
+    BASELINES, REST,
+)  # fmt: skip
+FIGURES = ("draw_accuracy_flops", "draw_learning_curves")  # rules, one job for each experiment
+SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
+COLUMNS = ("experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that one process takes for an image, in a training step and in an evaluation."""
+
+    train: float
+    evaluate: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of images of an experiment's data."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an experiment's work takes on the device at hand, in seconds; measured, or scaled from a measurement."""
+
+    start: float  # of a job: Python and imports
+    search_start: float  # of a job that imports torch-geometric too
+    turnover: float  # from the end of a job's work to the start of the next job: Python's end, Snakemake's share
+    prepare: float
+    load: float  # of the prepared data, in a training
+    first: float  # of a training: what parts of torch take that load when they are first used
+    trace: float
+    sample: float
+    encoder: Mapping[str, float]  # by search method
+    score: Mapping[str, float]
+    speeds: Mapping[str, Speed]  # by recipe: base, tune, full
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the run; it starts when the jobs named in `after` are done and its cores and GPUs are free."""
+
+    name: str
+    stage: str
+    experiment: str
+    seconds: float
+    cores: int = 1
+    gpus: int = 0
+    after: tuple[str, ...] = ()
+    turnover: float = 0.0  # seconds that its cores and GPUs are taken after its work
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What Snakemake was given; `math.inf` where nothing limits it."""
+
+    cores: float
+    gpus: float
+
+
+def line_at(flops: Sequence[float], seconds: Sequence[float], target: float) -> float:
+    """The value at `target` of the line seconds = a + b * FLOPs by least squares; the mean if all FLOPs are one."""
+    if len(set(flops)) < 2:
+        return float(np.mean(seconds))
+    slope, intercept = np.polyfit(np.asarray(flops, float) / target, seconds, 1)
+    return float(intercept + slope)
+
+
+def training_seconds(recipe: Recipe, speed: Speed, sizes: Sizes, processes: int = 1) -> float:
+    """Seconds of a training, validations along the way included, shared by `processes`."""
+    every = recipe.validate_every
+    validations = -(-recipe.epochs // every) if every else 0
+    steps, looks = recipe.epochs * sizes.train * speed.train, validations * sizes.validation * speed.evaluate
+    return (steps + looks) / processes
+
+
+def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
+    """All jobs of a run of the resolved `config` from nothing, each after those that it depends on.
+
+    Args:
+        config: `experiments`, `seeds`, `threads`, `threads_base` and `processes` of the resolved config.
+        costs: measured costs by experiment.
+    """
+    first, winners = next(iter(costs.values())), list[str]()
+    jobs = [Job("make_table1", REST, SHARED, first.start, turnover=first.turnover)]
+    for name, experiment in config["experiments"].items():
+        cost, dataset = costs[name], f"prepare_data/{experiment['dataset']}"
+        if all(job.name != dataset for job in jobs):
+            jobs.append(Job(dataset, "prepare_data", SHARED, cost.start + cost.prepare, turnover=cost.turnover))
+        jobs.append(Job(f"trace_network/{name}", REST, name, cost.start + cost.trace, turnover=cost.turnover))
+        for seed in config["seeds"]:
+            jobs += _Seed(config, name, seed, cost).jobs()
+        won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in experiment["methods"]]
+        shown = tuple(won[: len(experiment["methods"])])  # the first seed's
+        for figure in FIGURES:
+            jobs.append(Job(f"{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
+        winners += won
+    jobs.append(Job("make_table3", REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover))
+    return jobs
+
+
+class _Seed:
+    """The jobs of one experiment and one seed."""
+
+    def __init__(self, config: Mapping[str, Any], name: str, seed: int, cost: Costs) -> None:
+        self.config, self.name, self.cost = config, name, cost
+        self.experiment = config["experiments"][name]
+        self.path, self.data = f"{name}/{seed}", f"prepare_data/{self.experiment['dataset']}"
+        self.processes: int = config["processes"]
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield all of them, each after those that it depends on."""
+        cost, threads = self.cost, self.config["threads_base"]
+        seconds = self._training(BASE)
+        cores = max(threads, self.processes)
+        yield self._job("train_base", "train_base", seconds, cores, self.processes, (self.data,))
+        traced = (f"trace_network/{self.name}",)
+        yield self._job("sample_configs", "sample_configs", cost.start + cost.sample, threads, 0, traced)
+        methods = self.experiment["methods"]
+        for method in sorted(methods, key=lambda method: methods[method]["kind"] != "search"):
+            yield self._job(f"write_protocol/{method}", REST, cost.start)
+            yield from self._search(method) if methods[method]["kind"] == "search" else self._baseline(method)
+
+    def _search(self, method: str) -> Iterator[Job]:
+        cost, threads, refine = self.cost, self.config["threads_base"], self.experiment["refine"]
+        encoder, scores, ranked = (f"{rule}/{method}" for rule in ("train_encoder", "score_candidates", "rank_tuned"))
+        first = self._named("train_base", "sample_configs")
+        yield self._job(encoder, "train_encoder", cost.search_start + cost.encoder[method], threads, 0, first)
+        yield self._job(
+            scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, self._named(encoder)
+        )
+        m, size = refine["top_m"], refine["shard_size"]
+        shards = [f"tune_shard/{method}/{number}" for number in range(0, m, size)]
+        speed = cost.speeds[TUNE]
+        one = training_seconds(self._recipe(TUNE), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
+        for number, shard in zip(range(0, m, size), shards, strict=True):
+            seconds = cost.start + cost.load + cost.first + min(size, m - number) * one
+            yield self._job(shard, "tune_shard", seconds, self.config["threads"], 1, self._named(scores))
+        yield self._job(ranked, REST, cost.start, after=self._named(*shards))
+        trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]
+        for candidate in trained:
+            yield self._full(candidate, SEARCHES, ranked)
+        yield self._job(f"select_winner/{method}", REST, cost.start, after=self._named(*trained))
+
+    def _baseline(self, method: str) -> Iterator[Job]:
+        match, kept = self.experiment["methods"][method]["match"], f"select_baseline/{method}"
+        yield self._job(kept, REST, self.cost.start, after=self._named(f"select_winner/{match}"))
+        yield self._full(f"train_candidate/{method}", BASELINES, kept)
+        after = self._named(f"train_candidate/{method}")
+        yield self._job(f"select_winner/{method}", REST, self.cost.start, after=after)
+
+    def _full(self, name: str, stage: str, after: str) -> Job:
+        cores = self.config["threads"] * self.processes
+        return self._job(name, stage, self._training(FULL), cores, self.processes, self._named(after))
+
+    def _training(self, recipe: str) -> float:
+        """Seconds of a base or full training: start, data, steps, validation and test."""
+        cost, speed, sizes = self.cost, self.cost.speeds[recipe], self.cost.sizes
+        steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes)
+        looks = speed.evaluate * (sizes.validation + sizes.test) / self.processes
+        return cost.start + cost.load + cost.first + steps + looks
+
+    def _recipe(self, recipe: str) -> Recipe:
+        return Recipe(**self.experiment[recipe])
+
+    def _named(self, *rules: str) -> tuple[str, ...]:
+        """Names of this seed's jobs: the rule, then experiment and seed, then what else tells them apart."""
+        parts = (rule.partition("/") for rule in rules)
+        return tuple("/".join(filter(None, (rule, self.path, rest))) for rule, _, rest in parts)
+
+    def _job(
+        self, rule: str, stage: str, seconds: float, cores: int = 1, gpus: int = 0, after: tuple[str, ...] = ()
+    ) -> Job:
+        return Job(self._named(rule)[0], stage, self.name, seconds, cores, gpus, after, self.cost.turnover)
+
+
+def wall_seconds(jobs: Sequence[Job], limits: Limits) -> float:
+    """Wall time of `jobs`: at every moment each one that can start starts, in their order.
+
+    A job that asks for more than there is gets what there is, as Snakemake does it.
+    """
+    waiting, done, now = list(jobs), set[str](), 0.0
+    running: list[tuple[float, int]] = []  # end, number of the job
+    cores, gpus = limits.cores, limits.gpus
+    numbers = {job.name: number for number, job in enumerate(jobs)}
+    while waiting or running:
+        for job in tuple(waiting):
+            need = min(job.cores, limits.cores), min(job.gpus, limits.gpus)
+            if need[0] <= cores and need[1] <= gpus and done.issuperset(job.after):
+                cores, gpus = cores - need[0], gpus - need[1]
+                heapq.heappush(running, (now + job.seconds + job.turnover, numbers[job.name]))
+                waiting.remove(job)
+        now, number = heapq.heappop(running)
+        job = jobs[number]
+        cores, gpus = cores + min(job.cores, limits.cores), gpus + min(job.gpus, limits.gpus)
+        done.add(job.name)
+    return now
+
+
+def devices(job: Job, limits: Limits, on_gpu: bool) -> float:
+    """Devices that a job takes: GPUs where networks are trained on GPUs, CPU cores elsewhere."""
+    return min(job.gpus, limits.gpus) if on_gpu else min(job.cores, limits.cores)
+
+
+def table(jobs: Sequence[Job], start_seconds: float, limits: Limits, on_gpu: bool) -> list[dict[str, Any]]:
+    """Rows of `COLUMNS`: one per experiment and stage, one for Snakemake's own start, and the total."""
+    rows = []
+    for experiment in dict.fromkeys(job.experiment for job in jobs):
+        for stage in STAGES:
+            here = [job for job in jobs if (job.experiment, job.stage) == (experiment, stage)]
+            if here:
+                rows.append({"experiment": experiment, "stage": stage, **_summary(here, limits, on_gpu)})
+    wall = start_seconds + wall_seconds(jobs, limits)
+    start = {"experiment": SHARED, "stage": START, "seconds_per_job": round(start_seconds, 3)}
+    total = {"experiment": SHARED, "stage": TOTAL, "jobs": len(jobs), "wall_seconds": round(wall, 1)}
+    hours = sum(job.seconds * devices(job, limits, on_gpu) for job in jobs) / 3600
+    return [*rows, start, total | {"device_hours": round(hours, 6)}]
+
+
+def _summary(jobs: Sequence[Job], limits: Limits, on_gpu: bool) -> dict[str, Any]:
+    taken = [devices(job, limits, on_gpu) for job in jobs]
+    return {
+        "jobs": len(jobs),
+        "seconds_per_job": round(sum(job.seconds for job in jobs) / len(jobs), 3),
+        "devices_per_job": sum(taken) / len(jobs),
+        "device_hours": round(sum(job.seconds * number for job, number in zip(jobs, taken, strict=True)) / 3600, 6),
+    }
+
+
+def as_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """A table for the log, empty cells where there is no value."""
+    return "\n" + pd.DataFrame(list(rows), columns=list(columns)).astype(object).fillna("").to_string(index=False)

@@ -1,0 +1,236 @@
+"""What the work of a run takes on the device at hand: short measurements, scaled to the whole by `sacp.forecast`."""
+
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+
+from sacp import data
+from sacp.children import Answer, Idle, side_by_side
+from sacp.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.errors import InputError
+from sacp.forecast import BASE, FULL, TUNE, Costs, Limits, Sizes, Speed, line_at
+from sacp.graph import Graph
+from sacp.miniature import overhead
+from sacp.networks import NetworkSpec, build
+from sacp.preflight import network_settings
+from sacp.space import Space, kept_counts
+from sacp.tracing import trace
+
+log = logging.getLogger(__name__)
+STEP_SECONDS = 7.0  # that training steps are measured for a recipe, over all its networks
+BUSY = 0.75  # share of the cores that others may use before the log warns
+DRAWS = 2000  # configurations that stand for the candidates
+# Of their FLOPs: the pruned networks that are measured. At equal FLOPs, times differ with where the channels are.
+MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
+# ASSUME: candidates that are tuned cost what the median of the space costs, those that are trained fully what its upper
+# quartile costs, since larger networks are ahead after a light tuning.
+QUANTILES = {TUNE: 0.5, FULL: 0.75}
+DECODED = 500  # images of each part that are decoded to measure the preparation of parquet files
+PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
+
+
+def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs], float]:
+    """Measure all experiments of a resolved config: their costs by name, and the seconds of Snakemake's own start."""
+    busy = os.getloadavg()[0]
+    if busy > BUSY * (os.cpu_count() or 1):
+        log.warning("%.1f processes are at work on this machine already; all will be slower for it", busy)
+    snakemake, lab = overhead(), Lab(config, limits)
+    log.info("snakemake takes %.2f s to start and %.2f s a job", snakemake.start, snakemake.job)
+    costs = {name: _costs_of(lab, name, snakemake.job) for name in config["experiments"]}
+    # The Snakefile imports the library and traces every network before the first job.
+    start = snakemake.start + lab.least.imports + lab.least.end + sum(cost.trace for cost in costs.values())
+    return costs, start
+
+
+@dataclass
+class Lab:
+    """Runs the processes that measure, as many side by side as jobs will run; what was measured once is known."""
+
+    config: Mapping[str, Any]
+    limits: Limits
+    idle: list[Idle] = field(default_factory=list)  # of scripts that train
+    known: dict[str, list[Answer]] = field(default_factory=dict)
+
+    def trainings(self, recipe: str, name: str, counts: list[Any], path: Path) -> list[Answer]:
+        """Answers of `sacp.measure_training` for networks with these kept counts by a recipe of an experiment."""
+        experiment, processes = self.config["experiments"][name], 1 if recipe == TUNE else self.config["processes"]
+        threads = self.config["threads"]
+        if recipe == BASE:
+            threads = max(1, max(self.config["threads_base"], processes) // processes)
+        # ASSUME: what the processes of one training tell each other takes no time.
+        settings = {**experiment[recipe], "batch_size": max(2, experiment[recipe]["batch_size"] // processes)}
+        request = {
+            "network": network_settings(experiment, self.config["datasets"]), "counts": counts,
+            "recipe": settings | {key: 0 for key in PACE}, "data": str(path), "validation": experiment["validation"],
+            "device": self.config["device"], "engine": self.config["engine"], "threads": threads,
+            "seconds": STEP_SECONDS / len(counts),
+        }  # fmt: skip
+        number = processes * self._at_once(self._jobs(recipe), threads * processes, processes)
+        key = json.dumps([request, number], sort_keys=True)
+        if key not in self.known:
+            log.info("%s: measuring %s, %d at a time", name, recipe, number)
+            idle, self.known[key] = side_by_side("measure_training", request, number)
+            self.idle.append(idle)
+        return self.known[key]
+
+    def search(self, name: str, method: str) -> tuple[Idle, Answer]:
+        """Start and end, and the answer of `sacp.measure_search` for a search method."""
+        experiment = self.config["experiments"][name]
+        log.info("%s: measuring the search of %s", name, method)
+        network = network_settings(experiment, self.config["datasets"])
+        request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
+        encoder = experiment["methods"][method]["encoder"]
+        idle, answers = side_by_side("measure_search", request | {"encoder": encoder}, 1)
+        return idle, answers[0]
+
+    @property
+    def least(self) -> Idle:
+        """The least that was measured: what else is at work on the machine can only add to it."""
+        return Idle(min(idle.imports for idle in self.idle), min(idle.end for idle in self.idle))
+
+    def _jobs(self, recipe: str) -> int:
+        """Jobs of this kind that the whole run could have at work at the same time."""
+        seeds = len(self.config["seeds"])
+        if recipe == BASE:
+            return seeds * len(self.config["experiments"])
+        jobs = 0
+        for experiment in self.config["experiments"].values():
+            searches = sum(method["kind"] == "search" for method in experiment["methods"].values())
+            refine = experiment["refine"]
+            each = -(-refine["top_m"] // refine["shard_size"]) if recipe == TUNE else refine["top_k"]
+            jobs += seeds * searches * each
+        return jobs
+
+    def _at_once(self, jobs: int, cores: int, gpus: int) -> int:
+        return max(1, int(min(jobs, self.limits.cores // cores, self.limits.gpus // gpus)))
+
+
+def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
+    """Measure one experiment."""
+    experiment = lab.config["experiments"][name]
+    dataset = lab.config["datasets"][experiment["dataset"]]
+    spec = NetworkSpec(**network_settings(experiment, lab.config["datasets"]))
+    graph = trace(build(spec), spec.input_shape)
+    flops, counts = _candidates(graph, experiment)
+    pruned = [counts[_nearest(flops, quantile)].tolist() for quantile in MEASURED_QUANTILES]
+    sizes = _sizes(dataset, experiment)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "data.safetensors"
+        _write_synthetic(path, spec, sizes)
+        base = lab.trainings(BASE, name, [None], path)
+        answers = {recipe: lab.trainings(recipe, name, pruned, path) for recipe in QUANTILES}
+    speeds = {recipe: _speed(found, np.quantile(flops, QUANTILES[recipe])) for recipe, found in answers.items()}
+    methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
+    searches = {method: lab.search(name, method) for method in methods}
+    return Costs(
+        start=lab.least.imports,
+        search_start=min(idle.imports for idle, _ in searches.values()),
+        turnover=job_seconds + lab.least.end,
+        prepare=_preparation_seconds(dataset, sizes, spec),
+        load=_mean(answers[TUNE], "load_seconds"),
+        first=_mean(answers[TUNE], "first_seconds"),
+        trace=_mean(base, "trace_seconds"),
+        sample=float(np.mean([answer["sample_seconds"] for _, answer in searches.values()])),
+        encoder={method: answer["encoder_seconds"] for method, (_, answer) in searches.items()},
+        score={method: answer["score_seconds"] for method, (_, answer) in searches.items()},
+        speeds={BASE: _speed(base, cost_of_graph(graph).flops), **speeds},
+        sizes=sizes,
+    )
+
+
+def _candidates(graph: Graph, experiment: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """FLOPs [n] and kept counts [n, G] of configurations of the constrained space, within the search's budget."""
+    space, budget = experiment["space"], Budget.of(experiment["search"]["budget"], cost_of_graph(graph))
+    drawn = Space.build(graph.weights, space["levels"], space["threshold"]).draw(DRAWS, 0)
+    counts = kept_counts(drawn, graph.channels, space["levels"])
+    flops, parameters = costs_of_counts(graph, counts)
+    inside = np.ones(DRAWS, bool)
+    for found, limit in ((flops, budget.flops), (parameters, budget.parameters)):
+        if limit is not None:
+            inside &= found <= limit
+    if not inside.any():
+        raise InputError(f"search.budget: none of {DRAWS} configurations is within {budget}; no forecast without one")
+    return flops[inside], counts[inside]
+
+
+def _nearest(flops: NDArray[np.int64], quantile: float) -> int:
+    return int(np.abs(flops - np.quantile(flops, quantile)).argmin())
+
+
+def _sizes(dataset: Mapping[str, Any], experiment: Mapping[str, Any]) -> Sizes:
+    source = dataset["source"], dataset.get("path")
+    images = data.training_images(*source)
+    if images is None:
+        raise InputError(f"datasets: no forecast for source {dataset['source']}; it is made for images held in memory")
+    held_out = data.validation_size(images, experiment["validation"])
+    return Sizes(images - held_out, held_out, data.test_images(*source))
+
+
+def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:
+    """Write random images in the form and number of the prepared data."""
+    tensors = {}
+    for part, number in (("train", sizes.train + sizes.validation), ("test", sizes.test)):
+        shape = (number, *spec.input_shape[1:])
+        tensors[f"{part}_images"] = torch.randint(0, 256, shape, dtype=torch.uint8)
+        tensors[f"{part}_labels"] = torch.randint(0, spec.num_classes, (number,))
+    save_file(tensors, path, {"digest": ""})
+
+
+def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: NetworkSpec) -> float:
+    """Seconds to read a data set: the digits themselves, CIFAR-10 by a small part of its kind.
+
+    ASSUME: a download takes no time, and torchvision's files are read as fast as they are hashed.
+    """
+    images, started = sizes.train + sizes.validation + sizes.test, time.monotonic()
+    if dataset["source"] == "digits":
+        data.read("digits", None)
+        return time.monotonic() - started
+    part = data.ImageSet(torch.zeros(DECODED, *spec.input_shape[1:], dtype=torch.uint8), torch.zeros(DECODED))
+    if dataset["source"] == "parquet":
+        with TemporaryDirectory() as folder:
+            for name in ("train", "test"):
+                _write_parquet(Path(folder) / f"{name}.parquet", spec.image_size)
+            started = time.monotonic()
+            data.read("parquet", folder)
+            data.digest(part, part)
+    else:
+        data.digest(part, part)
+    return (time.monotonic() - started) * images / (2 * DECODED)
+
+
+def _write_parquet(path: Path, size: int) -> None:
+    """Write random images as PNG in Hugging Face's layout."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(DECODED):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(buffer, "PNG")
+        rows.append({"img": {"bytes": buffer.getvalue(), "path": str(number)}, "label": number % 10})
+    pd.DataFrame(rows).to_parquet(path)
+
+
+def _speed(answers: list[Answer], flops: float) -> Speed:
+    """Speed of a network of these FLOPs, from all networks that all processes measured."""
+    sizes = [size for answer in answers for size in answer["flops"]]
+    train, evaluate = (
+        line_at(sizes, [seconds for answer in answers for seconds in answer[key]], float(flops))
+        for key in ("train_seconds", "evaluate_seconds")
+    )
+    return Speed(train, evaluate)
+
+
+def _mean(answers: list[Answer], key: str) -> float:
+    return float(np.mean([answer[key] for answer in answers]))

@@ -1,0 +1,79 @@
+"""Child process: seconds of sampling, encoder training and scoring, scaled from small parts."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sacp import artefacts, cost, criteria, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
+from sacp.children import serve
+from sacp.encoder import Encoder, EncoderSettings, train_encoder
+from sacp.graph import Graph
+from sacp.networks import NetworkSpec, build
+from sacp.space import Space, Steps, draw_training
+from sacp.tracing import trace
+
+CANDIDATES = 1 << 17  # drawn and scored, at most
+BATCHES = 40  # of the encoder, at most
+
+
+def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure the three stages of a search one after the other.
+
+    Args:
+        request: `network`, `space`, `encoder` and `threads`.
+
+    Returns:
+        `sample_seconds`, `encoder_seconds` and `score_seconds` of the whole stages.
+    """
+    spec = NetworkSpec(**request["network"])
+    base = build(spec)
+    graph, space = trace(base, spec.input_shape), request["space"]
+    order, settings = criteria.l1_order(base, graph), EncoderSettings(**request["encoder"])
+    sampling, candidates = _sampling(graph, space, request["threads"])
+    training, encoder = _training(graph, order, space, settings)
+    scores = _scoring(graph, order, space, settings, encoder, candidates, request["threads"])
+    return {"sample_seconds": sampling, "encoder_seconds": training, "score_seconds": scores}
+
+
+def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[float, Steps]:
+    """Seconds to draw the search set, and a part of it."""
+    started, size = time.monotonic(), space["search_size"]
+    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    constrained.draw(1, 0)  # makes the tables
+    ready = time.monotonic()
+    part = constrained.sample(min(size, CANDIDATES), 0, threads)
+    return ready - started + (time.monotonic() - ready) * size / len(part), part
+
+
+def _training(
+    graph: Graph, order: criteria.Order, space: Mapping[str, Any], settings: EncoderSettings
+) -> tuple[float, Encoder]:
+    """Seconds to train the encoder, and one that was trained a little."""
+    size, few = space["training_size"], replace(settings, epochs=1)
+    rows = draw_training(
+        min(size, BATCHES * settings.batch_size), len(graph.groups), space["levels"], np.random.default_rng(0)
+    )
+    train_encoder(graph, order, rows[: 4 * settings.batch_size], space["levels"], few, 0)  # to warm up
+    started = time.monotonic()
+    encoder, _ = train_encoder(graph, order, rows, space["levels"], few, 0)
+    return (time.monotonic() - started) * settings.epochs * size / len(rows), encoder
+
+
+def _scoring(
+    graph: Graph, order: criteria.Order, space: Mapping[str, Any], settings: EncoderSettings, encoder: Encoder,
+    candidates: Steps, threads: int,
+) -> float:  # fmt: skip
+    """Seconds to make the tables and to score the search set."""
+    levels, started = space["levels"], time.monotonic()
+    scorer = scoring.make_scorer(encoder, graph, order, levels, settings.edges)
+    ready, number = time.monotonic(), len(candidates)
+    scoring.search(iter([(0, candidates)]), number, scorer, graph, levels, threads=threads)
+    size: int = space["search_size"]
+    return ready - started + (time.monotonic() - ready) * size / number
+
+
+if __name__ == "__main__":
+    serve(measure)

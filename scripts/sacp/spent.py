@@ -1,0 +1,96 @@
+"""Forecast against spent: what the jobs of a finished run have taken, from the records in their artefacts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors
+
+from sacp.errors import InputError, one_line
+from sacp.files import load_torch, read_json
+from sacp.forecast import STAGES, START, TOTAL
+
+COLUMNS = (
+    "stage", "jobs", "forecast_seconds_per_job", "spent_seconds_per_job", "forecast_device_hours", "spent_device_hours",
+    "forecast_wall_seconds", "spent_wall_seconds", "spent_percent_of_forecast",
+)  # fmt: skip
+Record = dict[str, Any]
+
+
+def load_record(path: str | Path) -> Record:
+    """Read the provenance record of an artefact of any kind.
+
+    Raises:
+        InputError: there is none, or it does not say how long the job took.
+    """
+    path = Path(path)
+    try:
+        record = _record(path)
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: no provenance record can be read ({one_line(error)})") from None
+    if not {"started", "seconds"} <= set(record):
+        raise InputError(f"{path}: its record does not say how long the job took; make it again")
+    return record
+
+
+def _record(path: Path) -> Record:
+    """Where each kind of file keeps its record; a JSON file is one, or holds one."""
+    if path.suffix == ".pt":
+        return dict(load_torch(path, ("provenance",))["provenance"])
+    if path.suffix == ".json":
+        value = read_json(path)
+        return dict(value.get("provenance", value))
+    if path.suffix == ".h5":
+        with h5py.File(path) as handle:
+            text = handle.attrs["provenance"]
+    elif path.suffix == ".parquet":
+        text = pq.read_schema(path).metadata[b"provenance"]
+    else:
+        with safetensors.safe_open(path, "pt") as handle:
+            text = handle.metadata()["provenance"]
+    return dict(json.loads(text))
+
+
+def wall_seconds(records: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds from the start of the first job to the end of the last, pauses between runs included."""
+    starts = [datetime.fromisoformat(record["started"]).timestamp() for record in records]
+    ends = [start + float(record["seconds"]) for start, record in zip(starts, records, strict=True)]
+    return max(ends) - min(starts)
+
+
+def table(forecast: pd.DataFrame, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of `COLUMNS`, one per stage and the total, for the jobs that left a record.
+
+    Args:
+        forecast: as `forecast.csv`, all experiments.
+        records: records of the finished jobs by stage.
+    """
+    rows = [_row(forecast[forecast["stage"] == stage], stage, records[stage]) for stage in STAGES if records.get(stage)]
+    start = float(forecast.loc[forecast["stage"] == START, "seconds_per_job"].sum())
+    total = {name: round(sum(row[name] for row in rows), 6) for name in COLUMNS if name.endswith(("jobs", "hours"))}
+    wall = float(forecast.loc[forecast["stage"] == TOTAL, "wall_seconds"].sum()) - start
+    spent = wall_seconds([record for found in records.values() for record in found])
+    walls = {"forecast_wall_seconds": round(wall, 1), "spent_wall_seconds": round(spent, 1)}
+    return [*rows, {"stage": TOTAL, **total, **walls, "spent_percent_of_forecast": round(100 * spent / wall, 1)}]
+
+
+def _row(forecast: pd.DataFrame, stage: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    jobs = forecast["jobs"].sum()
+    expected = float((forecast["seconds_per_job"] * forecast["jobs"]).sum() / jobs)
+    hours_per_second = float(forecast["device_hours"].sum() / (expected * jobs))
+    seconds = [record["seconds"] for record in records]
+    return {
+        "stage": stage,
+        "jobs": len(records),
+        "forecast_seconds_per_job": round(expected, 3),
+        "spent_seconds_per_job": round(sum(seconds) / len(seconds), 3),
+        "forecast_device_hours": round(expected * len(records) * hours_per_second, 6),
+        "spent_device_hours": round(sum(seconds) * hours_per_second, 6),
+        "spent_percent_of_forecast": round(100 * sum(seconds) / (expected * len(records)), 1),
+    }
