@@ -34,6 +34,14 @@ include: "rules/report.smk"
 include: "rules/forecast.smk"
 
 
+# Seconds of work without torch's share: not worth a place in a cluster's queue.
+localrules:
+    make_table1,
+    rank_tuned,
+    select_winner,
+    write_protocol,
+
+
 rule all:
     default_target: True
     input:

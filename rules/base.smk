@@ -7,7 +7,7 @@ rule trace_network:
         "../envs/training.yaml"
     resources:
         mem_mb=4000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         cfg=stage(),
         code=code("trace_network"),
@@ -29,8 +29,8 @@ rule train_base:
     threads: max(resolved["threads_base"], resolved["processes"])
     resources:
         mem_mb=8000,
-        runtime=24 * 60,
-        gpu=resolved["processes"],
+        runtime=minutes(24 * 60),
+        gpu=gpus(resolved["processes"]),
         save_seconds=resolved["save_seconds"],
     params:
         cfg=stage("base", "device", "engine", "processes", "validation", published_weights=published_weights),

@@ -11,7 +11,7 @@ rule select_baseline:
         "../envs/search.yaml"
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=minutes(30),
     params:
         cfg=stage(
             "space",

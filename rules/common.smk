@@ -20,7 +20,13 @@ def resolve_config():
     try:
         complete = sacp_config.resolve(config, Path(workflow.basedir) / "config/schema.yaml", source)
         if workflow.is_main_process:  # a job that the scheduler started was checked before
-            preflight.check(complete, source, Path(workflow.basedir) / "config/reported/table3.csv")
+            # Jobs of a cluster (`--jobs`) run elsewhere: there, not here, a GPU must be.
+            preflight.check(
+                complete,
+                source,
+                Path(workflow.basedir) / "config/reported/table3.csv",
+                here=workflow.resource_settings.nodes is None,
+            )
         return complete
     except InputError as error:
         # Not an exception: Snakemake would wrap it in its own words and the place in this file.
@@ -68,6 +74,16 @@ def stage(*parts, **more):
         return dict(sorted(taken.items()))
 
     return settings
+
+
+def minutes(first_try):
+    """Minutes that a job may take: with every retry more, as a job that ran out of time needs them."""
+    return lambda wildcards, attempt: first_try * attempt
+
+
+def gpus(number):
+    """GPUs of a job: none if the config says that all runs on CPUs."""
+    return 0 if resolved["device"] == "cpu" else number
 
 
 def data_file(wildcards):

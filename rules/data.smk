@@ -9,7 +9,7 @@ rule prepare_data:
         "../envs/training.yaml"
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=minutes(30),
     params:
         cfg=lambda wildcards: dict(sorted(resolved["datasets"][wildcards.dataset].items())),
         code=code("prepare_data"),

@@ -8,8 +8,8 @@ rule make_forecast:
     threads: given("_cores") or 1
     resources:
         mem_mb=8000,
-        runtime=30,
-        gpu=1,
+        runtime=minutes(30),
+        gpu=gpus(1),
     params:
         cfg=forecast_settings(),
         code=code("make_forecast"),
@@ -29,7 +29,7 @@ rule compare_forecast:
         "../envs/search.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         code=code("compare_forecast"),
     script:

@@ -16,8 +16,8 @@ rule tune_shard:
     threads: resolved["threads"]
     resources:
         mem_mb=8000,
-        runtime=12 * 60,
-        gpu=1,
+        runtime=minutes(12 * 60),
+        gpu=gpus(1),
         save_seconds=resolved["save_seconds"],
     params:
         cfg=stage("device", "engine", "tune", "validation"),
@@ -37,7 +37,7 @@ checkpoint rank_tuned:
         "../envs/training.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         code=code("rank_tuned"),
     script:
@@ -62,8 +62,8 @@ rule train_candidate:
     threads: resolved["threads"] * resolved["processes"]
     resources:
         mem_mb=8000,
-        runtime=24 * 60,
-        gpu=resolved["processes"],
+        runtime=minutes(24 * 60),
+        gpu=gpus(resolved["processes"]),
         save_seconds=resolved["save_seconds"],
     params:
         cfg=stage("device", "engine", "full", "processes", "validation"),
@@ -81,7 +81,7 @@ rule write_protocol:
         "../envs/training.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         cfg=protocol_settings,
         code=code("write_protocol"),
@@ -105,7 +105,7 @@ checkpoint select_winner:
         "../envs/training.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         code=code("select_winner"),
     script:

@@ -9,7 +9,7 @@ rule make_table1:
         "../envs/report.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         code=code("make_table1"),
     script:
@@ -30,7 +30,7 @@ rule make_table3:
         "../envs/report.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         cfg={
             "models": {
@@ -56,7 +56,7 @@ rule draw_accuracy_flops:
         "../envs/report.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         cfg=lambda wildcards: {
             "methods": methods_of(wildcards.experiment),
@@ -79,7 +79,7 @@ rule draw_learning_curves:
         "../envs/report.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=minutes(10),
     params:
         cfg=lambda wildcards: {
             "methods": methods_of(wildcards.experiment),

@@ -10,7 +10,7 @@ rule sample_configs:
     threads: resolved["threads_base"]
     resources:
         mem_mb=8000,
-        runtime=60,
+        runtime=minutes(60),
     params:
         cfg=stage("space"),
         code=code("sample_configs"),
@@ -33,7 +33,7 @@ rule train_encoder:
     threads: resolved["threads_base"]
     resources:
         mem_mb=4000,
-        runtime=4 * 60,
+        runtime=minutes(4 * 60),
     params:
         cfg=stage("space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
         code=code("train_encoder"),
@@ -56,7 +56,7 @@ rule score_candidates:
     threads: resolved["threads_base"]
     resources:
         mem_mb=8000,
-        runtime=4 * 60,
+        runtime=minutes(4 * 60),
     params:
         cfg=stage("search", "space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
         code=code("score_candidates"),

@@ -1,13 +1,14 @@
 """Train the unpruned network."""
 
 import torch
-from sacp import checkpoint, data, files, job, parallel, provenance, refine
+from sacp import checkpoint, data, files, gpus, job, parallel, provenance, refine
 from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec, build
 from sacp.seeds import derive
 from sacp.training import HISTORY_COLUMNS, Recipe, train
 
 cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+gpus.claim(cfg["device"], snakemake.resources.gpu)
 parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     spec, label = NetworkSpec(**cfg["network"]), "base"

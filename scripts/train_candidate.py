@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from sacp import artefacts, checkpoint, criteria, data, files, job, parallel, provenance, refine, surgery
+from sacp import artefacts, checkpoint, criteria, data, files, gpus, job, parallel, provenance, refine, surgery
 from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
 from sacp.training import HISTORY_COLUMNS, Recipe
 
 cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+gpus.claim(cfg["device"], snakemake.resources.gpu)
 parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     candidate, spec = int(snakemake.wildcards.candidate), NetworkSpec(**cfg["network"])

@@ -1,6 +1,6 @@
 """Tune the candidates of one shard of ranks lightly and evaluate them on the validation images."""
 
-from sacp import artefacts, checkpoint, criteria, data, files, job, provenance, refine
+from sacp import artefacts, checkpoint, criteria, data, files, gpus, job, provenance, refine
 from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
@@ -8,6 +8,7 @@ from sacp.training import Recipe
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
+    gpus.claim(cfg["device"], snakemake.resources.gpu)
     first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
     record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
     sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)

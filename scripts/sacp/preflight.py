@@ -25,15 +25,22 @@ def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     return asdict(NetworkSpec(network["name"], network["width"], channels, size, classes))
 
 
-def check(config: Mapping[str, Any], source: str, reported_path: str | Path) -> None:
+def check(config: Mapping[str, Any], source: str, reported_path: str | Path, here: bool = True) -> None:
     """Check a resolved config against the world.
+
+    Args:
+        config: the resolved config.
+        source: the files it came from, for messages.
+        reported_path: the reported rows of table 3.
+        here: whether jobs run on this machine, so that its GPUs are theirs.
 
     Raises:
         InputError: data are missing or truncated, a GPU is asked for and absent, a network is unknown or cannot be
             traced, a threshold cannot be reached, or M exceeds the constrained space.
     """
     try:
-        job.device(config["device"])
+        if here:
+            job.device(config["device"])
         for name, dataset in config["datasets"].items():
             _check_dataset(name, dataset)
         models = set(pd.read_csv(reported_path)["model"])
