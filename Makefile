@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-kills bench-search bench-training bench-images check format lock assumptions clean
+.PHONY: help explain demo test test-kills test-reruns bench-search bench-training bench-images bench-dag check format lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,14 +33,23 @@ test: $(VENV)/.complete ## Run all tests.
 test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits; long.
 	KILLS=20 $(BIN)/pytest tests/test_kills.py
 
+test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
+	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/test_reruns.py
+
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py
 
 bench-training: $(VENV)/.complete ## Measure the training loop against the usual one and against bare steps.
 	$(BIN)/python tests/benchmarks/training.py
 
+bench-dag: $(VENV)/.complete ## Measure what Snakemake takes on a run of three networks and ten seeds.
+	$(BIN)/python tests/benchmarks/dag.py
+
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
+
+explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data, and whether all of it is unchanged.
+	@$(BIN)/python -m sacp.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv))
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check

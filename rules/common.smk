@@ -143,7 +143,7 @@ def ranked(wildcards):
 def trained_candidates(wildcards):
     """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
-        tuned = refine.load_tuned(checkpoints.rank_tuned.get(**wildcards).output[0])
+        tuned = refine.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
         finished = [row["candidate"] for row in tuned if not row["failure"]]
         candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
     else:

@@ -1,6 +1,7 @@
 rule make_forecast:
     output:
-        "<results>/forecast.csv",
+        csv="<results>/forecast.csv",
+        provenance="<results>/forecast.provenance.json",
     log:
         "<results>/logs/make_forecast.log",
     conda:
@@ -22,11 +23,12 @@ rule compare_forecast:
         unpack(spent_inputs),
         forecast="<results>/forecast.csv",
     output:
-        "<results>/forecast_spent.csv",
+        csv="<results>/forecast_spent.csv",
+        provenance="<results>/forecast_spent.provenance.json",
     log:
         "<results>/logs/compare_forecast.log",
     conda:
-        "../envs/search.yaml"
+        "../envs/forecast.yaml"
     resources:
         mem_mb=1000,
         runtime=minutes(10),

@@ -30,7 +30,8 @@ checkpoint rank_tuned:
     input:
         shards,
     output:
-        "<results>/{experiment}/seed{seed}/{method}/topm.csv",
+        tuned="<results>/{experiment}/seed{seed}/{method}/topm.csv",
+        provenance="<results>/{experiment}/seed{seed}/{method}/topm.provenance.json",
     log:
         "<results>/logs/rank_tuned/{experiment}-seed{seed}-{method}.log",
     conda:

@@ -2,7 +2,8 @@ rule make_table1:
     input:
         "config/reported/table1.csv",
     output:
-        "<results>/tables/table1.csv",
+        csv="<results>/tables/table1.csv",
+        provenance="<results>/tables/table1.provenance.json",
     log:
         "<results>/logs/make_table1.log",
     conda:
@@ -50,6 +51,7 @@ rule draw_accuracy_flops:
     output:
         png="<results>/figures/accuracy_flops/{experiment}.png",
         pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
+        provenance="<results>/figures/accuracy_flops/{experiment}.provenance.json",
     log:
         "<results>/logs/draw_accuracy_flops/{experiment}.log",
     conda:
@@ -73,6 +75,7 @@ rule draw_learning_curves:
     output:
         png="<results>/figures/learning_curves/{experiment}.png",
         pdf="<results>/figures/learning_curves/{experiment}.pdf",
+        provenance="<results>/figures/learning_curves/{experiment}.provenance.json",
     log:
         "<results>/logs/draw_learning_curves/{experiment}.log",
     conda:

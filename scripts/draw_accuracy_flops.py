@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import checkpoint, figures, files, job
+from sacp import checkpoint, figures, files, job, provenance
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
@@ -19,3 +19,5 @@ with job.logged(snakemake.log[0], snakemake.threads):
     base = checkpoint.load_metrics(snakemake.input.base)
     paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
     figures.accuracy_figure(paths, snakemake.wildcards.experiment, base, tuned, pd.DataFrame(trained))
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
+    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=paths))

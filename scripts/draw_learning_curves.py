@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import figures, job
+from sacp import figures, files, job, provenance
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
@@ -12,3 +12,5 @@ with job.logged(snakemake.log[0], snakemake.threads):
     paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
     title = f"{snakemake.wildcards.experiment}, seed {cfg['seed']}"
     figures.learning_figure(paths, title, base, dict(zip(cfg["methods"], winners, strict=True)))
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
+    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=paths))

@@ -2,7 +2,7 @@
 
 import math
 
-from sacp import files, forecast, job, measure
+from sacp import files, forecast, job, measure, provenance
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg = snakemake.params.cfg
@@ -10,5 +10,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     costs, start_seconds = measure.costs_of(cfg, limits)
     jobs = forecast.jobs_of(cfg, costs)
     rows = forecast.table(jobs, start_seconds, limits, job.device(cfg["device"]).type == "cuda")
-    files.write_csv(snakemake.output[0], rows, forecast.COLUMNS)
+    files.write_csv(snakemake.output.csv, rows, forecast.COLUMNS)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
+    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=[snakemake.output.csv]))
     job.log.info("%s", forecast.as_text(rows, forecast.COLUMNS))

@@ -2,7 +2,10 @@
 
 import shutil
 
-from sacp import files, job
+from sacp import files, job, provenance
 
-with job.logged(snakemake.log[0], snakemake.threads), files.atomic(snakemake.output[0]) as temporary:
-    shutil.copyfile(snakemake.input[0], temporary)
+with job.logged(snakemake.log[0], snakemake.threads):
+    with files.atomic(snakemake.output.csv) as temporary:
+        shutil.copyfile(snakemake.input[0], temporary)
+    record = provenance.record(snakemake.rule, {}, snakemake.params.code, snakemake.input, seed=None)
+    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=[snakemake.output.csv]))

@@ -16,10 +16,12 @@ with job.logged(snakemake.log[0], snakemake.threads):
             rows += report.reported_rows(reported, settings["reported"], model)
         rows += report.measured_rows(model, base, methods)
         notes.append(report.failure_note(methods, model))
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
+    notes.append(provenance.mixture_note(record))
     table = report.table3(rows)
     with files.atomic(snakemake.output.csv) as temporary:
         table.to_csv(temporary, index=False)
     with files.atomic(snakemake.output.markdown) as temporary:
         temporary.write_text(report.to_markdown(table, " ".join([report.CAPTION, *filter(None, notes)])))
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed=None)
-    files.write_json(snakemake.output.provenance, provenance.finished(record))
+    outputs = snakemake.output.csv, snakemake.output.markdown
+    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))

@@ -19,7 +19,9 @@ with job.logged(snakemake.log[0], snakemake.threads):
         "threshold": cfg["threshold"],
         "constrained_configurations": str(constrained.count),
         "seed": seed,
-        "provenance": provenance.record(snakemake.params.cfg, snakemake.params.code, snakemake.input, seed),
+        "provenance": provenance.record(
+            snakemake.rule, snakemake.params.cfg, snakemake.params.code, snakemake.input, seed
+        ),
     }
     size = cfg["search_size"]
     with artefacts.new_configs(snakemake.output[0], training, size, attributes) as search:

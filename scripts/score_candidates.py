@@ -18,7 +18,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     best = scoring.search(
         iter(candidates), candidates.total, scorer, graph, levels, cfg["search"]["keep"], budget, snakemake.threads
     )
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     artefacts.save_scores(snakemake.output[0], best, provenance.finished(record))
     scores = best["score"]
     job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), candidates.total, scores[0], scores[-1])

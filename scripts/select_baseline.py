@@ -21,5 +21,5 @@ with job.logged(snakemake.log[0], snakemake.threads):
     # ASSUME: baselines keep channels by L1 norm, as a candidate does, to differ by their ratios alone.
     order = criteria.channel_order(cfg["criterion"], base.network, graph, np.random.default_rng(draw_seed))
     kept = criteria.kept_channels(order, counts)
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     checkpoint.save_kept(snakemake.output[0], graph, kept, provenance.finished(record))

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from sacp import files, job, refine
+from sacp import files, job, provenance, refine
 
 with job.logged(snakemake.log[0], snakemake.threads):
     ranked = snakemake.input.ranked  # of a search; a baseline has none
@@ -14,5 +14,9 @@ with job.logged(snakemake.log[0], snakemake.threads):
         with files.atomic(Path(snakemake.output.metrics).parent / name) as temporary:
             shutil.copyfile(source / name, temporary)
     protocol = files.read_json(snakemake.input.protocol)
-    files.write_json(snakemake.output.metrics, winner | {"protocol": protocol})
+    protocol.pop("provenance")
+    seed, copies = int(snakemake.wildcards.seed), snakemake.output[1:]
+    record = provenance.record(snakemake.rule, {}, snakemake.params.code, snakemake.input, seed)
+    record = provenance.finished(record, outputs=copies)
+    files.write_json(snakemake.output.metrics, winner | {"protocol": protocol, "provenance": record})
     job.log.info("winner: candidate %d of %d", winner["candidate"], len(snakemake.input.trained))

@@ -12,7 +12,7 @@ gpus.claim(cfg["device"], snakemake.resources.gpu)
 parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     spec, label = NetworkSpec(**cfg["network"]), "base"
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
     torch.manual_seed(derive(seed, "initial weights"))
@@ -25,8 +25,9 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
     history = train(network, splits, recipe, derive(seed, label), label, engine, sidecar, team=team)
     metrics = refine.measure(network, splits, spec, team)
     if team.leads:
-        record = provenance.finished(record, sidecar.earlier_seconds) | {"data_digest": splits.digest}
         files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
+        record = provenance.finished(record, sidecar.earlier_seconds, [snakemake.output.history])
+        record["data_digest"] = splits.digest
         checkpoint.save_base(snakemake.output.base, network, spec, metrics, record)
         sidecar.clear()
         job.log.info("%s: %s", label, metrics)

@@ -13,7 +13,7 @@ gpus.claim(cfg["device"], snakemake.resources.gpu)
 parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     candidate, spec = int(snakemake.wildcards.candidate), NetworkSpec(**cfg["network"])
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, spec)
@@ -30,11 +30,13 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
     )
     if team.leads:
         metrics = {"candidate": candidate, **metrics}
-        record = provenance.finished(record, sidecar.earlier_seconds) | {"data_digest": splits.digest}
-        description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
-        description |= {"metrics": metrics, "provenance": record}
-        checkpoint.save_network(Path(snakemake.output.metrics).parent, network, spec, description)
         files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
+        record["data_digest"] = splits.digest
+        description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
+        description |= {"metrics": metrics, "provenance": provenance.finished(record, sidecar.earlier_seconds)}
+        checkpoint.save_network(Path(snakemake.output.metrics).parent, network, spec, description)
+        outputs = snakemake.output.history, snakemake.output.weights, snakemake.output.description
+        record = provenance.finished(record, sidecar.earlier_seconds, outputs)
         files.write_json(snakemake.output.metrics, metrics | {"provenance": record})
         sidecar.clear()
         job.log.info("%s: %s", label, metrics)

@@ -13,6 +13,13 @@ with job.logged(snakemake.log[0], snakemake.threads):
     training, levels = artefacts.load_configs(snakemake.input.configs, "training")
     settings = EncoderSettings(**cfg["encoder"])
     encoder, losses = train_encoder(graph, criteria.l1_order(base.network, graph), training, levels, settings, seed)
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     files.write_csv(snakemake.output.loss, losses, LOSS_COLUMNS)
-    save(snakemake.output.encoder, encoder, graph, levels, settings, provenance.finished(record))
+    save(
+        snakemake.output.encoder,
+        encoder,
+        graph,
+        levels,
+        settings,
+        provenance.finished(record, outputs=[snakemake.output.loss]),
+    )

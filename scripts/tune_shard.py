@@ -10,7 +10,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
     gpus.claim(cfg["device"], snakemake.resources.gpu)
     first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
-    record = provenance.record(cfg, snakemake.params.code, snakemake.input, seed)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
@@ -24,7 +24,8 @@ with job.logged(snakemake.log[0], snakemake.threads):
     rows, history = refine.tune_candidates(
         base.network, graph, kept, splits, recipe, derive(seed, "tune"), device, engine, sidecar
     )
-    files.write_json(snakemake.output.provenance, provenance.finished(record, sidecar.earlier_seconds))
     files.write_csv(snakemake.output.history, history, refine.TUNED_HISTORY_COLUMNS)
     files.write_csv(snakemake.output.tuned, rows, refine.TUNED_COLUMNS)
+    outputs = snakemake.output.tuned, snakemake.output.history
+    files.write_json(snakemake.output.provenance, provenance.finished(record, sidecar.earlier_seconds, outputs))
     sidecar.clear()

@@ -1,18 +1,28 @@
 """Lock, conda environments and rules agree."""
 
+import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from rattler import MatchSpec
+from sacp import provenance
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 LOCK = (ROOT / "requirements.lock").read_text()
 # conda-forge's names where they are not PyPI's
 PYPI_NAMES = {"pytorch": "torch", "pytorch_geometric": "torch-geometric"}
+
+
+# conda-forge's names where they are not those of the modules
+PACKAGES = {
+    "PIL": "pillow", "sklearn": "scikit-learn", "torch": "pytorch", "torch_geometric": "pytorch_geometric",
+    "yaml": "pyyaml",
+}  # fmt: skip
 
 
 def locked_version(package: str) -> str:
@@ -39,6 +49,41 @@ def test_every_rule_with_a_script_names_an_existing_environment_and_a_log() -> N
             assert (ROOT / environment[1]).is_file()
             assert "log:" in body
             assert f'"../scripts/{name}.py"' in body
+
+
+def modules(path: Path) -> set[str]:
+    """Top-level names of what a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"sacp"}
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_a_rules_environment_holds_what_its_script_and_library_import(script: str) -> None:
+    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    body = re.search(rf"^(?:rule|checkpoint) {script}:\n(.*?)(?=^\S|\Z)", rules, re.M | re.S)
+    assert body is not None
+    environment = re.search(r'conda:\s+"\.\./(envs/\w+\.yaml)"', body[1])
+    assert environment is not None
+    specs = yaml.safe_load((ROOT / environment[1]).read_text())["dependencies"]
+    held = {spec.partition("=")[0] for spec in specs}
+    closure = provenance._closure(ROOT / f"scripts/{script}.py")
+    needed = {PACKAGES.get(name, name) for path in closure for name in modules(path)}
+    assert needed <= held
+
+
+def test_the_container_takes_the_lock_and_the_python_of_the_environments() -> None:
+    recipe = (ROOT / "envs/Dockerfile").read_text()
+    assert "COPY requirements.lock /opt/" in recipe
+    assert re.findall(r"pip install (.*)", recipe) == [
+        "--no-cache-dir --require-hashes --no-deps --requirement /opt/requirements.lock"
+    ]
+    assert set(re.findall(r"python3\.\d+", recipe)) == {"python3.11"}
+    assert "==" not in recipe  # no version beside the lock's
 
 
 def test_the_lock_is_hashed_and_holds_no_address() -> None:

@@ -96,7 +96,7 @@ def test_file_digest_is_that_of_sha256(tmp_path):
 
 def test_record_says_how_an_artefact_was_made(tmp_path):
     (tmp_path / "in.txt").write_text("input")
-    record = provenance.record({"levels": 10}, "code digest", [tmp_path / "in.txt"], 3)
+    record = provenance.record("sample_configs", {"levels": 10}, "code digest", [tmp_path / "in.txt"], 3)
     assert json.loads(json.dumps(record)) == record
     assert (record["settings"], record["code"], record["seed"]) == ({"levels": 10}, "code digest", 3)
     assert record["inputs"] == {(tmp_path / "in.txt").as_posix(): hashlib.sha256(b"input").hexdigest()}
@@ -116,7 +116,7 @@ def test_commit_is_that_of_the_checkout_and_says_whether_it_was_changed(tmp_path
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
 
     def commit() -> str | None:
-        return provenance.record({}, "", [], None)["commit"]
+        return provenance.record("", {}, "", [], None)["commit"]
 
     assert commit() is None
     git(tmp_path, "init", "-q")

@@ -1,60 +1,28 @@
 """Forecast against spent: what the jobs of a finished run have taken, from the records in their artefacts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import safetensors
 
-from sacp.errors import InputError, one_line
-from sacp.files import load_torch, read_json
+from sacp.errors import InputError
 from sacp.forecast import STAGES, START, TOTAL
+from sacp.records import Record, load
 
 COLUMNS = (
     "stage", "jobs", "forecast_seconds_per_job", "spent_seconds_per_job", "forecast_device_hours", "spent_device_hours",
     "forecast_wall_seconds", "spent_wall_seconds", "spent_percent_of_forecast",
 )  # fmt: skip
-Record = dict[str, Any]
 
 
 def load_record(path: str | Path) -> Record:
-    """Read the provenance record of an artefact of any kind.
-
-    Raises:
-        InputError: there is none, or it does not say how long the job took.
-    """
-    path = Path(path)
-    try:
-        record = _record(path)
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: no provenance record can be read ({one_line(error)})") from None
+    """Read the provenance record of an artefact; `InputError` if there is none or it does not say how long it took."""
+    record = load(path)
     if not {"started", "seconds"} <= set(record):
         raise InputError(f"{path}: its record does not say how long the job took; make it again")
     return record
-
-
-def _record(path: Path) -> Record:
-    """Where each kind of file keeps its record; a JSON file is one, or holds one."""
-    if path.suffix == ".pt":
-        return dict(load_torch(path, ("provenance",))["provenance"])
-    if path.suffix == ".json":
-        value = read_json(path)
-        return dict(value.get("provenance", value))
-    if path.suffix == ".h5":
-        with h5py.File(path) as handle:
-            text = handle.attrs["provenance"]
-    elif path.suffix == ".parquet":
-        text = pq.read_schema(path).metadata[b"provenance"]
-    else:
-        with safetensors.safe_open(path, "pt") as handle:
-            text = handle.metadata()["provenance"]
-    return dict(json.loads(text))
 
 
 def wall_seconds(records: Sequence[Mapping[str, Any]]) -> float:

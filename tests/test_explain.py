@@ -1,0 +1,135 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Checkout
+from sacp import provenance, records
+from sacp.errors import InputError
+from sacp.explain import explain
+
+DEMO = Path("results/demo")
+SEED = DEMO / "digits-resnet14/seed0"
+
+
+@pytest.fixture
+def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table made from a base, which was made from data; every kind of place that a record can have."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_text("1,2\n")
+    Path("base_history.csv").write_text("epoch\n")
+    made = provenance.record("train_base", {"lr": 0.1}, "c" * 64, ["data.csv"], 0)
+    torch.save({"provenance": provenance.finished(made, outputs=["base_history.csv"])}, "base.pt")
+    Path("tables").mkdir()
+    Path("tables/table.csv").write_text("93.1\n")
+    made = provenance.record("make_table", {}, "d" * 64, ["base.pt"], None)
+    record = provenance.finished(made, outputs=["tables/table.csv"])
+    Path("tables/table.provenance.json").write_text(json.dumps(record))
+    return Path("tables/table.csv")
+
+
+def test_the_chain_goes_down_to_the_data(chain: Path) -> None:
+    found = explain(chain)
+    assert found.artefacts == ["tables/table.csv", "base.pt"]
+    assert found.sources == ["data.csv"]
+    assert found.broken == []
+    text = "\n".join(found.lines)
+    assert "make_table, code dddddddddddd" in text
+    assert "train_base, seed 0, code cccccccccccc" in text
+    assert '{"lr": 0.1}' in text
+    assert found.lines[-1] == f"    data.csv, {provenance.file_digest('data.csv')[:12]}"
+
+
+@pytest.mark.parametrize("name", ["tables/table.csv", "base.pt", "base_history.csv", "data.csv"])
+def test_one_changed_byte_of_any_file_is_named(chain: Path, name: str) -> None:
+    content = bytearray(Path(name).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(name).write_bytes(content)
+    assert f"{name} (changed)" in explain(chain).broken
+
+
+@pytest.mark.parametrize("name", ["base.pt", "base_history.csv", "data.csv"])
+def test_a_missing_file_is_named(chain: Path, name: str) -> None:
+    Path(name).unlink()
+    assert f"{name} (missing)" in explain(chain).broken
+
+
+def test_a_file_by_the_way_is_explained_by_the_record_that_names_it(chain: Path) -> None:
+    assert explain(Path("base_history.csv")).artefacts == ["base_history.csv"]
+    holder, record = records.find("base_history.csv")
+    assert (holder.name, record["rule"]) == ("base.pt", "train_base")
+
+
+@pytest.mark.parametrize(("name", "words"), [("none.csv", "no such file"), ("data.csv", "no record says how")])
+def test_what_cannot_be_explained_is_refused_in_one_line(chain: Path, name: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        explain(Path(name))
+    command = [sys.executable, "-m", "sacp.explain", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_lineage_gathers_codes_and_versions_and_the_note_names_what_is_mixed(chain: Path) -> None:
+    record = records.load("tables/table.provenance.json")
+    assert record["lineage"]["code"] == {"make_table": ["d" * 64], "train_base": ["c" * 64]}
+    assert provenance.mixture_note(record) == ""
+    base = torch.load("base.pt", weights_only=True)
+    base["provenance"]["lineage"]["versions"]["torch"] = ["1.0"]
+    base["provenance"]["lineage"]["code"]["make_table"] = ["e" * 64]
+    torch.save(base, "base.pt")
+    mixed = provenance.record("make_table", {}, "d" * 64, ["base.pt"], None)
+    assert provenance.mixture_note(mixed) == (
+        f"**Mixed**: what this was made from comes from torch 1.0 and {torch.__version__.partition('+')[0]}, "
+        "2 codes of make_table."
+    )
+
+
+@pytest.mark.workflow
+def test_the_demos_table_is_explained_down_to_the_data(finished_demo: Checkout, monkeypatch) -> None:
+    monkeypatch.chdir(finished_demo.path)
+    found = explain(DEMO / "tables/table3.csv")
+    assert found.broken == []
+    seen = set(found.artefacts)
+    stages = (
+        "base.pt",
+        "configs.h5",
+        "sacp/encoder.pt",
+        "sacp/scores.parquet",
+        "sacp/topm/000-009.csv",
+        "sacp/topm.csv",
+    )
+    assert {(SEED / stage).as_posix() for stage in stages} <= seen
+    assert (DEMO / "data/digits.safetensors").as_posix() in seen
+    assert found.sources == ["config/reported/table3.csv"]
+    digest = records.load(DEMO / "data/digits.safetensors")["data_digest"]
+    assert f"| data {digest}" in "\n".join(found.lines)
+
+
+@pytest.mark.workflow
+def test_every_file_of_the_demo_has_a_record(finished_demo: Checkout, monkeypatch) -> None:
+    monkeypatch.chdir(finished_demo.path)
+    files = [path for path in DEMO.rglob("*") if path.is_file() and "logs" not in path.parts]
+    assert len(files) > 40
+    assert [path for path in files if records.find(path) is None] == []
+
+
+@pytest.mark.workflow
+def test_one_changed_byte_of_any_artefact_of_the_demo_is_named(finished_demo: Checkout, monkeypatch) -> None:
+    monkeypatch.chdir(finished_demo.path)
+    table = DEMO / "tables/table3.csv"
+    for name in (
+        DEMO / "data/digits.safetensors", SEED / "base.pt", SEED / "base_history.csv", SEED / "configs.h5",
+        SEED / "sacp/scores.parquet", SEED / "sacp/encoder_loss.csv", SEED / "sacp/topm/010-019.csv",
+        SEED / "sacp/winner/metrics.json", SEED / "sacp/winner/network.safetensors", table,
+    ):  # fmt: skip
+        before = name.read_bytes()
+        content = bytearray(before)
+        content[len(content) // 2] ^= 1
+        name.write_bytes(content)
+        assert f"{name.as_posix()} (changed)" in explain(table).broken
+        name.write_bytes(before)
+    assert explain(table).broken == []
