@@ -12,6 +12,7 @@ MISTAKES = {
     "M above the space": ("search_size: 20000", "search_size: 900000000000", "M = 900000000000, but only"),
     "threshold out of reach": ("threshold: 0.4", "threshold: 0.95", "no configuration reaches 0.95"),
     "unknown network": ("resnet14}", "resnet15}", "unknown network 'resnet15' (did you mean"),
+    "results that are a file": ("results/demo}", "Snakefile/demo}", "'Snakefile' is a file; expected a folder"),
     "missing data": ("{source: digits}", "{source: parquet, path: nowhere}", "nowhere/train.parquet: no such file"),
 }
 

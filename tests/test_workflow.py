@@ -133,9 +133,8 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
         read(folder.parents[1] / "tables/table3.provenance.json"),
     ]
     for record in records:
-        assert {"rule", "settings", "code", "inputs", "outputs", "commit", "versions", "device", "started"} <= set(
-            record
-        )
+        names = {"rule", "settings", "code", "inputs", "outputs", "commit", "versions", "device", "started", "lineage"}
+        assert names <= set(record)
         assert 0 < record["seconds"] < 600
     assert records[1]["data_digest"] == records[5]["data_digest"]
 

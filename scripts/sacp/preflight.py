@@ -1,5 +1,6 @@
 """Checks before any job starts that need more than the config's text: files, networks and the size of the space."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -35,12 +36,13 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
         here: whether jobs run on this machine, so that its GPUs are theirs.
 
     Raises:
-        InputError: data are missing or truncated, a GPU is asked for and absent, a network is unknown or cannot be
+        InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a network is unknown or cannot be
             traced, a threshold cannot be reached, or M exceeds the constrained space.
     """
     try:
         if here:
             job.device(config["device"])
+        _check_results(Path(config["pathvars"]["results"]))
         for name, dataset in config["datasets"].items():
             _check_dataset(name, dataset)
         models = set(pd.read_csv(reported_path)["model"])
@@ -48,6 +50,14 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
             _check_experiment(name, experiment, config["datasets"], models)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _check_results(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"pathvars.results: '{existing}' is a file; expected a folder for the results")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"pathvars.results: the folder '{existing}' cannot be written to; give another one")
 
 
 def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:

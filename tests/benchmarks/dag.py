@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -53,7 +54,7 @@ def pause_seconds(folder: Path) -> float:
         start = datetime.fromisoformat(record["started"]).timestamp()
         spans.append((start, start + record["seconds"]))
     spans.sort()
-    return statistics.median(after[0] - before[1] for before, after in zip(spans, spans[1:], strict=False))
+    return statistics.median(after[0] - before[1] for before, after in pairwise(spans))
 
 
 def main() -> None:
