@@ -36,8 +36,8 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
         here: whether jobs run on this machine, so that its GPUs are theirs.
 
     Raises:
-        InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a network is unknown or cannot be
-            traced, a threshold cannot be reached, or M exceeds the constrained space.
+        InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a
+            network is unknown or cannot be traced, a threshold cannot be reached, or M exceeds the constrained space.
     """
     try:
         if here:
