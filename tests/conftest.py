@@ -67,8 +67,15 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the repository in which the demo has run through."""
+    """A copy of the repository in which the demo has run through; to be read alone."""
     checkout = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
     run = checkout.demo()
     assert run.status == 0, run.output
     return checkout
+
+
+@pytest.fixture
+def demo_copy(finished_demo: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished demo to change; the times of its files are kept."""
+    shutil.copytree(finished_demo.path, tmp_path / "checkout", symlinks=True)
+    return Checkout(tmp_path / "checkout")

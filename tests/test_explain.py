@@ -118,8 +118,8 @@ def test_every_file_of_the_demo_has_a_record(finished_demo: Checkout, monkeypatc
 
 
 @pytest.mark.workflow
-def test_one_changed_byte_of_any_artefact_of_the_demo_is_named(finished_demo: Checkout, monkeypatch) -> None:
-    monkeypatch.chdir(finished_demo.path)
+def test_one_changed_byte_of_any_artefact_of_the_demo_is_named(demo_copy: Checkout, monkeypatch) -> None:
+    monkeypatch.chdir(demo_copy.path)
     table = DEMO / "tables/table3.csv"
     for name in (
         DEMO / "data/digits.safetensors", SEED / "base.pt", SEED / "base_history.csv", SEED / "configs.h5",

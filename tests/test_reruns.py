@@ -5,9 +5,7 @@
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import yaml
@@ -87,15 +85,9 @@ def apply(checkout: Checkout, statement: str) -> Checkout:
     return checkout
 
 
-@pytest.fixture
-def copy(finished_demo: Checkout, tmp_path: Path) -> Checkout:
-    """A copy of the finished demo, times of its files kept."""
-    shutil.copytree(finished_demo.path, tmp_path / "checkout", symlinks=True)
-    return Checkout(tmp_path / "checkout")
-
-
 @pytest.mark.parametrize("row", ROWS, ids=[row.change for row in ROWS])
-def test_a_change_reruns_exactly_the_rules_that_the_docs_name(copy: Checkout, row: Row) -> None:
+def test_a_change_reruns_exactly_the_rules_that_the_docs_name(demo_copy: Checkout, row: Row) -> None:
+    copy = demo_copy
     for statement in row.how:
         copy = apply(copy, statement)
     run = copy.demo() if RUN else copy.demo("--dry-run")

@@ -155,44 +155,44 @@ def contents(checkout: Checkout, *patterns: str) -> dict[str, tuple[bytes, int]]
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
-def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(finished_demo: Checkout) -> None:
+def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(demo_copy: Checkout) -> None:
     finished = ("base.pt", "configs.h5", "sacp/encoder.pt", "sacp/scores.parquet", "sacp/topm/*", "sacp/topk/*/*")
-    before = contents(finished_demo, *finished)
-    baselines_before = contents(finished_demo, "l1/topk/*/*", "random/topk/*/*")
-    config = finished_demo.path / "config/demo.yaml"
+    before = contents(demo_copy, *finished)
+    baselines_before = contents(demo_copy, "l1/topk/*/*", "random/topk/*/*")
+    config = demo_copy.path / "config/demo.yaml"
     text = config.read_text()
     assert "top_m: 20, top_k: 3" in text
 
     config.write_text(text.replace("top_k: 3", "top_k: 5"))
-    winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
-    run = finished_demo.demo()
+    winner = read(demo_copy.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    run = demo_copy.demo()
     assert run.status == 0, run.output
-    new_winner = read(finished_demo.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    new_winner = read(demo_copy.path / SEED / "sacp/winner/metrics.json")["candidate"]
     report = ["draw_accuracy_flops", "draw_learning_curves", "make_table3"]
     same = ["all", *report, "select_winner", "write_protocol"] + ["train_candidate"] * 2
     # Baselines stand at the winner's FLOPs: they are trained if, and only if, a candidate wins that never won before.
     baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
     assert run.jobs == sorted(same + baselines)
-    now = contents(finished_demo, *finished)
+    now = contents(demo_copy, *finished)
     assert {path: now[path] for path in before} == before
-    baselines_now = contents(finished_demo, "l1/topk/*/*", "random/topk/*/*")
+    baselines_now = contents(demo_copy, "l1/topk/*/*", "random/topk/*/*")
     assert {path: baselines_now[path] for path in baselines_before} == baselines_before
     assert (baselines_now == baselines_before) == (new_winner == winner)
-    assert len(list((finished_demo.path / SEED / "sacp/topk").iterdir())) == 5
+    assert len(list((demo_copy.path / SEED / "sacp/topk").iterdir())) == 5
 
     config.write_text(text.replace("top_m: 20, top_k: 3", "top_m: 30, top_k: 5"))
-    run = finished_demo.demo()
+    run = demo_copy.demo()
     assert run.status == 0, run.output
     assert run.jobs.count("tune_shard") == 1
     assert {"train_base", "sample_configs", "train_encoder", "score_candidates"}.isdisjoint(run.jobs)
-    after = contents(finished_demo, "sacp/topm/*")
+    after = contents(demo_copy, "sacp/topm/*")
     assert {path: after[path] for path in after if path in before} == {p: before[p] for p in before if "/topm/" in p}
-    assert (finished_demo.path / SEED / "sacp/topm/020-029.csv").is_file()
+    assert (demo_copy.path / SEED / "sacp/topm/020-029.csv").is_file()
 
 
-def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_none(finished_demo: Checkout) -> None:
-    winner_file = finished_demo.path / SEED / "sacp/winner/metrics.json"
-    config, shard = finished_demo.path / "config/demo.yaml", finished_demo.path / SEED / "sacp/topm/000-009.csv"
+def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_none(demo_copy: Checkout) -> None:
+    winner_file = demo_copy.path / SEED / "sacp/winner/metrics.json"
+    config, shard = demo_copy.path / "config/demo.yaml", demo_copy.path / SEED / "sacp/topm/000-009.csv"
     config_before, shard_before, winner = config.read_text(), shard.read_text(), read(winner_file)["candidate"]
     tuned = pd.read_csv(shard)
     chosen = int(tuned.loc[tuned["candidate"] != winner, "candidate"].iloc[-1])
@@ -200,17 +200,17 @@ def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_
     tuned.to_csv(shard, index=False)
     config.write_text(re.sub(r"top_k: \d+", "top_k: 1", config_before))
 
-    run = finished_demo.demo()
+    run = demo_copy.demo()
     assert run.status == 0, run.output
     won = read(winner_file)
     assert won["candidate"] == chosen
     assert run.jobs.count("select_baseline") == 2
-    flops = [read(finished_demo.path / SEED / f"{method}/winner/metrics.json")["flops"] for method in ("l1", "random")]
+    flops = [read(demo_copy.path / SEED / f"{method}/winner/metrics.json")["flops"] for method in ("l1", "random")]
     assert flops == pytest.approx([won["flops"]] * 2, rel=0.02)
 
     config.write_text(config_before)
     shard.write_text(shard_before)
-    run = finished_demo.demo()
+    run = demo_copy.demo()
     assert run.status == 0, run.output
     assert read(winner_file)["candidate"] == winner
     assert {"select_baseline", "train_candidate"}.isdisjoint(run.jobs)
