@@ -55,6 +55,13 @@ def methods_of(experiment, *kinds):
     return [name for name, method in methods.items() if not kinds or method["kind"] in kinds]
 
 
+def ordered(value):
+    """The same value, keys of all its dicts sorted: Snakemake compares params as text, and order has no meaning there."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(item) for item in value] if isinstance(value, list) else value
+
+
 def stage(*parts, **more):
     """A params function: one plain dict with sorted keys, the part of the resolved config that a stage uses."""
 
@@ -71,7 +78,7 @@ def stage(*parts, **more):
             taken[part] = shared[part] if part in shared else experiment[part]
         for name, value in more.items():
             taken[name] = value(wildcards) if callable(value) else value
-        return dict(sorted(taken.items()))
+        return ordered(taken)
 
     return settings
 
@@ -166,7 +173,7 @@ def protocol_settings(wildcards):
     }
     if method_of(wildcards)["kind"] == "search":
         settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
-    return dict(sorted(settings.items()))
+    return ordered(settings)
 
 
 def matched_candidate(wildcards):
@@ -239,7 +246,7 @@ def forecast_settings():
         "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
         "gpus": given("gpu"),
     }
-    return dict(sorted(settings.items()))
+    return ordered(settings)
 
 
 def spent_inputs(wildcards):
