@@ -131,7 +131,7 @@ def test_table_sums_up_by_stage_and_the_wall_time_holds_snakemakes_start():
 
 
 def record(start: str, seconds: float) -> dict:
-    return {"started": f"2026-01-01T00:{start}+00:00", "seconds": seconds}
+    return {"code": "0", "inputs": {}, "started": f"2026-01-01T00:{start}+00:00", "seconds": seconds}
 
 
 def test_spent_table_compares_the_jobs_that_left_a_record():
@@ -161,7 +161,7 @@ def test_records_are_read_from_every_kind_of_file_and_refused_where_they_do_not_
         handle.attrs["provenance"] = json.dumps(made)
     for path in tmp_path.iterdir():
         assert spent.load_record(path) == made
-    (tmp_path / "old.json").write_text(json.dumps({"seed": 0}))
+    (tmp_path / "old.json").write_text(json.dumps({"code": "0", "inputs": {}}))
     with pytest.raises(InputError, match=r"old\.json: its record does not say how long"):
         spent.load_record(tmp_path / "old.json")
     with pytest.raises(InputError, match=r"none\.h5: no provenance record can be read"):
