@@ -1,7 +1,7 @@
 """The demo on a real Slurm cluster of one node with two pretend GPUs; whatever happens, it ends in a local run's table.
 
-`cluster.sh` starts the cluster, as root. A training that a fault is to find is held by SIGSTOP at its first saved state:
-no machine is too fast for it. Slurm sends SIGCONT before SIGTERM.
+`cluster.sh` starts the cluster, as root. A training that a fault is to find is held by SIGSTOP at its first saved
+state: no machine is too fast for it. Slurm sends SIGCONT before SIGTERM.
 """
 
 import os
