@@ -14,8 +14,14 @@ fail() {
 	exit 1
 }
 
-install_missing() {
-	command -v slurmctld slurmd munged sbatch >/dev/null && return
+is_installed() {
+	local command
+	for command in slurmctld slurmd munged sbatch; do
+		command -v "$command" >/dev/null || return 1
+	done
+}
+
+install_packages() {
 	command -v apt-get >/dev/null || fail "Slurm is not installed and there is no apt-get; needed: ${packages[*]}"
 	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes "${packages[@]}"; } >/dev/null ||
 		fail "apt-get could not install ${packages[*]}"
@@ -96,7 +102,7 @@ configure() {
 
 up() {
 	((EUID == 0)) || fail "a Slurm cluster is started by root"
-	install_missing
+	is_installed || install_packages
 	if [[ -e $link || -L $link ]] && ! is_ours; then
 		fail "$link is there: this machine belongs to a Slurm cluster already"
 	fi

@@ -30,7 +30,7 @@ RESULTS = Path("results/demo")
 TABLE = RESULTS / "tables/table3.csv"
 TRAININGS = ("train_base", "tune_shard", "train_candidate")
 # For speed alone: most jobs take seconds.
-FAST = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
+FAST = ["--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5"]
 DEADLINE_SECONDS = 150
 
 
