@@ -64,7 +64,8 @@ configure() {
 	install -d -m 755 -o munge -g munge "$folder/munge"
 	head -c 1024 /dev/urandom | install -m 400 -o munge -g munge /dev/stdin "$folder/munge/key"
 	for number in 0 1; do
-		mknod "$folder/gpu$number" c 1 3 # what /dev/null is
+		rm -f "$folder/gpu$number"
+		mknod "$folder/gpu$number" c 1 3 || fail "no device can be made on this machine" # the numbers of /dev/null
 	done
 	echo "NodeName=$name Name=gpu File=$folder/gpu[0-1]" >"$folder/gres.conf"
 	# The node's cores and memory are pretended as well, so that any machine has room for two jobs side by side.
