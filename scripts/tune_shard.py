@@ -11,7 +11,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     gpus.claim(cfg["device"], snakemake.resources.gpu)
     first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
+    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
     order = criteria.l1_order(base.network, graph)
