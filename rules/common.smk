@@ -9,9 +9,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from sacp import config as sacp_config
-from sacp import preflight, refine, weights
+from sacp import problem, ranking
+from sacp.digests import code_digest
 from sacp.errors import InputError
-from sacp.provenance import code_digest
 
 
 def resolve_config():
@@ -20,6 +20,8 @@ def resolve_config():
     try:
         complete = sacp_config.resolve(config, Path(workflow.basedir) / "config/schema.yaml", source)
         if workflow.is_main_process:  # a job that the scheduler started was checked before
+            from sacp import preflight  # not above: each job would wait for torch
+
             # Jobs of a cluster (`--jobs`) run elsewhere: there, not here, a GPU must be.
             preflight.check(
                 complete,
@@ -73,7 +75,7 @@ def stage(*parts, **more):
 
     def settings(wildcards):
         experiment = experiment_of(wildcards)
-        taken = {"network": preflight.network_settings(experiment, resolved["datasets"])}
+        taken = {"network": problem.network_settings(experiment, resolved["datasets"])}
         for part in parts:
             taken[part] = shared[part] if part in shared else experiment[part]
         for name, value in more.items():
@@ -113,13 +115,13 @@ def dataset_files(wildcards):
 def initial_weights(wildcards):
     """The file of weights that a base starts from, if it is a file."""
     initial = experiment_of(wildcards)["network"].get("weights")
-    return {"weights": initial} if initial and weights.is_file(initial) else {}
+    return {"weights": initial} if initial and problem.is_weights_file(initial) else {}
 
 
 def published_weights(wildcards):
     """The name of the weights that a base starts from, if torchvision publishes them."""
     initial = experiment_of(wildcards)["network"].get("weights")
-    return initial if initial and not weights.is_file(initial) else None
+    return initial if initial and not problem.is_weights_file(initial) else None
 
 
 def shards(wildcards):
@@ -150,7 +152,7 @@ def ranked(wildcards):
 def trained_candidates(wildcards):
     """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
-        tuned = refine.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
+        tuned = ranking.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
         finished = [row["candidate"] for row in tuned if not row["failure"]]
         candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
     else:

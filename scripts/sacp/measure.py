@@ -26,7 +26,7 @@ from sacp.forecast import BASE, FULL, TUNE, Costs, Limits, Sizes, Speed, line_at
 from sacp.graph import Graph
 from sacp.miniature import overhead
 from sacp.networks import NetworkSpec, build
-from sacp.preflight import network_settings
+from sacp.problem import network_settings
 from sacp.space import Space, kept_counts
 from sacp.tracing import trace
 
