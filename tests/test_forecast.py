@@ -38,7 +38,10 @@ TWO_CORES = Limits(2, math.inf)
 SIZES = Sizes(train=1000, validation=100, test=200)
 COSTS = Costs(
     start=1, search_start=2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, encoder={"sacp": 5},
-    score={"sacp": 6}, speeds={name: Speed(0.01, 0.001) for name in ("base", "tune", "full")}, sizes=SIZES,
+    score={"sacp": 6}, sizes=SIZES, **{
+        field: {name: Speed(seconds, 0.001) for name in ("base", "tune", "full")}
+        for field, seconds in (("speeds", 0.01), ("low", 0.005), ("high", 0.02))
+    },
 )  # fmt: skip
 
 
@@ -119,14 +122,15 @@ def test_a_last_shard_that_is_cut_short_takes_less():
 
 def test_table_sums_up_by_stage_and_the_wall_time_holds_snakemakes_start():
     jobs = [Job("a", SEARCHES, "x", 36, 2), Job("b", SEARCHES, "x", 72, 2), Job("c", BASELINES, "x", 36, gpus=1)]
-    rows = {row["stage"]: row for row in table(jobs, 5.0, TWO_CORES, on_gpu=False)}
+    rows = {row["stage"]: row for row in table(jobs, (jobs[:1], jobs[:2]), 5.0, TWO_CORES, on_gpu=False)}
     assert rows[SEARCHES] == {
         "experiment": "x", "stage": SEARCHES, "jobs": 2, "seconds_per_job": 54, "devices_per_job": 2,
         "device_hours": 0.06,
     }  # fmt: skip
     assert rows[TOTAL]["device_hours"] == pytest.approx(0.07)
     assert rows[TOTAL]["wall_seconds"] == 5 + 36 + 72 + 36
-    on_gpu = {row["stage"]: row for row in table(jobs, 5.0, TWO_CORES, on_gpu=True)}
+    assert (rows[TOTAL]["wall_seconds_low"], rows[TOTAL]["wall_seconds_high"]) == (5 + 36, 5 + 36 + 72)
+    on_gpu = {row["stage"]: row for row in table(jobs, (jobs, jobs), 5.0, TWO_CORES, on_gpu=True)}
     assert (on_gpu[SEARCHES]["device_hours"], on_gpu[BASELINES]["device_hours"]) == (0, 0.01)
 
 

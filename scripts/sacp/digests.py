@@ -24,6 +24,7 @@ def code_digest(script: str | Path) -> str:
 
 
 def closure(script: Path) -> set[Path]:
+    """A script and the modules of the library that it imports, however deep."""
     library, found, waiting = script.parent / "sacp", set[Path](), [script]
     while waiting:
         path = waiting.pop()
