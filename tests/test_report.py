@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sacp import report
-from sacp.refine import best, choose_winner
+from sacp.ranking import best, choose_winner
 from sacp.report import measured_rows, reported_rows, table3, to_markdown
 
 REPORTED = pd.read_csv(Path(__file__).parents[1] / "config/reported/table3.csv")
