@@ -1,5 +1,6 @@
 rule select_baseline:
     input:
+        unpack(criterion_images),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         winner=matched_metrics,
@@ -15,6 +16,7 @@ rule select_baseline:
     params:
         cfg=stage(
             "space",
+            "validation",
             kind=lambda wildcards: method_of(wildcards)["kind"],
             criterion=lambda wildcards: method_of(wildcards).get("criterion", "l1"),
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from sacp import config as sacp_config
-from sacp import preflight, refine, weights
+from sacp import baselines, preflight, refine, weights
 from sacp.errors import InputError
 from sacp.provenance import code_digest
 
@@ -179,6 +179,11 @@ def matched_candidate(wildcards):
     won = checkpoints.select_winner.get(experiment=wildcards.experiment, seed=wildcards.seed, method=match)
     with open(won.output.metrics) as handle:
         return json.load(handle)["candidate"]
+
+
+def criterion_images(wildcards):
+    """The data, for a criterion that looks at images."""
+    return {"data": data_file(wildcards)} if method_of(wildcards).get("criterion") in baselines.SEEN else {}
 
 
 def matched_metrics(wildcards):

@@ -1,7 +1,6 @@
 """Choose a baseline's kept channels at the FLOPs of the matched method's winner."""
 
-import numpy as np
-from sacp import baselines, checkpoint, criteria, files, job, provenance, space
+from sacp import baselines, checkpoint, criteria, data, files, job, provenance, space
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
 
@@ -19,7 +18,9 @@ with job.logged(snakemake.log[0], snakemake.threads):
             baselines.random_steps(graph, constrained, target, draw_seed), graph.channels, levels
         )
     # ASSUME: baselines keep channels by L1 norm, as a candidate does, to differ by their ratios alone.
-    order = criteria.channel_order(cfg["criterion"], base.network, graph, np.random.default_rng(draw_seed))
+    images = snakemake.input.get("data")
+    splits = data.load_splits(images, cfg["validation"], seed) if images else None
+    order = baselines.channel_order(cfg["criterion"], base.network.eval(), graph, draw_seed, splits)
     kept = criteria.kept_channels(order, counts)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     checkpoint.save_kept(snakemake.output[0], graph, kept, provenance.finished(record))

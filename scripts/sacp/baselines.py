@@ -1,9 +1,14 @@
 """Baselines at the FLOPs of another method's winner. Each ends in the kept channels of every group."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from sacp import criteria, fpgm, hrank, thinet
+from sacp.batches import Normalizer, evaluation_batches
 from sacp.cost import costs_of_counts
+from sacp.data import Splits
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.seeds import derive
@@ -13,6 +18,41 @@ TOLERANCE = 0.02  # of the FLOPs to match
 GRAIN = 1000  # steps of the uniform ratio
 DRAWS = 100_000  # configurations drawn at a time
 MOST_DRAWS = 10_000_000
+BATCH = 100  # images that a criterion looks at at a time
+SEEN = {"hrank": hrank.IMAGES, "thinet": thinet.IMAGES}  # images that a criterion looks at, of those that have any
+
+
+def channel_order(
+    criterion: str, network: nn.Module, graph: Graph, seed: int, splits: Splits | None = None
+) -> criteria.Order:
+    """Channels of each group, best first, by a criterion: l1, random, fpgm, hrank or thinet.
+
+    Args:
+        criterion: its name.
+        network: the base, in evaluation mode.
+        graph: its graph.
+        seed: of what the criterion draws.
+        splits: the data, for criteria that look at images (`SEEN`); they see images of the training part.
+    """
+    if criterion == "l1":
+        return criteria.l1_order(network, graph)
+    if criterion == "random":
+        return criteria.random_order(graph, np.random.default_rng(seed))
+    if criterion == "fpgm":
+        return criteria.highest_first(fpgm.scores(network, graph))
+    assert splits is not None
+    batches = _sampled(splits, SEEN[criterion], seed, next(network.parameters()).device)
+    if criterion == "hrank":
+        return criteria.highest_first(hrank.scores(network, graph, batches))
+    return thinet.orders(network, graph, batches, seed)
+
+
+def _sampled(splits: Splits, number: int, seed: int, device: torch.device) -> list[Tensor]:
+    """Normalised training images in batches, drawn at random."""
+    drawn = torch.randperm(len(splits.train.labels), generator=torch.Generator().manual_seed(seed))[:number]
+    normalizer = Normalizer(splits.mean, splits.std, device)
+    found = [images for images, _ in evaluation_batches(splits.train.part(drawn), normalizer)]
+    return [batch for images in found for batch in images.split(BATCH)]
 
 
 def uniform_counts(graph: Graph, target_flops: int) -> NDArray[np.int64]:

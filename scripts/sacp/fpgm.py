@@ -1,6 +1,7 @@
 """FPGM: channels near the geometric median of their layer are the replaceable ones.
 
-He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration, CVPR 2019, section 3.3.
+He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration, CVPR 2019, section
+3.3.
 """
 
 import numpy as np
@@ -20,5 +21,7 @@ def scores(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
     for group in graph.groups:
         weights = [network.get_submodule(layer).get_parameter("weight").detach() for layer in group.layers]
         filters = torch.cat([weight.double().flatten(1) for weight in weights], dim=1)  # [C_g, values]
-        found.append(torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(dim=1).cpu().numpy())
+        found.append(
+            torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(dim=1).cpu().numpy()
+        )
     return found

@@ -3,7 +3,7 @@
 Lin et al., HRank: Filter Pruning using High-Rank Feature Map, CVPR 2020, section 3.2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,16 +13,15 @@ from torch import Tensor, nn
 from sacp.graph import BATCH_NORM, Graph
 
 IMAGES = 500  # g of eq. 4; the paper finds that more change nothing
-BATCH = 100  # images at a time
 
 
-def scores(network: nn.Module, graph: Graph, images: Tensor) -> list[NDArray[np.float64]]:
+def scores(network: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> list[NDArray[np.float64]]:
     """Mean rank of each channel's feature maps (eq. 4), summed over the convolutions of the group, per group [C_g].
 
     Args:
         network: the network, in evaluation mode.
         graph: its graph.
-        images: normalised images [n, C, H, W] on the network's device.
+        batches: normalised images [B, C, H, W] on the network's device.
     """
     # ASSUME: maps are taken behind batch norm and ReLU, as the authors' code does; before, nearly all have full rank.
     sources = {layer: _normalised(graph, layer) for group in graph.groups for layer in group.layers}
@@ -38,13 +37,13 @@ def scores(network: nn.Module, graph: Graph, images: Tensor) -> list[NDArray[np.
     handles = [network.get_submodule(name).register_forward_hook(watch(layer)) for layer, name in sources.items()]
     try:
         with torch.no_grad():
-            for batch in images.split(BATCH):
+            for batch in batches:
                 network(batch)
     finally:
         for handle in handles:
             handle.remove()
     return [
-        torch.stack([totals[layer] for layer in group.layers]).sum(dim=0).div(len(images)).cpu().numpy()
+        torch.stack([totals[layer] for layer in group.layers]).sum(dim=0).div(sum(map(len, batches))).cpu().numpy()
         for group in graph.groups
     ]
 

@@ -3,7 +3,7 @@
 Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017, section 3.2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from sacp.graph import CONV, LINEAR, Graph, Node
 
 IMAGES = 500
 POSITIONS = 10  # of each image and consumer; section 4.1 samples ten instances of an image
-BATCH = 100  # images at a time
 
 
 def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -36,13 +35,13 @@ def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
     return order
 
 
-def orders(network: nn.Module, graph: Graph, images: Tensor, seed: int) -> list[NDArray[np.int64]]:
+def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> list[NDArray[np.int64]]:
     """Channels of each group, the last to be removed first, per group [C_g].
 
     Args:
         network: the network, in evaluation mode.
         graph: its graph.
-        images: normalised images [n, C, H, W] on the network's device.
+        batches: normalised images [B, C, H, W] on the network's device.
         seed: of the sampled positions and output channels.
     """
     grams = [torch.zeros(group.channels, group.channels, dtype=torch.float64) for group in graph.groups]
@@ -66,7 +65,7 @@ def orders(network: nn.Module, graph: Graph, images: Tensor, seed: int) -> list[
     ]
     try:
         with torch.no_grad():
-            for batch in images.split(BATCH):
+            for batch in batches:
                 network(batch)
     finally:
         for handle in handles:
@@ -84,7 +83,11 @@ def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Ge
         return products.reshape(len(images), -1, node.positions).sum(dim=2)
     assert isinstance(module, nn.Conv2d)
     windows = nn.functional.unfold(
-        x, module.kernel_size, module.dilation, padding=module.padding, stride=module.stride  # type: ignore[arg-type]
+        x,
+        module.kernel_size,
+        module.dilation,
+        padding=module.padding,
+        stride=module.stride,  # type: ignore[arg-type]
     )  # [B, C * k * k, L]
     places = torch.randint(windows.shape[2], (len(images),), generator=generator)
     products = windows[images, :, places] * weight.flatten(1)[outputs]  # [samples, C * k * k]
