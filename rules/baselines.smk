@@ -1,6 +1,30 @@
+rule train_sparse:
+    input:
+        data=data_file,
+        base="<results>/{experiment}/seed{seed}/base.pt",
+    output:
+        sparse="<results>/{experiment}/seed{seed}/sparse.pt",
+        history="<results>/{experiment}/seed{seed}/sparse_history.csv",
+    log:
+        "<results>/logs/train_sparse/{experiment}-seed{seed}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: max(resolved["threads_base"], resolved["processes"])
+    resources:
+        mem_mb=8000,
+        runtime=minutes(24 * 60),
+        gpu=gpus(resolved["processes"]),
+        save_seconds=resolved["save_seconds"],
+    params:
+        cfg=stage("device", "engine", "processes", "sparse", "validation"),
+        code=code("train_sparse"),
+    script:
+        "../scripts/train_sparse.py"
+
+
 rule select_baseline:
     input:
-        unpack(criterion_images),
+        unpack(selection_inputs),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         winner=matched_metrics,

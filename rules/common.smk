@@ -181,9 +181,14 @@ def matched_candidate(wildcards):
         return json.load(handle)["candidate"]
 
 
-def criterion_images(wildcards):
-    """The data, for a criterion that looks at images."""
-    return {"data": data_file(wildcards)} if method_of(wildcards).get("criterion") in baselines.SEEN else {}
+def selection_inputs(wildcards):
+    """What some baselines look at: the data, for a criterion that looks at images; the sparsely trained network."""
+    method, found = method_of(wildcards), {}
+    if method.get("criterion") in baselines.SEEN:
+        found["data"] = data_file(wildcards)
+    if method["kind"] == "slimming":
+        found["sparse"] = f"<results>/{wildcards.experiment}/seed{wildcards.seed}/sparse.pt"
+    return found
 
 
 def matched_metrics(wildcards):

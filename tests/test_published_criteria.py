@@ -1,4 +1,4 @@
-"""FPGM, HRank and ThiNet on cases worked out by hand."""
+"""FPGM, HRank, ThiNet and Network Slimming on cases worked out by hand."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import built
-from sacp import fpgm, hrank, thinet
-from sacp.baselines import SEEN, channel_order
+from sacp import fpgm, hrank, slimming, thinet
+from sacp.baselines import SEEN, channel_order, select, threshold_counts
+from sacp.cost import costs_of_counts
 from sacp.data import ImageSet, Splits
+from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.tracing import trace
 from torch import nn
@@ -125,3 +127,32 @@ def test_every_criterion_orders_all_channels_and_the_same_seed_gives_the_same(na
     for order, again, channels in zip(first, second, graph.channels, strict=True):
         assert sorted(order.tolist()) == list(range(channels))
         assert order.tolist() == again.tolist()
+
+
+def test_slimming_takes_the_mean_size_of_the_scales_and_one_threshold_for_all_groups():
+    layers = [nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1), nn.BatchNorm2d(3)]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    network[1].weight.data = torch.tensor([0.9, -0.5, 0.1, 0.3])
+    network[3].weight.data = torch.tensor([0.05, 0.4, -0.2])
+    graph = trace(network, IMAGE_SHAPE)
+    scores = slimming.scales(network, graph)
+    assert scores[0] == pytest.approx([0.9, 0.5, 0.1, 0.3])
+    assert scores[1] == pytest.approx([0.05, 0.4, 0.2])
+    # Above .25: channels 0, 1 and 3 of the first group, 1 of the second.
+    target = int(costs_of_counts(graph, np.array([[3, 1]]))[0][0])
+    kept = select({"kind": "slimming"}, network, graph, target, 0, sparse=network)
+    assert [channels.tolist() for channels in kept] == [[0, 1, 3], [1]]
+
+
+def test_slimming_keeps_one_channel_of_a_group_whose_scales_are_all_small():
+    _, graph = built("vgg11", 0.125)
+    scores = [np.full(channels, 1.0) for channels in graph.channels]
+    scores[0] = np.linspace(0, 1e-3, graph.channels[0])
+    counts = threshold_counts(graph, scores, int(costs_of_counts(graph, np.array([[1, *graph.channels[1:]]]))[0][0]))
+    assert counts.tolist() == [1, *graph.channels[1:]]
+
+
+def test_slimming_refuses_a_network_without_batch_norms():
+    network, graph = one_layer([1.0, 2.0])
+    with pytest.raises(InputError, match="slimming: no batch norm behind '0'"):
+        slimming.scales(network, graph)

@@ -83,7 +83,7 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
-    for stage in ("base", "tune", "full"):
+    for stage in ("base", "tune", "full", "sparse"):
         if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
             raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
         warmup, epochs = experiment[stage]["warmup_epochs"], experiment[stage]["epochs"]
@@ -98,6 +98,8 @@ def _check_methods(methods: Mapping[str, Any]) -> None:
         for key in ("match", "criterion"):
             if method["kind"] == "search" and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
+        if method["kind"] == "slimming" and "criterion" in method:
+            raise InputError(f"methods.{name}.criterion: slimming goes by batch norms; expected no 'criterion' here")
         if method["kind"] != "search" and "encoder" in method:
             raise InputError(f"methods.{name}.encoder: a baseline has no encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:
