@@ -104,10 +104,10 @@ def uniform_counts(graph: Graph, target_flops: int) -> NDArray[np.int64]:
     channels = np.array(graph.channels, np.int64)
     ratios = np.arange(GRAIN)[:, None] * np.ones_like(channels)  # [GRAIN, G]
     counts = kept_counts(ratios, channels, GRAIN)
-    return _approached(graph, counts, target_flops, "uniform ratio")
+    return approached(graph, counts, target_flops, "uniform ratio")
 
 
-def _approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
+def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
     """The row of counts [n, G] that is nearest to the target's FLOPs, moved nearer by single channels if need be."""
     channels = np.array(graph.channels, np.int64)
     best: NDArray[np.int64] = counts[_nearest(graph, counts, target_flops)]
@@ -135,7 +135,7 @@ def threshold_counts(graph: Graph, scores: Sequence[NDArray[np.float64]], target
     falling = [np.sort(values) for values in scores]
     thresholds = np.unique(np.concatenate(scores))
     counts = [len(values) - np.searchsorted(values, thresholds) for values in falling]
-    return _approached(graph, np.maximum(np.stack(counts, axis=1), 1), target_flops, "threshold for all groups")
+    return approached(graph, np.maximum(np.stack(counts, axis=1), 1), target_flops, "threshold for all groups")
 
 
 def random_steps(graph: Graph, space: Space, target_flops: int, seed: int) -> Steps:
