@@ -7,10 +7,11 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-kills test-reruns bench-search bench-training bench-images bench-dag check format lock assumptions clean
+.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-images bench-dag \
+	check format lock assumptions clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.complete: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
@@ -35,6 +36,12 @@ test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and com
 
 test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
 	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/test_reruns.py
+
+test-slurm: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, as root, and break it in many ways.
+	$(BIN)/pytest -m slurm tests/slurm
+
+test-slurm-short: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, with one cancelled job.
+	$(BIN)/pytest -m slurm -k cancelled tests/slurm
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py

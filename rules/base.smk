@@ -31,7 +31,7 @@ rule train_base:
         mem_mb=8000,
         runtime=minutes(24 * 60),
         gpu=gpus(resolved["processes"]),
-        save_seconds=resolved["save_seconds"],
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stage("base", "device", "engine", "processes", "validation", published_weights=published_weights),
         code=code("train_base"),

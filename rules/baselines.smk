@@ -14,7 +14,7 @@ rule train_sparse:
         mem_mb=8000,
         runtime=minutes(24 * 60),
         gpu=gpus(resolved["processes"]),
-        save_seconds=resolved["save_seconds"],
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stage("device", "engine", "processes", "sparse", "validation"),
         code=code("train_sparse"),

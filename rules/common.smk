@@ -9,9 +9,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from sacp import config as sacp_config
-from sacp import baselines, preflight, refine, weights
+from sacp import problem, ranking
+from sacp.digests import code_digest
 from sacp.errors import InputError
-from sacp.provenance import code_digest
 
 
 def resolve_config():
@@ -20,6 +20,8 @@ def resolve_config():
     try:
         complete = sacp_config.resolve(config, Path(workflow.basedir) / "config/schema.yaml", source)
         if workflow.is_main_process:  # a job that the scheduler started was checked before
+            from sacp import preflight  # not above: each job would wait for torch
+
             # Jobs of a cluster (`--jobs`) run elsewhere: there, not here, a GPU must be.
             preflight.check(
                 complete,
@@ -55,6 +57,13 @@ def methods_of(experiment, *kinds):
     return [name for name, method in methods.items() if not kinds or method["kind"] in kinds]
 
 
+def ordered(value):
+    """The same value, keys of all its dicts sorted: Snakemake compares params as text, and order has no meaning there."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(item) for item in value] if isinstance(value, list) else value
+
+
 def stage(*parts, **more):
     """A params function: one plain dict with sorted keys, the part of the resolved config that a stage uses."""
 
@@ -66,12 +75,12 @@ def stage(*parts, **more):
 
     def settings(wildcards):
         experiment = experiment_of(wildcards)
-        taken = {"network": preflight.network_settings(experiment, resolved["datasets"])}
+        taken = {"network": problem.network_settings(experiment, resolved["datasets"])}
         for part in parts:
             taken[part] = shared[part] if part in shared else experiment[part]
         for name, value in more.items():
             taken[name] = value(wildcards) if callable(value) else value
-        return dict(sorted(taken.items()))
+        return ordered(taken)
 
     return settings
 
@@ -106,13 +115,13 @@ def dataset_files(wildcards):
 def initial_weights(wildcards):
     """The file of weights that a base starts from, if it is a file."""
     initial = experiment_of(wildcards)["network"].get("weights")
-    return {"weights": initial} if initial and weights.is_file(initial) else {}
+    return {"weights": initial} if initial and problem.is_weights_file(initial) else {}
 
 
 def published_weights(wildcards):
     """The name of the weights that a base starts from, if torchvision publishes them."""
     initial = experiment_of(wildcards)["network"].get("weights")
-    return initial if initial and not weights.is_file(initial) else None
+    return initial if initial and not problem.is_weights_file(initial) else None
 
 
 def shards(wildcards):
@@ -143,7 +152,7 @@ def ranked(wildcards):
 def trained_candidates(wildcards):
     """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
     if method_of(wildcards)["kind"] == "search":
-        tuned = refine.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
+        tuned = ranking.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
         finished = [row["candidate"] for row in tuned if not row["failure"]]
         candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
     else:
@@ -166,7 +175,7 @@ def protocol_settings(wildcards):
     }
     if method_of(wildcards)["kind"] == "search":
         settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
-    return dict(sorted(settings.items()))
+    return ordered(settings)
 
 
 def matched_candidate(wildcards):
@@ -184,7 +193,7 @@ def matched_candidate(wildcards):
 def selection_inputs(wildcards):
     """What some baselines look at: the data, for a criterion that looks at images; the sparsely trained network."""
     method, found = method_of(wildcards), {}
-    if method.get("criterion") in baselines.SEEN:
+    if method.get("criterion") in problem.LOOK_AT_IMAGES:
         found["data"] = data_file(wildcards)
     if method["kind"] == "slimming":
         found["sparse"] = f"<results>/{wildcards.experiment}/seed{wildcards.seed}/sparse.pt"
@@ -249,7 +258,7 @@ def forecast_settings():
         "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
         "gpus": given("gpu"),
     }
-    return dict(sorted(settings.items()))
+    return ordered(settings)
 
 
 def spent_inputs(wildcards):

@@ -11,7 +11,7 @@ rule prepare_data:
         mem_mb=4000,
         runtime=minutes(30),
     params:
-        cfg=lambda wildcards: dict(sorted(resolved["datasets"][wildcards.dataset].items())),
+        cfg=lambda wildcards: ordered(resolved["datasets"][wildcards.dataset]),
         code=code("prepare_data"),
     script:
         "../scripts/prepare_data.py"

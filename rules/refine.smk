@@ -18,7 +18,7 @@ rule tune_shard:
         mem_mb=8000,
         runtime=minutes(12 * 60),
         gpu=gpus(1),
-        save_seconds=resolved["save_seconds"],
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stage("device", "engine", "tune", "validation"),
         code=code("tune_shard"),
@@ -65,7 +65,7 @@ rule train_candidate:
         mem_mb=8000,
         runtime=minutes(24 * 60),
         gpu=gpus(resolved["processes"]),
-        save_seconds=resolved["save_seconds"],
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stage("device", "engine", "full", "processes", "validation"),
         code=code("train_candidate"),

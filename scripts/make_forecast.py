@@ -9,7 +9,8 @@ with job.logged(snakemake.log[0], snakemake.threads):
     limits = forecast.Limits(*(math.inf if cfg[name] is None else cfg[name] for name in ("cores", "gpus")))
     costs, start_seconds = measure.costs_of(cfg, limits)
     jobs = forecast.jobs_of(cfg, costs)
-    rows = forecast.table(jobs, start_seconds, limits, job.device(cfg["device"]).type == "cuda")
+    on_gpu = job.device(cfg["device"]).type == "cuda"
+    rows = forecast.table(jobs, forecast.range_of(cfg, costs), start_seconds, limits, on_gpu)
     files.write_csv(snakemake.output.csv, rows, forecast.COLUMNS)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
     files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=[snakemake.output.csv]))

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from sacp import files, job, provenance, refine
+from sacp import files, job, provenance, ranking
 
 with job.logged(snakemake.log[0], snakemake.threads):
     ranked = snakemake.input.ranked  # of a search; a baseline has none
-    tuned = refine.load_tuned(ranked) if ranked else []
-    winner = refine.choose_winner([files.read_json(path) for path in snakemake.input.trained], tuned)
+    tuned = ranking.load_tuned(ranked) if ranked else []
+    winner = ranking.choose_winner([files.read_json(path) for path in snakemake.input.trained], tuned)
     source = Path(snakemake.input.trained[0]).parents[1] / str(winner["candidate"])
     for name in ("network.safetensors", "network.json", "history.csv"):
         with files.atomic(Path(snakemake.output.metrics).parent / name) as temporary:

@@ -13,7 +13,7 @@ parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     spec, label = NetworkSpec(**cfg["network"]), "base"
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
+    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
     torch.manual_seed(derive(seed, "initial weights"))
     network = build(spec)

@@ -14,7 +14,7 @@ parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     candidate, spec = int(snakemake.wildcards.candidate), NetworkSpec(**cfg["network"])
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
+    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, spec)
     if "kept" in snakemake.input.keys():

@@ -12,7 +12,7 @@ parallel.launch(cfg["processes"])
 with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
     spec, label = NetworkSpec(**cfg["network"]), "sparse"
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
+    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
     network = checkpoint.load_base(snakemake.input.base, spec).network.to(device)
     recipe, engine = Recipe(**cfg["sparse"]), Engine(**cfg["engine"])

@@ -1,6 +1,6 @@
 """Tune the candidates of one shard of ranks lightly and evaluate them on the validation images."""
 
-from sacp import artefacts, checkpoint, criteria, data, files, gpus, job, provenance, refine
+from sacp import artefacts, checkpoint, criteria, data, files, gpus, job, provenance, ranking, refine
 from sacp.arithmetic import Engine
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
@@ -11,7 +11,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     gpus.claim(cfg["device"], snakemake.resources.gpu)
     first, last = int(snakemake.wildcards.first), int(snakemake.wildcards.last)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, snakemake.resources.save_seconds)
+    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
     graph = checkpoint.load_graph(snakemake.input.network)
     base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
     order = criteria.l1_order(base.network, graph)
@@ -25,7 +25,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
         base.network, graph, kept, splits, recipe, derive(seed, "tune"), device, engine, sidecar
     )
     files.write_csv(snakemake.output.history, history, refine.TUNED_HISTORY_COLUMNS)
-    files.write_csv(snakemake.output.tuned, rows, refine.TUNED_COLUMNS)
+    files.write_csv(snakemake.output.tuned, rows, ranking.TUNED_COLUMNS)
     outputs = snakemake.output.tuned, snakemake.output.history
     files.write_json(snakemake.output.provenance, provenance.finished(record, sidecar.earlier_seconds, outputs))
     sidecar.clear()

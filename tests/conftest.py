@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles")
+PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "slurm")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def copy_checkout(target: Path) -> Checkout:
     target.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
-        if source.is_dir():
+        if source.is_symlink():
+            (target / part).symlink_to(source.readlink())
+        elif source.is_dir():
             shutil.copytree(source, target / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target / part)

@@ -14,7 +14,11 @@ def problem():
     """A graph, FLOPs to match, and a fitness that prefers the second group to the first."""
     _, graph = built("vgg11", 0.25)
     wish = np.linspace(0.2, 0.9, len(graph.channels)) * graph.channels
-    return graph, cost_of_graph(graph).flops // 3, lambda counts: 100 - float(np.abs(counts - wish).sum())
+    return (
+        graph,
+        cost_of_graph(graph).flops // 3,
+        lambda counts: 100 / (1 + float(np.abs(counts / graph.channels - wish / graph.channels).sum())),
+    )
 
 
 def flops(graph, counts) -> int:

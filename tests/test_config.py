@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from sacp import config, preflight
+from sacp import config, preflight, problem
 from sacp.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -317,6 +317,6 @@ def test_what_is_right_passes_the_check(key):
     models = pd.read_csv(REPORTED)["model"]
     value = with_value(key, models.iloc[0] if key.endswith("reported") else 20)
     preflight.check(resolved(value), "my.yaml", REPORTED)
-    assert preflight.network_settings(resolved(value)["experiments"]["net"], value["datasets"]) == {
+    assert problem.network_settings(resolved(value)["experiments"]["net"], value["datasets"]) == {
         "name": "resnet8", "width": 1.0, "in_channels": 1, "image_size": 8, "num_classes": 10,
     }  # fmt: skip

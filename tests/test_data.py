@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from sacp import data
+from sacp import data, problem
 from sacp.batches import Normalizer, ResidentBatches
 from sacp.data import ImageSet, channel_statistics, load_splits
 from sacp.errors import InputError
@@ -328,7 +328,7 @@ def test_the_real_cifar10_has_its_sizes_and_classes():
 
 def test_splits_of_digits_have_the_shape_that_networks_are_built_for(tmp_path):
     splits = load_splits(prepared(tmp_path, *data.read("digits", None)), 0.15, seed=0)
-    channels, size, classes = data.problem_shape({"source": "digits"})
+    channels, size, classes = problem.problem_shape({"source": "digits"})
     assert splits.train.images.shape == (1222, channels, size, size)
     assert len(splits.validation.labels) == 216
     assert int(splits.train.labels.max()) + 1 == classes

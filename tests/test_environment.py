@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rattler import MatchSpec
-from sacp import provenance
+from sacp import digests
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
@@ -71,7 +71,7 @@ def test_a_rules_environment_holds_what_its_script_and_library_import(script: st
     assert environment is not None
     specs = yaml.safe_load((ROOT / environment[1]).read_text())["dependencies"]
     held = {spec.partition("=")[0] for spec in specs}
-    closure = provenance._closure(ROOT / f"scripts/{script}.py")
+    closure = digests.closure(ROOT / f"scripts/{script}.py")
     needed = {PACKAGES.get(name, name) for path in closure for name in modules(path)}
     assert needed <= held
 
@@ -101,3 +101,16 @@ def test_every_relative_link_in_the_docs_leads_to_a_file_of_the_repository():
     targets = [str((page.parent / link).resolve()) for page, link in links]
     ignored = subprocess.run(["git", "check-ignore", *targets], cwd=ROOT, capture_output=True, text=True)
     assert ignored.stdout == ""  # a file that git leaves out is a dead link in every clone
+
+
+def test_planning_loads_no_torch() -> None:
+    """Every job plans before it runs; what `rules/common.smk` imports for it must be light."""
+    rules = (ROOT / "rules/common.smk").read_text()
+    imports = "\n".join(re.findall(r"^from sacp.*$", rules, re.MULTILINE))
+    assert imports
+    program = f"import sys; sys.path.insert(0, 'scripts')\n{imports}\nprint(sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "'sacp.problem'" in loaded
+    assert "'torch'" not in loaded

@@ -38,7 +38,10 @@ TWO_CORES = Limits(2, math.inf)
 SIZES = Sizes(train=1000, validation=100, test=200)
 COSTS = Costs(
     start=1, search_start=2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, encoder={"sacp": 5},
-    score={"sacp": 6}, speeds={name: Speed(0.01, 0.001) for name in ("base", "tune", "full")}, sizes=SIZES,
+    score={"sacp": 6}, sizes=SIZES, **{
+        field: {name: Speed(seconds, 0.001) for name in ("base", "tune", "full")}
+        for field, seconds in (("speeds", 0.01), ("low", 0.005), ("high", 0.02))
+    },
 )  # fmt: skip
 
 
@@ -119,19 +122,20 @@ def test_a_last_shard_that_is_cut_short_takes_less():
 
 def test_table_sums_up_by_stage_and_the_wall_time_holds_snakemakes_start():
     jobs = [Job("a", SEARCHES, "x", 36, 2), Job("b", SEARCHES, "x", 72, 2), Job("c", BASELINES, "x", 36, gpus=1)]
-    rows = {row["stage"]: row for row in table(jobs, 5.0, TWO_CORES, on_gpu=False)}
+    rows = {row["stage"]: row for row in table(jobs, (jobs[:1], jobs[:2]), 5.0, TWO_CORES, on_gpu=False)}
     assert rows[SEARCHES] == {
         "experiment": "x", "stage": SEARCHES, "jobs": 2, "seconds_per_job": 54, "devices_per_job": 2,
         "device_hours": 0.06,
     }  # fmt: skip
     assert rows[TOTAL]["device_hours"] == pytest.approx(0.07)
     assert rows[TOTAL]["wall_seconds"] == 5 + 36 + 72 + 36
-    on_gpu = {row["stage"]: row for row in table(jobs, 5.0, TWO_CORES, on_gpu=True)}
+    assert (rows[TOTAL]["wall_seconds_low"], rows[TOTAL]["wall_seconds_high"]) == (5 + 36, 5 + 36 + 72)
+    on_gpu = {row["stage"]: row for row in table(jobs, (jobs, jobs), 5.0, TWO_CORES, on_gpu=True)}
     assert (on_gpu[SEARCHES]["device_hours"], on_gpu[BASELINES]["device_hours"]) == (0, 0.01)
 
 
 def record(start: str, seconds: float) -> dict:
-    return {"started": f"2026-01-01T00:{start}+00:00", "seconds": seconds}
+    return {"code": "0", "inputs": {}, "started": f"2026-01-01T00:{start}+00:00", "seconds": seconds}
 
 
 def test_spent_table_compares_the_jobs_that_left_a_record():
@@ -161,7 +165,7 @@ def test_records_are_read_from_every_kind_of_file_and_refused_where_they_do_not_
         handle.attrs["provenance"] = json.dumps(made)
     for path in tmp_path.iterdir():
         assert spent.load_record(path) == made
-    (tmp_path / "old.json").write_text(json.dumps({"seed": 0}))
+    (tmp_path / "old.json").write_text(json.dumps({"code": "0", "inputs": {}}))
     with pytest.raises(InputError, match=r"old\.json: its record does not say how long"):
         spent.load_record(tmp_path / "old.json")
     with pytest.raises(InputError, match=r"none\.h5: no provenance record can be read"):

@@ -13,7 +13,7 @@ import yaml
 from conftest import Checkout
 from networks_zoo import thop_count
 from PIL import Image
-from sacp import batches, data, imagefolder, imageloader
+from sacp import batches, data, imagefolder, imageloader, problem
 from sacp.batches import FileBatches, Normalizer, cut, evaluation_batches
 from sacp.cost import cost_of_graph
 from sacp.data import Splits, load_splits
@@ -336,8 +336,8 @@ def test_a_training_on_files_runs_to_its_end_and_is_a_function_of_the_seed(split
 
 
 def test_the_problem_of_a_tree_has_the_configs_size_and_classes(tree):
-    assert data.problem_shape({"source": "imagefolder", "path": "x", "classes": 1000}) == (3, 224, 1000)
-    assert data.problem_shape(dataset(tree)) == (3, SIZE, 3)
+    assert problem.problem_shape({"source": "imagefolder", "path": "x", "classes": 1000}) == (3, 224, 1000)
+    assert problem.problem_shape(dataset(tree)) == (3, SIZE, 3)
     assert data.training_images("imagefolder", str(tree)) is None
     data.check_source("imagefolder", str(tree))
 

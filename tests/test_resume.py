@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sacp import criteria, files, refine, training
+from sacp import criteria, files, ranking, refine, training
 from sacp.arithmetic import Engine
 from sacp.batches import Batch, Source
 from sacp.criteria import Kept
@@ -209,17 +209,17 @@ def test_a_candidate_that_diverges_is_recorded_and_the_next_follows(monkeypatch,
     assert "the loss is nan in epoch 1; lower lr 1e+20" in rows[1]["failure"]
     assert rows[1]["validation_accuracy_percent"] is None
     assert {row["candidate"] for row in history} == {3, 5}
-    ranked = refine.rank(rows)
+    ranked = ranking.rank(rows)
     assert ranked[-1]["candidate"] == 7
     with pytest.raises(InputError, match="tune: all 1 candidates failed; the first: candidate 7"):
-        refine.rank(rows[1:2])
+        ranking.rank(rows[1:2])
 
 
 def test_rows_of_tuned_candidates_come_back(tmp_path, candidates):
     rows, _ = tuned(candidates)
     rows[1] |= {"validation_accuracy_percent": None, "failure": "the loss is nan, in epoch 1"}
-    files.write_csv(tmp_path / "topm.csv", rows, refine.TUNED_COLUMNS)
-    assert refine.load_tuned(tmp_path / "topm.csv") == rows
+    files.write_csv(tmp_path / "topm.csv", rows, ranking.TUNED_COLUMNS)
+    assert ranking.load_tuned(tmp_path / "topm.csv") == rows
 
 
 def test_a_full_training_that_diverges_is_a_result(candidates):
@@ -229,14 +229,14 @@ def test_a_full_training_that_diverges_is_a_result(candidates):
     assert metrics["flops"] > 0
     failed, fine = {"candidate": 4, **metrics}, {"candidate": 9, **refine.measure(fresh(), digits(), spec)}
     rows = [{"candidate": 7, "failure": "why"}, {"candidate": 9, "failure": None}]
-    winner = refine.choose_winner([failed, fine], rows)
+    winner = ranking.choose_winner([failed, fine], rows)
     assert (winner["candidate"], winner["trained_candidates"], winner["tuned_candidates"]) == (9, [9], 2)
     assert winner["failures"] == [
         {"stage": "tune", "candidate": 7, "reason": "why"},
         {"stage": "full", "candidate": 4, "reason": metrics["failure"]},
     ]
     with pytest.raises(InputError, match="full: all 1 trainings failed; the first: sacp 4: the loss is nan"):
-        refine.choose_winner([failed])
+        ranking.choose_winner([failed])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """ABCPruner: an artificial bee colony searches how many channels every group keeps.
 
-Lin et al., Channel Pruning via Automatic Structure Search, IJCAI 2020, section 3.3 and algorithm 1. There a structure is
-bounded by a share of each layer; here every structure is scaled to the FLOPs of the network it is compared with.
+Lin et al., Channel Pruning via Automatic Structure Search, IJCAI 2020, section 3.3 and algorithm 1. There a structure
+is bounded by a share of each layer; here every structure is scaled to the FLOPs of the network it is compared with.
 """
 
 from collections.abc import Callable

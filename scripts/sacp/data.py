@@ -19,6 +19,7 @@ from torch import Tensor
 from sacp import imagefolder
 from sacp.errors import InputError, one_line
 from sacp.imagefolder import FileSet
+from sacp.problem import IMAGE_FOLDER, problem_shape
 from sacp.seeds import derive
 
 DIGITS_TEST_SHARE = 0.2
@@ -56,16 +57,9 @@ class Splits:
     digest: str
 
 
-def problem_shape(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Channels, image size in pixels and number of classes of an entry of the config's `datasets`."""
-    if dataset["source"] == imagefolder.KIND:
-        return 3, dataset.get("image_size", imagefolder.IMAGE_SIZE), dataset["classes"]
-    return (1, 8, 10) if dataset["source"] == "digits" else (3, 32, 10)
-
-
 def training_images(source: str, path: str | None) -> int | None:
     """Number of training images of a data source whose files are there; None where counting takes minutes."""
-    if source == imagefolder.KIND:
+    if source == IMAGE_FOLDER:
         return None
     if source == "parquet":
         return int(_open_parquet(Path(path or "") / "train.parquet").metadata.num_rows)
@@ -86,7 +80,7 @@ def check_source(source: str, path: str | None) -> None:
             _open_parquet(Path(path or "") / f"{part}.parquet")
     if source == "folder":
         _check_folder(Path(path or ""))
-    if source == imagefolder.KIND:
+    if source == IMAGE_FOLDER:
         imagefolder.check(Path(path or ""))
 
 
@@ -95,7 +89,7 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
 
     Images and labels of both parts; of image files, an index, whose digest does not cover their contents.
     """
-    if dataset["source"] == imagefolder.KIND:
+    if dataset["source"] == IMAGE_FOLDER:
         _, image_size, classes = problem_shape(dataset)
         return imagefolder.to_index(*imagefolder.scan(Path(dataset["path"]), classes, image_size))
     train, test = read(dataset["source"], dataset.get("path"))
@@ -160,7 +154,7 @@ def _load_prepared(path: str | Path) -> tuple[Images, Images, str]:
         tensors = load_file(path)
         with safetensors.safe_open(path, "pt") as handle:
             about = handle.metadata()
-        if about.get("kind") == imagefolder.KIND:
+        if about.get("kind") == IMAGE_FOLDER:
             return *imagefolder.from_index(tensors, about), about["digest"]
         train, test = (ImageSet(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in ("train", "test"))
         return train, test, about["digest"]

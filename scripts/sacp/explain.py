@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sacp import records
+from sacp.digests import file_digest
 from sacp.errors import InputError
-from sacp.provenance import file_digest
 
 SHORT = 12  # characters shown of a digest
 

@@ -5,7 +5,7 @@ Pure functions; the seconds come from `sacp.measure`. A run is forecast from not
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,10 @@ STAGES = (
 )  # fmt: skip
 FIGURES = ("draw_accuracy_flops", "draw_learning_curves")  # rules, one job for each experiment
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
-COLUMNS = ("experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds")
+COLUMNS = (
+    "experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds",
+    "wall_seconds_low", "wall_seconds_high",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Costs:
     sample: float
     encoder: Mapping[str, float]  # by search method
     score: Mapping[str, float]
-    speeds: Mapping[str, Speed]  # by recipe: base, tune, full
+    speeds: Mapping[str, Speed]  # by recipe: base, tune, full; of the candidates that are expected
+    low: Mapping[str, Speed]  # the same if all candidates are small
+    high: Mapping[str, Speed]  # and if all are large
     sizes: Sizes
 
 
@@ -120,6 +125,13 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
         winners += won
     jobs.append(Job("make_table3", REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover))
     return jobs
+
+
+def range_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> tuple[list[Job], list[Job]]:
+    """All jobs of a run, as `jobs_of`, if its candidates are small and if they are large: nothing tells which."""
+    low = {name: replace(cost, speeds=cost.low) for name, cost in costs.items()}
+    high = {name: replace(cost, speeds=cost.high) for name, cost in costs.items()}
+    return jobs_of(config, low), jobs_of(config, high)
 
 
 class _Seed:
@@ -225,17 +237,28 @@ def devices(job: Job, limits: Limits, on_gpu: bool) -> float:
     return min(job.gpus, limits.gpus) if on_gpu else min(job.cores, limits.cores)
 
 
-def table(jobs: Sequence[Job], start_seconds: float, limits: Limits, on_gpu: bool) -> list[dict[str, Any]]:
-    """Rows of `COLUMNS`: one per experiment and stage, one for Snakemake's own start, and the total."""
+def table(
+    jobs: Sequence[Job], bounds: tuple[Sequence[Job], Sequence[Job]], start_seconds: float, limits: Limits, on_gpu: bool
+) -> list[dict[str, Any]]:
+    """Rows of `COLUMNS`: one per experiment and stage, one for Snakemake's own start, and the total.
+
+    Args:
+        jobs: of the run as it is expected.
+        bounds: the same jobs with small and with large candidates, for the range of the total's wall time.
+        start_seconds: what Snakemake takes before the first job.
+        limits: cores and GPUs that it was given.
+        on_gpu: whether networks are trained on GPUs.
+    """
     rows = []
     for experiment in dict.fromkeys(job.experiment for job in jobs):
         for stage in STAGES:
             here = [job for job in jobs if (job.experiment, job.stage) == (experiment, stage)]
             if here:
                 rows.append({"experiment": experiment, "stage": stage, **_summary(here, limits, on_gpu)})
-    wall = start_seconds + wall_seconds(jobs, limits)
+    wall, low, high = (round(start_seconds + wall_seconds(each, limits), 1) for each in (jobs, *bounds))
     start = {"experiment": SHARED, "stage": START, "seconds_per_job": round(start_seconds, 3)}
-    total = {"experiment": SHARED, "stage": TOTAL, "jobs": len(jobs), "wall_seconds": round(wall, 1)}
+    total = {"experiment": SHARED, "stage": TOTAL, "jobs": len(jobs), "wall_seconds": wall}
+    total |= {"wall_seconds_low": low, "wall_seconds_high": high}
     hours = sum(job.seconds * devices(job, limits, on_gpu) for job in jobs) / 3600
     return [*rows, start, total | {"device_hours": round(hours, 6)}]
 

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from sacp.errors import InputError, one_line
+from sacp.problem import IMAGE_FOLDER, IMAGE_SIZE
 
-KIND = "imagefolder"
-IMAGE_SIZE = 224  # pixels, where a config gives no other
 PARTS = ("train", "val")
 # Of ImageNet's training images; the published weights of torchvision were trained with them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -106,7 +105,12 @@ def to_index(train: FileSet, test: FileSet) -> tuple[dict[str, Tensor], dict[str
     for part, files in (("train", train), ("test", test)):
         tensors[f"{part}_names"] = torch.from_numpy(files.names[:, None].view(np.uint8))
         tensors[f"{part}_labels"] = files.labels
-    about = {"kind": KIND, "root": train.root, "image_size": str(train.image_size), "digest": digest(train, test)}
+    about = {
+        "kind": IMAGE_FOLDER,
+        "root": train.root,
+        "image_size": str(train.image_size),
+        "digest": digest(train, test),
+    }
     return tensors, about
 
 

@@ -56,7 +56,9 @@ def device(name: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`; `InputError` if a GPU is asked for and absent."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: 'cuda' asked for, but no GPU was found; expected 'auto' or 'cpu' on this machine")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    chosen = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    log.info("runs on %s, CUDA_VISIBLE_DEVICES=%s", chosen, os.environ.get("CUDA_VISIBLE_DEVICES", "(not set)"))
+    return chosen
 
 
 def sidecar(log_path: str | Path, provenance: Mapping[str, Any], period_seconds: float) -> Sidecar:

@@ -26,7 +26,7 @@ from sacp.forecast import BASE, FULL, TUNE, Costs, Limits, Sizes, Speed, line_at
 from sacp.graph import Graph
 from sacp.miniature import overhead
 from sacp.networks import NetworkSpec, build
-from sacp.preflight import network_settings
+from sacp.problem import network_settings
 from sacp.space import Space, kept_counts
 from sacp.tracing import trace
 
@@ -37,8 +37,10 @@ DRAWS = 2000  # configurations that stand for the candidates
 # Of their FLOPs: the pruned networks that are measured. At equal FLOPs, times differ with where the channels are.
 MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 # ASSUME: candidates that are tuned cost what the median of the space costs, those that are trained fully what its upper
-# quartile costs, since larger networks are ahead after a light tuning.
+# quartile costs, since larger networks are ahead after a light tuning. What an encoder picks is not known before it is
+# trained, and can lie at either end of the space: hence a range.
 QUANTILES = {TUNE: 0.5, FULL: 0.75}
+LOW, HIGH = {TUNE: 0.1, FULL: 0.1}, {TUNE: 0.9, FULL: 0.9}
 DECODED = 500  # images of each part that are decoded to measure the preparation of parquet files
 PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
 
@@ -133,7 +135,12 @@ def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
         _write_synthetic(path, spec, sizes)
         base = lab.trainings(BASE, name, [None], path)
         answers = {recipe: lab.trainings(recipe, name, pruned, path) for recipe in QUANTILES}
-    speeds = {recipe: _speed(found, np.quantile(flops, QUANTILES[recipe])) for recipe, found in answers.items()}
+    of_base = {BASE: _speed(base, cost_of_graph(graph).flops)}
+
+    def speeds(quantiles: Mapping[str, float]) -> dict[str, Speed]:
+        at = {recipe: np.quantile(flops, quantiles[recipe]) for recipe in answers}
+        return of_base | {recipe: _speed(found, at[recipe]) for recipe, found in answers.items()}
+
     methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
     searches = {method: lab.search(name, method) for method in methods}
     return Costs(
@@ -147,7 +154,9 @@ def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
         sample=float(np.mean([answer["sample_seconds"] for _, answer in searches.values()])),
         encoder={method: answer["encoder_seconds"] for method, (_, answer) in searches.items()},
         score={method: answer["score_seconds"] for method, (_, answer) in searches.items()},
-        speeds={BASE: _speed(base, cost_of_graph(graph).flops), **speeds},
+        speeds=speeds(QUANTILES),
+        low=speeds(LOW),
+        high=speeds(HIGH),
         sizes=sizes,
     )
 

@@ -16,8 +16,8 @@ from sacp.arithmetic import Engine
 from sacp.batches import EVALUATION_BATCH
 from sacp.children import serve
 from sacp.data import ImageSet, Splits, load_splits
+from sacp.digests import file_digest
 from sacp.networks import NetworkSpec, build
-from sacp.provenance import file_digest
 from sacp.tracing import trace
 from sacp.training import Recipe, accuracy_percent, batches_of, train
 

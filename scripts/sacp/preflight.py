@@ -2,28 +2,20 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from sacp import data, imagefolder, job, weights
+from sacp import data, job, weights
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build, check_name
+from sacp.problem import IMAGE_FOLDER, network_settings
 from sacp.space import Space, kept_counts
 from sacp.tracing import trace
-
-
-def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `NetworkSpec` for an experiment."""
-    channels, size, classes = data.problem_shape(datasets[experiment["dataset"]])
-    network = experiment["network"]
-    return asdict(NetworkSpec(network["name"], network["width"], channels, size, classes))
 
 
 def check(config: Mapping[str, Any], source: str, reported_path: str | Path, here: bool = True) -> None:
@@ -63,7 +55,7 @@ def _check_results(folder: Path) -> None:
 def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
     if dataset["source"] != "digits" and "path" not in dataset:
         raise InputError(f"datasets.{name}: source '{dataset['source']}' needs a path; none found")
-    is_tree, own = dataset["source"] == imagefolder.KIND, sorted({"image_size", "classes"} & set(dataset))
+    is_tree, own = dataset["source"] == IMAGE_FOLDER, sorted({"image_size", "classes"} & set(dataset))
     if is_tree and "classes" not in own:
         raise InputError(f"datasets.{name}: source '{dataset['source']}' needs the number of classes; none found")
     if own and not is_tree:
@@ -84,9 +76,7 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         _check_weights(experiment["network"].get("weights"))
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
-        with torch.device("meta"):  # shapes are all that counts here
-            network = build(spec)
-        graph = trace(network, spec.input_shape)
+        graph = trace(build(spec), spec.input_shape)
         exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
         if space["search_size"] > exist:
             raise InputError(

@@ -1,7 +1,5 @@
 """How an artefact was made: settings, code, inputs, commit, versions, device, and the time it took."""
 
-import ast
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -14,6 +12,7 @@ import torch
 
 from sacp import records
 from sacp.clock import process_seconds, process_started
+from sacp.digests import file_digest
 
 LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
 
@@ -91,58 +90,6 @@ def mixture_note(made: Mapping[str, Any]) -> str:
     mixed = [f"{name} {' and '.join(found)}" for name, found in made["lineage"]["versions"].items() if len(found) > 1]
     mixed += [f"{len(found)} codes of {rule}" for rule, found in made["lineage"]["code"].items() if len(found) > 1]
     return f"**Mixed**: what this was made from comes from {', '.join(mixed)}." if mixed else ""
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def code_digest(script: str | Path) -> str:
-    """SHA-256 over a script and the library modules that it imports, however deep; comments and docstrings left out.
-
-    The library is the package `sacp` beside the script.
-    """
-    sha = hashlib.sha256()
-    for path in sorted(_closure(Path(script)), key=lambda path: path.name):
-        sha.update(path.name.encode() + b"\0" + _meaning(path).encode())
-    return sha.hexdigest()
-
-
-def _closure(script: Path) -> set[Path]:
-    library, found, waiting = script.parent / "sacp", set[Path](), [script]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += [library / f"{name}.py" for name in _imports(path) if (library / f"{name}.py").is_file()]
-    return found
-
-
-def _imports(path: Path) -> set[str]:
-    """Names of the modules of `sacp` that a file imports."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "sacp":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sacp."):
-            names.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("sacp.")}
-    return names
-
-
-def _meaning(path: Path) -> str:
-    """The syntax tree as text: blind to comments, docstrings and layout."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                node.body = body[1:]  # type: ignore[attr-defined]
-    return ast.dump(tree)
 
 
 def _commit() -> str | None:

@@ -1,13 +1,11 @@
 """From a configuration to a trained smaller network (method section 3.5), the same way for every method."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -15,7 +13,6 @@ from sacp import cost
 from sacp.arithmetic import EXACT, Engine
 from sacp.criteria import Kept, Order, kept_channels
 from sacp.data import Splits
-from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec
 from sacp.parallel import ALONE, Team
@@ -24,7 +21,6 @@ from sacp.space import Steps, kept_counts
 from sacp.surgery import prune
 from sacp.training import HISTORY_COLUMNS, DivergenceError, Recipe, accuracy_percent, batches_of, train
 
-TUNED_COLUMNS = ("candidate", "validation_accuracy_percent", "flops", "parameters", "failure")
 TUNED_HISTORY_COLUMNS = ("candidate", *HISTORY_COLUMNS)
 log = logging.getLogger(__name__)
 
@@ -34,38 +30,44 @@ def kept_of(steps: Steps, order: Order, graph: Graph, levels: int) -> Kept:
     return kept_channels(order, kept_counts(steps, graph.channels, levels))
 
 
-def tune_candidates(
-    base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
-    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
-    """Tune candidates one after the other, from the inherited weights.
+class Tuner:
+    """Tunes networks one after the other, each from the inherited weights; resumes at the one it was in.
 
-    A candidate whose loss is not finite is recorded with the reason, and the next one follows.
-
-    Returns:
-        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    A network whose loss is not finite is recorded with the reason, and the next one follows.
     """
-    sidecar = sidecar or Sidecar()
-    rows: list[dict[str, Any]] = sidecar.state.setdefault("rows", [])
-    history: list[dict[str, Any]] = sidecar.state.setdefault("history", [])
-    source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
-    for number, (candidate, channels) in enumerate(kept.items(), start=1):
-        if number <= len(rows):
-            continue  # tuned before this process started
-        label = f"candidate {candidate} ({number}/{len(kept)})"
-        network, accuracy, failure = prune(base, graph, channels).to(device), None, None
+
+    def __init__(
+        self, base: nn.Module, graph: Graph, splits: Splits, recipe: Recipe, seed: int, device: torch.device,
+        engine: Engine = EXACT, sidecar: Sidecar | None = None,
+    ) -> None:  # fmt: skip
+        self.base, self.graph, self.splits, self.recipe, self.seed = base, graph, splits, recipe, seed
+        self.device, self.engine, self.sidecar = device, engine, sidecar or Sidecar()
+        self.rows: list[dict[str, Any]] = self.sidecar.state.setdefault("rows", [])
+        self.history: list[dict[str, Any]] = self.sidecar.state.setdefault("history", [])
+        self.source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
+        self.asked = 0
+
+    def tune(self, candidate: int, channels: Kept, label: str) -> dict[str, Any]:
+        """Tune a network and return its row of `TUNED_COLUMNS`; the rows of all are in `rows`.
+
+        What was tuned before this process started is not tuned again: the caller asks in the same order.
+        """
+        self.asked += 1
+        if self.asked <= len(self.rows):
+            return self.rows[self.asked - 1]
+        network, accuracy, failure = prune(self.base, self.graph, channels).to(self.device), None, None
         try:
             # One seed for all: candidates differ by their channels, not by the luck of an order.
-            epochs = train(network, splits, recipe, seed, label, engine, sidecar, source)
-            history += [{"candidate": candidate, **row} for row in epochs]
-            accuracy = accuracy_percent(network, splits.validation, splits)
+            epochs = train(network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source)
+            self.history += [{"candidate": candidate, **row} for row in epochs]
+            accuracy = accuracy_percent(network, self.splits.validation, self.splits)
             log.info("%s: validation accuracy %.2f %%", label, accuracy)
         except DivergenceError as error:
             failure = str(error)
             log.warning("%s; recorded as failed", failure)
-        flops, parameters = cost.costs_of_counts(graph, np.array([[len(c) for c in channels]], np.int64))
-        sidecar.state.pop("training", None)
-        rows.append(
+        flops, parameters = cost.costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
+        self.sidecar.state.pop("training", None)
+        self.rows.append(
             {
                 "candidate": candidate,
                 "validation_accuracy_percent": accuracy,
@@ -74,9 +76,24 @@ def tune_candidates(
                 "failure": failure,
             }
         )
-        if sidecar.due:
-            sidecar.save()
-    return rows, history
+        if self.sidecar.due:
+            self.sidecar.save()
+        return self.rows[-1]
+
+
+def tune_candidates(
+    base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
+    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
+    """Tune candidates one after the other with a `Tuner`.
+
+    Returns:
+        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    """
+    tuner = Tuner(base, graph, splits, recipe, seed, device, engine, sidecar)
+    for number, (candidate, channels) in enumerate(kept.items(), start=1):
+        tuner.tune(candidate, channels, f"candidate {candidate} ({number}/{len(kept)})")
+    return tuner.rows, tuner.history
 
 
 def train_fully(
@@ -101,12 +118,6 @@ def train_fully(
     return measure(network, splits, spec, team), history
 
 
-def load_tuned(path: str | Path) -> list[dict[str, Any]]:
-    """Read rows of `TUNED_COLUMNS`; an empty cell is None."""
-    frame = pd.read_csv(path).astype(object)
-    return cast("list[dict[str, Any]]", frame.where(frame.notna(), None).to_dict("records"))
-
-
 def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = ALONE) -> dict[str, Any]:
     """Validation and test accuracy of a finished network, and its cost as counted on the network itself."""
     counted = cost.count(network, spec.input_shape)
@@ -115,60 +126,4 @@ def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = 
         "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits, team),
         "test_accuracy_percent": accuracy_percent(network, splits.test, splits, team),
         **asdict(counted),
-    }
-
-
-def best(rows: Sequence[Mapping[str, Any]], key: str, number: int) -> list[Mapping[str, Any]]:
-    """The `number` rows with the largest `key`, failed ones last; ties go to the lower candidate number."""
-
-    def place(row: Mapping[str, Any]) -> tuple[bool, float, int]:
-        failed = bool(row.get("failure"))
-        return failed, 0.0 if failed else -row[key], row["candidate"]
-
-    return sorted(rows, key=place)[:number]
-
-
-def rank(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Tuned candidates, best validation accuracy first.
-
-    Raises:
-        InputError: all of them failed.
-    """
-    ranked = best(tuned, "validation_accuracy_percent", len(tuned))
-    if ranked[0]["failure"]:
-        raise InputError(f"tune: all {len(ranked)} candidates failed; the first: {ranked[0]['failure']}")
-    return ranked
-
-
-def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Choose among fully trained candidates by validation accuracy, and say what the paper's protocol would report.
-
-    DEVIATION: the paper picks the winner by test accuracy among the k (section 3.5); here the test images choose
-    nothing, and the paper's figure stands beside ours as `paper_protocol_test_accuracy_percent`.
-
-    Args:
-        trained: metrics of the fully trained candidates.
-        tuned: rows of the tuned ones, to carry the failed among them on.
-
-    Raises:
-        InputError: all fully trained candidates failed.
-    """
-    winner = best(trained, "validation_accuracy_percent", 1)[0]
-    if winner.get("failure"):
-        raise InputError(f"full: all {len(trained)} trainings failed; the first: {winner['failure']}")
-    finished = [row for row in trained if not row.get("failure")]
-    by_test = best(finished, "test_accuracy_percent", 1)[0]
-    failures = [
-        {"stage": stage, "candidate": row["candidate"], "reason": row["failure"]}
-        for stage, rows in (("tune", tuned), ("full", trained))
-        for row in rows
-        if row.get("failure")
-    ]
-    return {
-        **winner,
-        "trained_candidates": [row["candidate"] for row in finished],
-        "tuned_candidates": len(tuned),
-        "failures": failures,
-        "paper_protocol_candidate": by_test["candidate"],
-        "paper_protocol_test_accuracy_percent": by_test["test_accuracy_percent"],
     }

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, fx, nn
 
 from sacp.errors import InputError, one_line
 from sacp.graph import BATCH_NORM, CONV, LINEAR, POOL, Graph, Group, Node
@@ -87,7 +86,7 @@ def trace(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Graph:
     module = _symbolic(network, input_shape)
     state, values = _Trace(), {}
     for fx_node in module.graph.nodes:
-        if fx_node.op == "placeholder" and "tensor_meta" not in fx_node.meta:
+        if fx_node.op == "placeholder" and "shape" not in fx_node.meta:
             continue  # an argument left at its default
         if fx_node.op == "placeholder":
             values[fx_node] = _Value((), state.new_tie(fixed=True), _shape(fx_node)[1])
@@ -101,7 +100,9 @@ def trace(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Graph:
 
 
 def _symbolic(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
-    shadow = copy.deepcopy(network).to("meta").eval()
+    # On the meta device nothing would be computed, but torch loads its compiler for it: a second and more, in each job.
+    device = "meta" if any(parameter.is_meta for parameter in network.parameters()) else "cpu"
+    shadow = copy.deepcopy(network).to(device).eval()
     try:
         module = fx.symbolic_trace(shadow)
     except Exception as error:  # a forward is the user's code: anything can be raised there
@@ -109,7 +110,8 @@ def _symbolic(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModul
             f"network: forward of {type(network).__name__} cannot be traced ({one_line(error)})"
         ) from error
     try:
-        ShapeProp(module).propagate(torch.zeros(input_shape, device="meta"))
+        with torch.no_grad():
+            _Shapes(module).run(torch.zeros(input_shape, device=device))
     except Exception as error:
         name = type(network).__name__
         raise InputError(
@@ -118,8 +120,19 @@ def _symbolic(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModul
     return module
 
 
+class _Shapes(fx.Interpreter):
+    """Notes the shapes of all tensors, as torch's `ShapeProp` does, but loads no symbolic algebra, half a second."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta["shape"] = tuple(result.shape)
+        return result
+
+
 def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(node.meta["tensor_meta"].shape)
+    shape: tuple[int, ...] = node.meta["shape"]
+    return shape
 
 
 def _read(state: _Trace, module: fx.GraphModule, node: fx.Node, values: dict[fx.Node, _Value]) -> _Value | None:
@@ -131,7 +144,7 @@ def _read(state: _Trace, module: fx.GraphModule, node: fx.Node, values: dict[fx.
             if isinstance(target, kinds):
                 return reader(state, target, node, inputs[0])
         raise _unknown(node, type(target).__name__)
-    if node.target in ("size", getattr, operator.getitem) and "tensor_meta" not in node.meta:
+    if node.target in ("size", getattr, operator.getitem) and "shape" not in node.meta:
         return None
     if node.target in JOINS and inputs:
         return _join(state, node, inputs)

@@ -9,22 +9,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sacp.errors import InputError, nearest, one_line
+from sacp.problem import WEIGHTS_SUFFIXES, is_weights_file
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
 EXAMPLE = "ResNet18_Weights.IMAGENET1K_V1"
-
-
-def is_file(weights: str | Path) -> bool:
-    """Whether `weights` means a file; otherwise it is a name of torchvision's."""
-    return Path(weights).suffix in SUFFIXES
 
 
 def check(weights: str) -> None:
     """Raise `InputError` if the file is missing or the name unknown. Nothing is read or downloaded."""
-    if not is_file(weights):
+    if not is_weights_file(weights):
         _published(weights)
     elif not Path(weights).is_file():
-        raise InputError(f"{weights}: no such file; expected a state dict in a file {', '.join(SUFFIXES)}")
+        raise InputError(f"{weights}: no such file; expected a state dict in a file {', '.join(WEIGHTS_SUFFIXES)}")
 
 
 def load(weights: str | Path) -> dict[str, Tensor]:
@@ -33,7 +28,7 @@ def load(weights: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing, corrupt, or holds no state dict; the name is unknown, or the download failed.
     """
-    if not is_file(weights):
+    if not is_weights_file(weights):
         return _downloaded(str(weights))
     return load_safetensors(weights) if Path(weights).suffix == ".safetensors" else _load_pickled(weights)
 
@@ -66,7 +61,7 @@ def _published(name: str) -> Any:
         known = [str(weights) for model in list_models() for weights in get_model_weights(model)]
         raise InputError(
             f"{name}: torchvision publishes no such weights{nearest(name, known)}; "
-            f"expected a name such as {EXAMPLE} or a file {', '.join(SUFFIXES)}"
+            f"expected a name such as {EXAMPLE} or a file {', '.join(WEIGHTS_SUFFIXES)}"
         ) from None
 
 

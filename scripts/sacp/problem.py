@@ -1,0 +1,30 @@
+"""What a config says about a network, its images and its weights; read while jobs are planned, so without torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+IMAGE_FOLDER = "imagefolder"  # the data source of image files
+IMAGE_SIZE = 224  # pixels of its images, where a config gives no other
+LOOK_AT_IMAGES = frozenset({"hrank", "thinet"})  # of the criteria of baselines; others look at weights
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+def problem_shape(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Channels, image size in pixels and number of classes of an entry of the config's `datasets`."""
+    if dataset["source"] == IMAGE_FOLDER:
+        return 3, dataset.get("image_size", IMAGE_SIZE), dataset["classes"]
+    return (1, 8, 10) if dataset["source"] == "digits" else (3, 32, 10)
+
+
+def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `networks.NetworkSpec` for an experiment."""
+    channels, size, classes = problem_shape(datasets[experiment["dataset"]])
+    network = experiment["network"]
+    shape = {"in_channels": channels, "image_size": size, "num_classes": classes}
+    return {"name": network["name"], "width": network["width"], **shape}
+
+
+def is_weights_file(weights: str | Path) -> bool:
+    """Whether `weights` means a file; otherwise it is a name of torchvision's."""
+    return Path(weights).suffix in WEIGHTS_SUFFIXES

@@ -1,0 +1,73 @@
+"""The order of candidates after the tuning, and the winner after the full training (method section 3.5)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from sacp.errors import InputError
+
+TUNED_COLUMNS = ("candidate", "validation_accuracy_percent", "flops", "parameters", "failure")
+
+
+def load_tuned(path: str | Path) -> list[dict[str, Any]]:
+    """Read rows of `TUNED_COLUMNS`; an empty cell is None."""
+    frame = pd.read_csv(path).astype(object)
+    return cast("list[dict[str, Any]]", frame.where(frame.notna(), None).to_dict("records"))
+
+
+def best(rows: Sequence[Mapping[str, Any]], key: str, number: int) -> list[Mapping[str, Any]]:
+    """The `number` rows with the largest `key`, failed ones last; ties go to the lower candidate number."""
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+        failed = bool(row.get("failure"))
+        return failed, 0.0 if failed else -row[key], row["candidate"]
+
+    return sorted(rows, key=place)[:number]
+
+
+def rank(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Tuned candidates, best validation accuracy first.
+
+    Raises:
+        InputError: all of them failed.
+    """
+    ranked = best(tuned, "validation_accuracy_percent", len(tuned))
+    if ranked[0]["failure"]:
+        raise InputError(f"tune: all {len(ranked)} candidates failed; the first: {ranked[0]['failure']}")
+    return ranked
+
+
+def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Choose among fully trained candidates by validation accuracy, and say what the paper's protocol would report.
+
+    DEVIATION: the paper picks the winner by test accuracy among the k (section 3.5); here the test images choose
+    nothing, and the paper's figure stands beside ours as `paper_protocol_test_accuracy_percent`.
+
+    Args:
+        trained: metrics of the fully trained candidates.
+        tuned: rows of the tuned ones, to carry the failed among them on.
+
+    Raises:
+        InputError: all fully trained candidates failed.
+    """
+    winner = best(trained, "validation_accuracy_percent", 1)[0]
+    if winner.get("failure"):
+        raise InputError(f"full: all {len(trained)} trainings failed; the first: {winner['failure']}")
+    finished = [row for row in trained if not row.get("failure")]
+    by_test = best(finished, "test_accuracy_percent", 1)[0]
+    failures = [
+        {"stage": stage, "candidate": row["candidate"], "reason": row["failure"]}
+        for stage, rows in (("tune", tuned), ("full", trained))
+        for row in rows
+        if row.get("failure")
+    ]
+    return {
+        **winner,
+        "trained_candidates": [row["candidate"] for row in finished],
+        "tuned_candidates": len(tuned),
+        "failures": failures,
+        "paper_protocol_candidate": by_test["candidate"],
+        "paper_protocol_test_accuracy_percent": by_test["test_accuracy_percent"],
+    }
