@@ -22,6 +22,34 @@ rule train_sparse:
         "../scripts/train_sparse.py"
 
 
+rule search_colony:
+    input:
+        data=data_file,
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        winner=matched_metrics,
+    output:
+        kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
+        tuned="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.csv",
+    log:
+        "<results>/logs/search_colony/{experiment}-seed{seed}-{method}-{candidate}.log",
+    wildcard_constraints:
+        method=names_of_kind("colony"),
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(24 * 60),
+        gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
+    params:
+        cfg=stage("colony", "device", "engine", "tune", "validation"),
+        code=code("search_colony"),
+    script:
+        "../scripts/search_colony.py"
+
+
 rule select_baseline:
     input:
         unpack(selection_inputs),
@@ -32,6 +60,8 @@ rule select_baseline:
         "<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
     log:
         "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}-{candidate}.log",
+    wildcard_constraints:
+        method=names_of_kind("uniform", "random", "slimming"),
     conda:
         "../envs/search.yaml"
     resources:

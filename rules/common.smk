@@ -57,6 +57,12 @@ def methods_of(experiment, *kinds):
     return [name for name, method in methods.items() if not kinds or method["kind"] in kinds]
 
 
+def names_of_kind(*kinds):
+    """A pattern of the names of all methods of these kinds, in whatever experiment; of none, if there are none."""
+    names = {name for experiment in resolved["experiments"] for name in methods_of(experiment, *kinds)}
+    return "|".join(sorted(names)) or "(?!)"
+
+
 def ordered(value):
     """The same value, keys of all its dicts sorted: Snakemake compares params as text, and order has no meaning there."""
     if isinstance(value, dict):
@@ -267,13 +273,16 @@ def spent_inputs(wildcards):
         "prepare_data": sorted({data_file(Values(experiment=name)) for name in resolved["experiments"]}),
         "rest": expand("<results>/{experiment}/network.json", experiment=resolved["experiments"]),
         **{stage: [] for stage in ("train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard")},
-        **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline")},
+        **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline", "train_sparse")},
+        "search_colony": [],
     }
     for experiment in resolved["experiments"]:
         for seed in resolved["seeds"]:
             folder = f"<results>/{experiment}/seed{seed}"
             found["train_base"].append(f"{folder}/base.pt")
             found["sample_configs"].append(f"{folder}/configs.h5")
+            if methods_of(experiment, "slimming"):
+                found["train_sparse"].append(f"{folder}/sparse.pt")
             for method in methods_of(experiment):
                 values = Values(experiment=experiment, seed=str(seed), method=method)
                 if method_of(values)["kind"] == "search":
@@ -282,7 +291,9 @@ def spent_inputs(wildcards):
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)
                 else:
-                    found["rest"].append(f"{folder}/{method}/kept/{matched_candidate(values)}.json")
+                    is_colony = method_of(values)["kind"] == "colony"
+                    stage = "search_colony" if is_colony else "rest"
+                    found[stage].append(f"{folder}/{method}/kept/{matched_candidate(values)}.json")
                     found["train_candidate_baseline"] += trained_candidates(values)
     found["rest"].append("<results>/tables/table3.provenance.json")
     return found

@@ -20,11 +20,16 @@ LEAST_CHANCE = 0.1  # of a food source to be chosen by an onlooker, beside 0.9 o
 
 @dataclass(frozen=True)
 class Colony:
-    """Size of the search; `food * (1 + 2 * cycles)` structures are evaluated, and one for each scout."""
+    """Size of the search."""
 
     food: int  # sources, as many as employed bees and as onlookers
     cycles: int
     limit: int  # trials without a gain after which a source is given up
+
+    @property
+    def structures(self) -> int:
+        """Structures that are judged; scouts can add some, and those that come twice are judged once."""
+        return self.food * (1 + 2 * self.cycles)
 
 
 def scaled(graph: Graph, counts: NDArray[np.float64], target_flops: int) -> Counts:

@@ -50,6 +50,7 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
     experiments = {name: merged(shared, own or {}) for name, own in config["experiments"].items()}
     given = {key: value for key, value in config.items() if key != "defaults"}
     complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
+    _check_names(complete["experiments"], source)
     for name, experiment in complete["experiments"].items():
         try:
             check_experiment(experiment, complete["datasets"])
@@ -90,6 +91,19 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         if warmup > 0 and warmup >= epochs:
             raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
     _check_methods(experiment["methods"])
+
+
+def _check_names(experiments: Mapping[str, Any], source: str) -> None:
+    """A method's name stands for one kind of method in all experiments: its folder's rules go by it."""
+    kinds: dict[str, tuple[str, str]] = {}
+    for experiment, settings in experiments.items():
+        for method, given in settings["methods"].items():
+            first, kind = kinds.setdefault(method, (experiment, given["kind"]))
+            if given["kind"] != kind:
+                raise InputError(
+                    f"{source}: experiments.{experiment}.methods.{method}.kind: found '{given['kind']}', but in "
+                    f"{first} it is '{kind}'; expected one kind for a name"
+                )
 
 
 def _check_methods(methods: Mapping[str, Any]) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sacp.colony import Colony
 from sacp.training import Recipe
 
-BASE, TUNE, FULL = "base", "tune", "full"  # recipes of an experiment
+BASE, TUNE, FULL, SPARSE = "base", "tune", "full", "sparse"  # recipes of an experiment
 SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline", "rest"
 STAGES = (
     "prepare_data", "train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard", SEARCHES,
-    BASELINES, REST,
+    "train_sparse", "search_colony", BASELINES, REST,
 )  # fmt: skip
 FIGURES = ("draw_accuracy_flops", "draw_learning_curves")  # rules, one job for each experiment
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
@@ -152,6 +153,11 @@ class _Seed:
         traced = (f"trace_network/{self.name}",)
         yield self._job("sample_configs", "sample_configs", cost.start + cost.sample, threads, 0, traced)
         methods = self.experiment["methods"]
+        if any(method["kind"] == "slimming" for method in methods.values()):
+            # ASSUME: the penalty on the scales takes no time beside a step of the base's training.
+            seconds = self._training(SPARSE)
+            base = self._named("train_base")
+            yield self._job("train_sparse", "train_sparse", seconds, cores, self.processes, (self.data, *base))
         for method in sorted(methods, key=lambda method: methods[method]["kind"] != "search"):
             yield self._job(f"write_protocol/{method}", REST, cost.start)
             yield from self._search(method) if methods[method]["kind"] == "search" else self._baseline(method)
@@ -166,10 +172,8 @@ class _Seed:
         )
         m, size = refine["top_m"], refine["shard_size"]
         shards = [f"tune_shard/{method}/{number}" for number in range(0, m, size)]
-        speed = cost.speeds[TUNE]
-        one = training_seconds(self._recipe(TUNE), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
         for number, shard in zip(range(0, m, size), shards, strict=True):
-            seconds = cost.start + cost.load + cost.first + min(size, m - number) * one
+            seconds = self._tunings(min(size, m - number))
             yield self._job(shard, "tune_shard", seconds, self.config["threads"], 1, self._named(scores))
         yield self._job(ranked, REST, cost.start, after=self._named(*shards))
         trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]
@@ -178,8 +182,17 @@ class _Seed:
         yield self._job(f"select_winner/{method}", REST, cost.start, after=self._named(*trained))
 
     def _baseline(self, method: str) -> Iterator[Job]:
-        match, kept = self.experiment["methods"][method]["match"], f"select_baseline/{method}"
-        yield self._job(kept, REST, self.cost.start, after=self._named(f"select_winner/{match}"))
+        settings = self.experiment["methods"][method]
+        after = self._named(f"select_winner/{settings['match']}")
+        if settings["kind"] == "colony":
+            kept = f"search_colony/{method}"
+            seconds = self._tunings(Colony(**self.experiment["colony"]).structures)
+            yield self._job(kept, "search_colony", seconds, self.config["threads"], 1, after)
+        else:
+            kept = f"select_baseline/{method}"
+            after += self._named("train_sparse") if settings["kind"] == "slimming" else ()
+            # ASSUME: criteria that look at images take no longer than the others.
+            yield self._job(kept, REST, self.cost.start, after=after)
         yield self._full(f"train_candidate/{method}", BASELINES, kept)
         after = self._named(f"train_candidate/{method}")
         yield self._job(f"select_winner/{method}", REST, self.cost.start, after=after)
@@ -188,9 +201,15 @@ class _Seed:
         cores = self.config["threads"] * self.processes
         return self._job(name, stage, self._training(FULL), cores, self.processes, self._named(after))
 
+    def _tunings(self, number: int) -> float:
+        """Seconds of a job that tunes so many networks one after the other."""
+        cost, speed = self.cost, self.cost.speeds[TUNE]
+        one = training_seconds(self._recipe(TUNE), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
+        return cost.start + cost.load + cost.first + number * one
+
     def _training(self, recipe: str) -> float:
-        """Seconds of a base or full training: start, data, steps, validation and test."""
-        cost, speed, sizes = self.cost, self.cost.speeds[recipe], self.cost.sizes
+        """Seconds of a base, sparse or full training: start, data, steps, validation and test."""
+        cost, speed, sizes = self.cost, self.cost.speeds[BASE if recipe == SPARSE else recipe], self.cost.sizes
         steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes)
         looks = speed.evaluate * (sizes.validation + sizes.test) / self.processes
         return cost.start + cost.load + cost.first + steps + looks

@@ -86,9 +86,16 @@ def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Ge
         x,
         module.kernel_size,
         module.dilation,
-        padding=module.padding,
-        stride=module.stride,  # type: ignore[arg-type]
+        padding=_padding(module),
+        stride=module.stride,
     )  # [B, C * k * k, L]
     places = torch.randint(windows.shape[2], (len(images),), generator=generator)
     products = windows[images, :, places] * weight.flatten(1)[outputs]  # [samples, C * k * k]
     return products.reshape(len(images), x.shape[1], -1).sum(dim=2)
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, ...]:
+    """Zeros on each side, [2], where it is given as a word too."""
+    if module.padding == "same":
+        return tuple(d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True))
+    return (0, 0) if isinstance(module.padding, str) else module.padding
