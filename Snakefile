@@ -23,6 +23,8 @@ wildcard_constraints:
     candidate=r"\d+",
     first=r"\d+",
     last=r"\d+",
+    repeat=r"\d+",
+    set="training|search",
 
 
 include: "rules/data.smk"

@@ -132,12 +132,22 @@ def published_weights(wildcards):
 
 def shards(wildcards):
     """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
-    refine = experiment_of(wildcards)["refine"]
-    m, size = refine["top_m"], refine["shard_size"]
+    m = experiment_of(wildcards)["refine"]["top_m"]
+    return shards_of(f"{wildcards.method}/topm", m, wildcards)
+
+
+def sample_shards(drawn, number, repeat, wildcards):
+    """Shards of the first `number` rows of a set of configurations, tuned for the time `repeat`."""
+    return shards_of(f"sample/{drawn}/repeat{repeat}", number, wildcards)
+
+
+def shards_of(folder, number, wildcards):
+    """Names of shards that hold `number` rows, in a folder of this experiment and seed."""
+    size = experiment_of(wildcards)["refine"]["shard_size"]
     return [
-        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm/"
-        f"{first:03d}-{min(first + size, m) - 1:03d}.csv"
-        for first in range(0, m, size)
+        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{folder}/"
+        f"{first:03d}-{min(first + size, number) - 1:03d}.csv"
+        for first in range(0, number, size)
     ]
 
 

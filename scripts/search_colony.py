@@ -29,7 +29,8 @@ with job.logged(snakemake.log[0], snakemake.threads):
     rng = np.random.default_rng(derive(seed, "colony", snakemake.wildcards.method))
     counts, accuracy = colony.search(fitness, graph, files.read_json(given.winner)["flops"], size, rng)
     job.log.info("best structure: validation accuracy %.2f %%, kept channels %s", accuracy, counts.tolist())
-    files.write_csv(snakemake.output.tuned, tuner.rows, ranking.TUNED_COLUMNS)
+    rows = [row | {"rank": number} for number, row in enumerate(tuner.rows)]
+    files.write_csv(snakemake.output.tuned, rows, ranking.TUNED_COLUMNS)
     record = provenance.finished(record, sidecar.earlier_seconds, [snakemake.output.tuned])
     checkpoint.save_kept(snakemake.output.kept, graph, criteria.kept_channels(order, counts), record)
     sidecar.clear()
