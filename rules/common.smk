@@ -154,23 +154,54 @@ def shards_of(folder, number, wildcards):
 def selection(wildcards):
     """Where the kept channels come from: a candidate's from the search set, a baseline's from its own file."""
     seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
-    if method_of(wildcards)["kind"] == "search":
+    if method_of(wildcards)["kind"] in ("search", "tuned"):
         return {"configs": f"{seed_folder}/configs.h5"}
     return {"kept": f"{seed_folder}/{wildcards.method}/kept/{wildcards.candidate}.json"}
 
 
+def labels(wildcards):
+    """The tuned configurations that a regression learns from."""
+    number = method_of(wildcards).get("labels")
+    return {"labels": sample_shards("training", number, 0, wildcards)} if number else {}
+
+
+def search_of(wildcards):
+    """The search whose tuned candidates a method chooses from: its own, or another's; None for a baseline."""
+    kind = method_of(wildcards)["kind"]
+    return {"search": wildcards.method, "tuned": method_of(wildcards).get("match")}.get(kind)
+
+
+def recipe_of(wildcards):
+    """How a method's candidates are trained before one is chosen: SACP-2 takes them as they were tuned."""
+    return experiment_of(wildcards)["tune" if method_of(wildcards)["kind"] == "tuned" else "full"]
+
+
+def stream_of(wildcards):
+    """The name of the randomness of that training: with the tuning's, a tuned network comes out in the same bits."""
+    return "tune" if method_of(wildcards)["kind"] == "tuned" else "full"
+
+
+def chosen_from(wildcards):
+    """k, the number of tuned candidates that are trained and chosen from: for SACP-2, the best alone."""
+    return 1 if method_of(wildcards)["kind"] == "tuned" else experiment_of(wildcards)["refine"]["top_k"]
+
+
 def ranked(wildcards):
     """The tuned candidates of a search. Through this plain input a winner is open as soon as they are."""
-    is_search = method_of(wildcards)["kind"] == "search"
-    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm.csv" if is_search else []
+    search = search_of(wildcards)
+    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{search}/topm.csv" if search else []
 
 
 def trained_candidates(wildcards):
-    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
-    if method_of(wildcards)["kind"] == "search":
-        tuned = ranking.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
-        finished = [row["candidate"] for row in tuned if not row["failure"]]
-        candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
+    """Metrics of the candidates among which the winner is chosen, known once the m are tuned.
+
+    They are the k best-tuned ones of a search, the best alone for SACP-2; a baseline has one, its winner's match.
+    """
+    search = search_of(wildcards)
+    if search:
+        done = checkpoints.rank_tuned.get(experiment=wildcards.experiment, seed=wildcards.seed, method=search)
+        finished = [row["candidate"] for row in ranking.load_tuned(done.output.tuned) if not row["failure"]]
+        candidates = finished[: chosen_from(wildcards)]
     else:
         candidates = [matched_candidate(wildcards)]
     return [
@@ -186,11 +217,10 @@ def protocol_settings(wildcards):
     checkpoint, and then looks at nothing but jobs that do not. This file is made by such a job: if k or the full
     training change, the winner is open at once, and the baselines wait for the new one instead of taking the old.
     """
-    settings = stage("device", "engine", "full", "processes", "validation")(wildcards) | {
-        "training": code("train_candidate")
-    }
-    if method_of(wildcards)["kind"] == "search":
-        settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
+    parts = stage("device", "engine", "processes", "validation", recipe=recipe_of, stream=stream_of)
+    settings = parts(wildcards) | {"training": code("train_candidate")}
+    if search_of(wildcards):
+        settings["top_k"] = chosen_from(wildcards)
     return ordered(settings)
 
 
@@ -284,7 +314,7 @@ def spent_inputs(wildcards):
         "rest": expand("<results>/{experiment}/network.json", experiment=resolved["experiments"]),
         **{stage: [] for stage in ("train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard")},
         **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline", "train_sparse")},
-        "search_colony": [],
+        **{stage: [] for stage in ("search_colony", "tune_sample")},
     }
     for experiment in resolved["experiments"]:
         for seed in resolved["seeds"]:
@@ -295,7 +325,11 @@ def spent_inputs(wildcards):
                 found["train_sparse"].append(f"{folder}/sparse.pt")
             for method in methods_of(experiment):
                 values = Values(experiment=experiment, seed=str(seed), method=method)
-                if method_of(values)["kind"] == "search":
+                if method_of(values)["kind"] == "tuned":
+                    found["train_candidate_search"] += trained_candidates(values)
+                elif method_of(values)["kind"] == "search":
+                    sample = sample_shards("training", method_of(values).get("labels", 0), 0, values)
+                    found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample]
                     found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]

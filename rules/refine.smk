@@ -47,7 +47,7 @@ rule tune_sample:
         gpu=gpus(1),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "tune", "validation"),
+        cfg=stage("device", "engine", "validation", tune=lambda wildcards: experiment_of(wildcards)["sample"]),
         code=code("tune_shard"),
     script:
         "../scripts/tune_shard.py"
@@ -94,7 +94,7 @@ rule train_candidate:
         gpu=gpus(resolved["processes"]),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "full", "processes", "validation"),
+        cfg=stage("device", "engine", "processes", "validation", recipe=recipe_of, stream=stream_of),
         code=code("train_candidate"),
     script:
         "../scripts/train_candidate.py"

@@ -20,6 +20,7 @@ rule sample_configs:
 
 rule train_encoder:
     input:
+        unpack(labels),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",

@@ -18,6 +18,7 @@ REQUIRED = (
     ("dataset",), ("network", "name"),
     ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
 )  # fmt: skip
+LABELS = 100  # N' of a regression that gives none
 # YAML has .nan and .inf; no setting has a use for them.
 Validator = extend(
     Draft202012Validator,
@@ -48,6 +49,8 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
         raise InputError(f"{source}: {_describe(errors[0])}")
     shared = config.get("defaults", {})
     experiments = {name: merged(shared, own or {}) for name, own in config["experiments"].items()}
+    for experiment in experiments.values():
+        experiment["sample"] = merged(experiment.get("tune", {}), experiment.get("sample", {}))
     given = {key: value for key, value in config.items() if key != "defaults"}
     complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
     _check_names(complete["experiments"], source)
@@ -84,13 +87,13 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
-    for stage in ("base", "tune", "full", "sparse"):
+    for stage in ("base", "tune", "full", "sample", "sparse"):
         if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
             raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
         warmup, epochs = experiment[stage]["warmup_epochs"], experiment[stage]["epochs"]
         if warmup > 0 and warmup >= epochs:
             raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
-    _check_methods(experiment["methods"])
+    _check_methods(experiment["methods"], experiment["space"]["training_size"])
 
 
 def _check_names(experiments: Mapping[str, Any], source: str) -> None:
@@ -106,16 +109,26 @@ def _check_names(experiments: Mapping[str, Any], source: str) -> None:
                 )
 
 
-def _check_methods(methods: Mapping[str, Any]) -> None:
+def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
     searches = [name for name, method in methods.items() if method["kind"] == "search"]
     for name, method in methods.items():
-        for key in ("match", "criterion"):
-            if method["kind"] == "search" and key in method:
+        for key, without in (("match", ("search",)), ("criterion", ("search", "tuned"))):
+            if method["kind"] in without and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
+        is_regression = method.get("encoder", {}).get("objective") == "regression"
+        if "labels" in method and not is_regression:
+            raise InputError(
+                f"methods.{name}.labels: only the objective 'regression' has it; expected no 'labels' here"
+            )
+        if method.get("labels", 0) > training_size:
+            raise InputError(
+                f"methods.{name}.labels: N' = {method['labels']} exceeds N = {training_size} (space.training_size); "
+                "expected N' <= N"
+            )
         if method["kind"] == "slimming" and "criterion" in method:
             raise InputError(f"methods.{name}.criterion: slimming goes by batch norms; expected no 'criterion' here")
         if method["kind"] != "search" and "encoder" in method:
-            raise InputError(f"methods.{name}.encoder: a baseline has no encoder; expected no 'encoder' here")
+            raise InputError(f"methods.{name}.encoder: only a search has an encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:
             found = method.get("match")
             raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {', '.join(searches)}")
@@ -140,6 +153,8 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
         result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
+        if result["encoder"]["objective"] == "regression":
+            result.setdefault("labels", LABELS)
     extra = schema.get("additionalProperties")
     if isinstance(extra, Mapping):
         result = {key: _filled(item, extra, root) for key, item in result.items()}

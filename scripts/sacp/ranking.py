@@ -9,7 +9,8 @@ import pandas as pd
 from sacp.errors import InputError
 
 # `rank` is the place by score, or in the sample, from 0.
-TUNED_COLUMNS = ("rank", "candidate", "validation_accuracy_percent", "flops", "parameters", "failure")
+ACCURACY = "validation_accuracy_percent"
+TUNED_COLUMNS = ("rank", "candidate", ACCURACY, "flops", "parameters", "failure")
 
 
 def load_tuned(path: str | Path) -> list[dict[str, Any]]:
