@@ -32,6 +32,7 @@ include: "rules/base.smk"
 include: "rules/search.smk"
 include: "rules/refine.smk"
 include: "rules/baselines.smk"
+include: "rules/predictors.smk"
 include: "rules/report.smk"
 include: "rules/forecast.smk"
 
@@ -39,6 +40,7 @@ include: "rules/forecast.smk"
 # Seconds of work without torch's share: not worth a place in a cluster's queue.
 localrules:
     make_table1,
+    make_table4,
     rank_tuned,
     select_winner,
     write_protocol,
@@ -49,6 +51,8 @@ rule all:
     input:
         "<results>/tables/table3.csv",
         "<results>/tables/table1.csv",
+        "<results>/tables/table4.csv",
+        ["<results>/tables/predictors.csv"] if studied() else [],
         expand(
             "<results>/figures/{figure}/{experiment}.png",
             figure=["accuracy_flops", "learning_curves"],

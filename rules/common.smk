@@ -159,9 +159,42 @@ def selection(wildcards):
     return {"kept": f"{seed_folder}/{wildcards.method}/kept/{wildcards.candidate}.json"}
 
 
+def predictors_of(wildcards):
+    return experiment_of(wildcards)["predictors"]
+
+
+def studied():
+    """Experiments whose predictors are compared."""
+    return [name for name, settings in resolved["experiments"].items() if settings["predictors"]["sample"]]
+
+
+def encoders_of(experiment):
+    """Settings of all encoders of an experiment by name: those of its searches, then those that are only compared."""
+    settings = resolved["experiments"][experiment]
+    of_searches = {name: settings["methods"][name]["encoder"] for name in methods_of(experiment, "search")}
+    return of_searches | settings["predictors"]["encoders"]
+
+
+def encoder_of(wildcards):
+    return encoders_of(wildcards.experiment)[wildcards.method]
+
+
+def predictor_inputs(wildcards):
+    """Encoders and tuned networks of the sample, repeat by repeat."""
+    settings, folder = predictors_of(wildcards), f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
+    return {
+        "encoders": [f"{folder}/{name}/encoder.pt" for name in encoders_of(wildcards.experiment)],
+        "tuned": [
+            path
+            for repeat in range(settings["repeats"])
+            for path in sample_shards("search", settings["sample"], repeat, wildcards)
+        ],
+    }
+
+
 def labels(wildcards):
     """The tuned configurations that a regression learns from."""
-    number = method_of(wildcards).get("labels")
+    number = experiment_of(wildcards)["methods"].get(wildcards.method, {}).get("labels")
     return {"labels": sample_shards("training", number, 0, wildcards)} if number else {}
 
 
@@ -252,22 +285,26 @@ def matched_metrics(wildcards):
     return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/topk/{wildcards.candidate}/metrics.json"
 
 
-def table_inputs(wildcards):
-    """Metrics of every base and every winner, in the order of experiments, methods and seeds."""
-    pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
-    return {
-        "bases": [
-            path
-            for experiment in resolved["experiments"]
-            for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
-        ],
-        "winners": [
-            path
-            for experiment in resolved["experiments"]
-            for method in methods_of(experiment)
-            for path in seed_paths(pattern, experiment=experiment, method=method)
-        ],
-    }
+def table_inputs(*kinds):
+    """Metrics of every base and every winner of these kinds, in the order of experiments, methods and seeds."""
+
+    def inputs(wildcards):
+        pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
+        return {
+            "bases": [
+                path
+                for experiment in resolved["experiments"]
+                for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
+            ],
+            "winners": [
+                path
+                for experiment in resolved["experiments"]
+                for method in methods_of(experiment, *kinds)
+                for path in seed_paths(pattern, experiment=experiment, method=method)
+            ],
+        }
+
+    return inputs
 
 
 def figure_inputs(wildcards):
@@ -321,6 +358,14 @@ def spent_inputs(wildcards):
             folder = f"<results>/{experiment}/seed{seed}"
             found["train_base"].append(f"{folder}/base.pt")
             found["sample_configs"].append(f"{folder}/configs.h5")
+            if experiment in studied():
+                sample = predictor_inputs(Values(experiment=experiment, seed=str(seed)))
+                found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample["tuned"]]
+                found["train_encoder"] += [path for path in sample["encoders"]]
+                found["rest"] += [
+                    f"{folder}/sample/search/probes.provenance.json",
+                    f"{folder}/predictors.provenance.json",
+                ]
             if methods_of(experiment, "slimming"):
                 found["train_sparse"].append(f"{folder}/sparse.pt")
             for method in methods_of(experiment):
@@ -330,7 +375,8 @@ def spent_inputs(wildcards):
                 elif method_of(values)["kind"] == "search":
                     sample = sample_shards("training", method_of(values).get("labels", 0), 0, values)
                     found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample]
-                    found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
+                    if experiment not in studied():
+                        found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)

@@ -3,6 +3,8 @@ rule make_table1:
         "config/reported/table1.csv",
     output:
         csv="<results>/tables/table1.csv",
+        markdown="<results>/tables/table1.md",
+        latex="<results>/tables/table1.tex",
         provenance="<results>/tables/table1.provenance.json",
     log:
         "<results>/logs/make_table1.log",
@@ -19,11 +21,12 @@ rule make_table1:
 
 rule make_table3:
     input:
-        unpack(table_inputs),
+        unpack(table_inputs()),
         reported="config/reported/table3.csv",
     output:
         csv="<results>/tables/table3.csv",
         markdown="<results>/tables/table3.md",
+        latex="<results>/tables/table3.tex",
         provenance="<results>/tables/table3.provenance.json",
     log:
         "<results>/logs/make_table3.log",
@@ -43,6 +46,45 @@ rule make_table3:
         code=code("make_table3"),
     script:
         "../scripts/make_table3.py"
+
+
+rule make_table4:
+    input:
+        unpack(table_inputs("search", "tuned")),
+        reported="config/reported/table4.csv",
+    output:
+        csv="<results>/tables/table4.csv",
+        markdown="<results>/tables/table4.md",
+        latex="<results>/tables/table4.tex",
+        provenance="<results>/tables/table4.provenance.json",
+    log:
+        "<results>/logs/make_table4.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        cfg={
+            "models": {
+                name: {
+                    "methods": {
+                        method: {
+                            key: value
+                            for key, value in experiment["methods"][method].items()
+                            if key in ("kind", "labels")
+                        }
+                        for method in methods_of(name, "search", "tuned")
+                    },
+                    "reported": experiment.get("reported"),
+                }
+                for name, experiment in resolved["experiments"].items()
+            },
+            "seeds": resolved["seeds"],
+        },
+        code=code("make_table4"),
+    script:
+        "../scripts/make_table4.py"
 
 
 rule draw_accuracy_flops:

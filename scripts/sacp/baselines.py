@@ -78,14 +78,14 @@ def channel_order(
     if criterion == "fpgm":
         return criteria.highest_first(fpgm.scores(network, graph))
     assert splits is not None
-    batches = _sampled(splits, SEEN[criterion], seed, next(network.parameters()).device)
+    batches = sampled_images(splits, SEEN[criterion], seed, next(network.parameters()).device)
     if criterion == "hrank":
         return criteria.highest_first(hrank.scores(network, graph, batches))
     return thinet.orders(network, graph, batches, seed)
 
 
-def _sampled(splits: Splits, number: int, seed: int, device: torch.device) -> list[Tensor]:
-    """Normalised training images in batches, drawn at random."""
+def sampled_images(splits: Splits, number: int, seed: int, device: torch.device) -> list[Tensor]:
+    """Normalised training images in batches [B, C, H, W], drawn at random, on a device."""
     drawn = torch.randperm(len(splits.train.labels), generator=torch.Generator().manual_seed(seed))[:number]
     normalizer = Normalizer(splits.mean, splits.std, device)
     found = [images for images, _ in evaluation_batches(splits.train.part(drawn), normalizer)]

@@ -94,6 +94,7 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         if warmup > 0 and warmup >= epochs:
             raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
     _check_methods(experiment["methods"], experiment["space"]["training_size"])
+    _check_predictors(experiment["predictors"], experiment["methods"], size)
 
 
 def _check_names(experiments: Mapping[str, Any], source: str) -> None:
@@ -132,6 +133,20 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
         if method["kind"] != "search" and method.get("match") not in searches:
             found = method.get("match")
             raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {', '.join(searches)}")
+
+
+def _check_predictors(predictors: Mapping[str, Any], methods: Mapping[str, Any], search_size: int) -> None:
+    if predictors["sample"] > search_size:
+        raise InputError(
+            f"predictors.sample: found {predictors['sample']}, more than M = {search_size} (space.search_size)"
+        )
+    if predictors["sample"] in (1, 2):
+        raise InputError(f"predictors.sample: found {predictors['sample']}, expected 0 or at least 3 to correlate")
+    for name, encoder in predictors["encoders"].items():
+        if name in methods:
+            raise InputError(f"predictors.encoders.{name}: a method has this name; expected another")
+        if encoder["objective"] == "regression":
+            raise InputError(f"predictors.encoders.{name}.objective: a regression needs labels; make it a method")
 
 
 def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:

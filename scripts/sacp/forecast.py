@@ -126,7 +126,14 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
         for figure in FIGURES:
             jobs.append(Job(f"{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
         winners += won
-    jobs.append(Job("make_table3", REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover))
+    jobs += [
+        Job(rule, REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover)
+        for rule in ("make_table3", "make_table4")
+    ]
+    collected = tuple(job.name for job in jobs if job.name.startswith("collect_predictors/"))
+    if collected:
+        # ASSUME: the bootstrap takes no longer than another table.
+        jobs.append(Job("make_predictors", REST, SHARED, first.start, 1, 0, collected, first.turnover))
     return jobs
 
 
@@ -164,6 +171,7 @@ class _Seed:
             yield self._job(f"write_protocol/{method}", REST, cost.start)
             kinds = {"search": self._search, "tuned": self._tuned}
             yield from kinds.get(methods[method]["kind"], self._baseline)(method)
+        yield from self._predictors()
 
     def _search(self, method: str) -> Iterator[Job]:
         cost, threads, refine = self.cost, self.config["threads_base"], self.experiment["refine"]
@@ -184,6 +192,33 @@ class _Seed:
         for candidate in trained:
             yield self._full(candidate, SEARCHES, ranked)
         yield self._job(f"select_winner/{method}", REST, cost.start, after=self._named(*trained))
+
+    def _predictors(self) -> Iterator[Job]:
+        settings = self.experiment["predictors"]
+        if not settings["sample"]:
+            return
+        cost, first = self.cost, self._named("train_base", "sample_configs")
+        made = list[Job]()
+        for repeat in range(settings["repeats"]):
+            rule = f"tune_sample/search/{repeat}"
+            made += self._shards(rule, "tune_sample", settings["sample"], first, SAMPLE)
+        # ASSUME: an encoder that is only compared takes what those of the searches take.
+        encoder = cost.search_start + float(np.mean(list(cost.encoder.values())))
+        for name in settings["encoders"]:
+            seconds = encoder if settings["encoders"][name]["epochs"] else cost.search_start
+            made.append(
+                self._job(f"train_encoder/{name}", "train_encoder", seconds, self.config["threads_base"], 0, first)
+            )
+        looks = 2 * settings["sample"] * cost.speeds[TUNE].evaluate * cost.sizes.validation
+        made.append(
+            self._job(
+                "probe_sample", REST, cost.start + cost.load + cost.first + looks, self.config["threads"], 1, first
+            )
+        )
+        yield from made
+        encoders = self._named(*(f"train_encoder/{name}" for name in cost.encoder))
+        after = (*(job.name for job in made), *encoders)
+        yield self._job("collect_predictors", REST, cost.search_start, after=after)
 
     def _shards(self, rule: str, stage: str, number: int, after: tuple[str, ...], recipe: str = TUNE) -> Iterator[Job]:
         """Jobs that tune so many candidates."""
