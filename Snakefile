@@ -34,6 +34,7 @@ include: "rules/refine.smk"
 include: "rules/baselines.smk"
 include: "rules/predictors.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/forecast.smk"
 
 
@@ -55,6 +56,15 @@ rule all:
         ["<results>/tables/predictors.csv"] if studied() else [],
         expand(
             "<results>/figures/{figure}/{experiment}.png",
-            figure=["accuracy_flops", "learning_curves"],
-            experiment=resolved["experiments"],
+            figure=[
+                "method",
+                "sweeps",
+                "encoder_loss",
+                "scores",
+                "embedding",
+                "kept_channels",
+                "accuracy_flops",
+                "learning_curves",
+            ],
+            experiment=[name for name in resolved["experiments"] if methods_of(name, "search")],
         ),

@@ -225,6 +225,33 @@ def ranked(wildcards):
     return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{search}/topm.csv" if search else []
 
 
+def tuned_rows(wildcards):
+    """The tuned candidates that a method chooses from, known once they are."""
+    done = checkpoints.rank_tuned.get(experiment=wildcards.experiment, seed=wildcards.seed, method=search_of(wildcards))
+    return ranking.load_tuned(done.output.tuned)
+
+
+def sweep_sizes(experiment):
+    """Values of m in figure 2, ascending."""
+    settings = resolved["experiments"][experiment]
+    return sorted({*settings["sweep"]["m"], settings["refine"]["top_m"]})
+
+
+def sweep_inputs(wildcards):
+    """Figure 2: for every seed, the tuned candidates of all searches and metrics of all that any m would choose."""
+    found = {"tuned": [], "trained": []}
+    k = experiment_of(wildcards)["refine"]["top_k"]
+    for method in methods_of(wildcards.experiment, "search"):
+        for seed in resolved["seeds"]:
+            values = Values(experiment=wildcards.experiment, seed=str(seed), method=method)
+            folder = f"<results>/{wildcards.experiment}/seed{seed}/{method}"
+            tuned = tuned_rows(values)
+            union = {each for m in sweep_sizes(wildcards.experiment) for each in ranking.chosen(tuned, m, k)}
+            found["tuned"].append(f"{folder}/topm.csv")
+            found["trained"] += [f"{folder}/topk/{candidate}/metrics.json" for candidate in sorted(union)]
+    return found
+
+
 def trained_candidates(wildcards):
     """Metrics of the candidates among which the winner is chosen, known once the m are tuned.
 
@@ -232,9 +259,8 @@ def trained_candidates(wildcards):
     """
     search = search_of(wildcards)
     if search:
-        done = checkpoints.rank_tuned.get(experiment=wildcards.experiment, seed=wildcards.seed, method=search)
-        finished = [row["candidate"] for row in ranking.load_tuned(done.output.tuned) if not row["failure"]]
-        candidates = finished[: chosen_from(wildcards)]
+        top_m = experiment_of(wildcards)["refine"]["top_m"]
+        candidates = ranking.chosen(tuned_rows(wildcards), top_m, chosen_from(wildcards))
     else:
         candidates = [matched_candidate(wildcards)]
     return [
@@ -307,24 +333,34 @@ def table_inputs(*kinds):
     return inputs
 
 
-def figure_inputs(wildcards):
-    """What the first seed's figure shows: tuned candidates, fully trained networks, the base."""
-    seed = resolved["seeds"][0]
-    folder = f"<results>/{wildcards.experiment}/seed{seed}"
-    return {
-        "base": f"{folder}/base.pt",
-        "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
-        "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
-    }
+def first_seed(name):
+    """A file of an experiment's first seed."""
+    return f"<results>/{{experiment}}/seed{resolved['seeds'][0]}/{name}"
 
 
-def histories(wildcards):
-    """Histories of the first seed's base training and of its winners' full trainings."""
-    folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
-    return {
-        "base": f"{folder}/base_history.csv",
-        "winners": [f"{folder}/{method}/winner/history.csv" for method in methods_of(wildcards.experiment)],
-    }
+def of_methods(name, *kinds):
+    """An input function: a file of each method of these kinds, of all if none is given, of the first seed."""
+
+    def inputs(wildcards):
+        folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
+        return [f"{folder}/{method}/{name}" for method in methods_of(wildcards.experiment, *kinds)]
+
+    return inputs
+
+
+def of_searches(name):
+    return of_methods(name, "search")
+
+
+def first_search(experiment):
+    """The search that figure 1 shows."""
+    return methods_of(experiment, "search")[0]
+
+
+def method_inputs(wildcards):
+    """The winner of figure 1's search."""
+    folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}/{first_search(wildcards.experiment)}"
+    return {"winner": f"{folder}/winner/metrics.json", "description": f"{folder}/winner/network.json"}
 
 
 def given(resource):

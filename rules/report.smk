@@ -65,71 +65,25 @@ rule make_table4:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg={
-            "models": {
-                name: {
-                    "methods": {
-                        method: {
-                            key: value
-                            for key, value in experiment["methods"][method].items()
-                            if key in ("kind", "labels")
-                        }
-                        for method in methods_of(name, "search", "tuned")
-                    },
-                    "reported": experiment.get("reported"),
-                }
-                for name, experiment in resolved["experiments"].items()
-            },
-            "seeds": resolved["seeds"],
-        },
+        cfg=ordered(
+            {
+                "models": {
+                    name: {
+                        "methods": {
+                            method: {
+                                key: value
+                                for key, value in experiment["methods"][method].items()
+                                if key in ("kind", "labels")
+                            }
+                            for method in methods_of(name, "search", "tuned")
+                        },
+                        "reported": experiment.get("reported"),
+                    }
+                    for name, experiment in resolved["experiments"].items()
+                },
+                "seeds": resolved["seeds"],
+            }
+        ),
         code=code("make_table4"),
     script:
         "../scripts/make_table4.py"
-
-
-rule draw_accuracy_flops:
-    input:
-        unpack(figure_inputs),
-    output:
-        png="<results>/figures/accuracy_flops/{experiment}.png",
-        pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
-        provenance="<results>/figures/accuracy_flops/{experiment}.provenance.json",
-    log:
-        "<results>/logs/draw_accuracy_flops/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=minutes(10),
-    params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment),
-            "searches": methods_of(wildcards.experiment, "search"),
-        },
-        code=code("draw_accuracy_flops"),
-    script:
-        "../scripts/draw_accuracy_flops.py"
-
-
-rule draw_learning_curves:
-    input:
-        unpack(histories),
-    output:
-        png="<results>/figures/learning_curves/{experiment}.png",
-        pdf="<results>/figures/learning_curves/{experiment}.pdf",
-        provenance="<results>/figures/learning_curves/{experiment}.provenance.json",
-    log:
-        "<results>/logs/draw_learning_curves/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=minutes(10),
-    params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment),
-            "seed": resolved["seeds"][0],
-        },
-        code=code("draw_learning_curves"),
-    script:
-        "../scripts/draw_learning_curves.py"

@@ -87,6 +87,9 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
+    for other in experiment["sweep"]["m"]:
+        if not k <= other <= m:
+            raise InputError(f"sweep.m: found {other}, expected values from k = {k} to m = {m} (refine)")
     for stage in ("base", "tune", "full", "sample", "sparse"):
         if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
             raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")

@@ -20,8 +20,9 @@ BASE_STYLE = ("0.35", "h")
 
 
 def accuracy_figure(
-    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame
-) -> None:
+    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame,
+    reported: pd.DataFrame,
+) -> None:  # fmt: skip
     """Draw accuracy against the share of FLOPs kept and save it to `paths`.
 
     Args:
@@ -30,10 +31,11 @@ def accuracy_figure(
         base: metrics of the unpruned network.
         tuned: lightly tuned candidates, columns `method`, `flops`, `validation_accuracy_percent`.
         trained: fully trained networks of all methods, columns `method`, `flops`, `test_accuracy_percent`, `winner`.
+        reported: rows of the paper, columns `method`, `flops_pruned_percent`, `top1_percent`; it may have none.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     for number, method in enumerate(trained["method"].unique()):
-        colour, marker = _style(number)
+        colour, marker = style(number)
         light = tuned[tuned["method"] == method]
         if len(light):
             share = 100 * light["flops"] / base["flops"]
@@ -45,6 +47,12 @@ def accuracy_figure(
         label = f"{method}, fully trained (test)"
         points: dict[str, Any] = {"s": 55, "c": colour, "marker": marker, "edgecolors": edge, "linewidths": 1.5}
         axes.scatter(share, full["test_accuracy_percent"], label=label, **points)
+    for row in reported.to_dict("records"):
+        place = (100 - row["flops_pruned_percent"], row["top1_percent"])
+        axes.plot(*place, marker="x", ms=7, mew=1.5, color="0.35", ls="none", label=None)
+        axes.annotate(row["method"], place, xytext=(5, 3), textcoords="offset points", fontsize=7, color="0.35")
+    if len(reported):
+        axes.plot([], [], marker="x", ms=7, mew=1.5, color="0.35", ls="none", label="reported by the paper")
     axes.axhline(base["test_accuracy_percent"], color="0.4", lw=1, ls="--")
     axes.annotate(
         f"base, {base['test_accuracy_percent']:.1f} % (test)", (1, base["test_accuracy_percent"]),
@@ -53,9 +61,9 @@ def accuracy_figure(
     )  # fmt: skip
     axes.set(xlabel="FLOPs kept (% of the base)", ylabel="top-1 accuracy (%)", title=title)
     axes.margins(y=0.1)  # room for the base's label
-    _grid(axes)
+    grid(axes)
     axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="black edge: the winner", title_fontsize=8)
-    _save(figure, paths)
+    save(figure, paths)
 
 
 def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, methods: Mapping[str, pd.DataFrame]) -> None:
@@ -73,7 +81,7 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), width_ratios=(1, 1.2), layout="constrained")
     _draw_history(left, right, base, "base", *BASE_STYLE)
     for number, (method, history) in enumerate(methods.items()):
-        _draw_history(left, right, history, method, *_style(number))
+        _draw_history(left, right, history, method, *style(number))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")
@@ -83,10 +91,10 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
     right.plot([], [], color="black", ls="none", marker="o", mfc="none", label="validation")
     for axes, place in ((left, "upper right"), (right, "lower right")):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _grid(axes)
+        grid(axes)
         axes.legend(fontsize=9, framealpha=0.8, edgecolor="none", loc=place)
     figure.suptitle(title)
-    _save(figure, paths)
+    save(figure, paths)
 
 
 def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, colour: str, marker: str) -> None:
@@ -100,17 +108,19 @@ def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, co
     right.plot(epochs, validation, color=colour, ls="none", marker=marker, ms=7, mew=1.3, mfc="none")
 
 
-def _style(number: int) -> tuple[str, str]:
+def style(number: int) -> tuple[str, str]:
     """Colour and marker of the method of this number, the same in every figure."""
     return STYLES[number % len(STYLES)], MARKERS[number % len(MARKERS)]
 
 
-def _grid(axes: Axes) -> None:
+def grid(axes: Axes) -> None:
+    """Draw a light grid behind the data."""
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, paths: Sequence[Path]) -> None:
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure to all paths and close it."""
     for path in paths:
         figure.savefig(path, dpi=150)
     plt.close(figure)

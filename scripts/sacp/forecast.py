@@ -21,7 +21,11 @@ STAGES = (
     "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "score_candidates", "tune_shard",
     SEARCHES, "train_sparse", "search_colony", BASELINES, REST,
 )  # fmt: skip
-FIGURES = ("draw_accuracy_flops", "draw_learning_curves")  # rules, one job for each experiment
+# Rules, one job for each experiment.
+FIGURES = (
+    "draw_method", "draw_sweeps", "draw_encoder_loss", "draw_scores", "draw_embedding", "draw_kept_channels",
+    "draw_accuracy_flops", "draw_learning_curves",
+)  # fmt: skip
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
 COLUMNS = (
     "experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds",

@@ -41,6 +41,32 @@ def rank(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return ranked
 
 
+def chosen(tuned: Sequence[Mapping[str, Any]], m: int, k: int) -> list[int]:
+    """Candidates that are trained fully: the k best-tuned of the m best by score, failed ones left out.
+
+    Args:
+        tuned: rows of `TUNED_COLUMNS`.
+        m: ranks by score that count.
+        k: how many to choose at most.
+    """
+    rows = [row for row in tuned if row["rank"] < m and not row["failure"]]
+    return [row["candidate"] for row in best(rows, ACCURACY, k)]
+
+
+def sweep(
+    tuned: Sequence[Mapping[str, Any]], trained: Mapping[int, Mapping[str, Any]], pairs: Sequence[tuple[int, int]]
+) -> list[float]:
+    """Test accuracy in percent of the winner at each pair of m and k (figure 2), from the trainings that there are.
+
+    Args:
+        tuned: rows of `TUNED_COLUMNS`, of all ranks.
+        trained: metrics of the fully trained candidates, by number; of all that any pair chooses.
+        pairs: m and k.
+    """
+    winners = [choose_winner([trained[candidate] for candidate in chosen(tuned, m, k)]) for m, k in pairs]
+    return [float(winner["test_accuracy_percent"]) for winner in winners]
+
+
 def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Choose among fully trained candidates by validation accuracy, and say what the paper's protocol would report.
 
