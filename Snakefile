@@ -9,6 +9,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -50,21 +53,6 @@ localrules:
 rule all:
     default_target: True
     input:
-        "<results>/tables/table3.csv",
-        "<results>/tables/table1.csv",
-        "<results>/tables/table4.csv",
-        ["<results>/tables/predictors.csv"] if studied() else [],
-        expand(
-            "<results>/figures/{figure}/{experiment}.png",
-            figure=[
-                "method",
-                "sweeps",
-                "encoder_loss",
-                "scores",
-                "embedding",
-                "kept_channels",
-                "accuracy_flops",
-                "learning_curves",
-            ],
-            experiment=[name for name in resolved["experiments"] if methods_of(name, "search")],
-        ),
+        expand("<results>/tables/{table}.csv", table=tables()),
+        expand("<results>/figures/{figure}/{experiment}.png", figure=problem.FIGURES, experiment=drawn()),
+        "<results>/summary.html",

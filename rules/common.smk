@@ -333,6 +333,35 @@ def table_inputs(*kinds):
     return inputs
 
 
+def drawn():
+    """Experiments that have figures: those with a search."""
+    return [name for name in resolved["experiments"] if methods_of(name, "search")]
+
+
+def tables():
+    """Names of the tables that this config gives."""
+    return ["table3", "table4", *(["predictors"] if studied() else []), "table1"]
+
+
+def summary_inputs(wildcards):
+    """All tables, and all figures by experiment."""
+    return {
+        "tables": expand("<results>/tables/{table}.csv", table=tables()),
+        "figures": expand("<results>/figures/{figure}/{experiment}.png", experiment=drawn(), figure=problem.FIGURES),
+    }
+
+
+def captions():
+    """Captions of an experiment's figures, in their order."""
+    folder = Path(workflow.basedir) / "rules/captions"
+    return [(folder / f"{figure}.rst").read_text().strip() for figure in problem.FIGURES]
+
+
+def summary_artefacts(wildcards):
+    """Artefacts whose records say what the run has cost."""
+    return sorted({path for paths in spent_inputs(wildcards).values() for path in paths})
+
+
 def first_seed(name):
     """A file of an experiment's first seed."""
     return f"<results>/{{experiment}}/seed{resolved['seeds'][0]}/{name}"

@@ -4,7 +4,12 @@ rule draw_method:
         network="<results>/{experiment}/network.json",
         base=first_seed("base.pt"),
     output:
-        png="<results>/figures/method/{experiment}.png",
+        png=report(
+            "<results>/figures/method/{experiment}.png",
+            caption="captions/method.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "method"},
+        ),
         pdf="<results>/figures/method/{experiment}.pdf",
         provenance="<results>/figures/method/{experiment}.provenance.json",
     log:
@@ -31,7 +36,12 @@ rule draw_sweeps:
     input:
         unpack(sweep_inputs),
     output:
-        png="<results>/figures/sweeps/{experiment}.png",
+        png=report(
+            "<results>/figures/sweeps/{experiment}.png",
+            caption="captions/sweeps.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "sweeps"},
+        ),
         pdf="<results>/figures/sweeps/{experiment}.pdf",
         provenance="<results>/figures/sweeps/{experiment}.provenance.json",
     log:
@@ -65,7 +75,12 @@ rule draw_encoder_loss:
             )
         ],
     output:
-        png="<results>/figures/encoder_loss/{experiment}.png",
+        png=report(
+            "<results>/figures/encoder_loss/{experiment}.png",
+            caption="captions/encoder_loss.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "encoder loss"},
+        ),
         pdf="<results>/figures/encoder_loss/{experiment}.pdf",
         provenance="<results>/figures/encoder_loss/{experiment}.provenance.json",
     log:
@@ -88,7 +103,12 @@ rule draw_scores:
         tuned=of_searches("topm.csv"),
         winners=of_searches("winner/metrics.json"),
     output:
-        png="<results>/figures/scores/{experiment}.png",
+        png=report(
+            "<results>/figures/scores/{experiment}.png",
+            caption="captions/scores.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "scores"},
+        ),
         pdf="<results>/figures/scores/{experiment}.pdf",
         provenance="<results>/figures/scores/{experiment}.provenance.json",
     log:
@@ -117,7 +137,12 @@ rule draw_embedding:
         tuned=of_searches("topm.csv"),
         winners=of_searches("winner/metrics.json"),
     output:
-        png="<results>/figures/embedding/{experiment}.png",
+        png=report(
+            "<results>/figures/embedding/{experiment}.png",
+            caption="captions/embedding.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "embedding"},
+        ),
         pdf="<results>/figures/embedding/{experiment}.pdf",
         provenance="<results>/figures/embedding/{experiment}.provenance.json",
     log:
@@ -146,7 +171,12 @@ rule draw_kept_channels:
         network="<results>/{experiment}/network.json",
         winners=of_methods("winner/network.json"),
     output:
-        png="<results>/figures/kept_channels/{experiment}.png",
+        png=report(
+            "<results>/figures/kept_channels/{experiment}.png",
+            caption="captions/kept_channels.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "kept channels"},
+        ),
         pdf="<results>/figures/kept_channels/{experiment}.pdf",
         provenance="<results>/figures/kept_channels/{experiment}.provenance.json",
     log:
@@ -170,7 +200,12 @@ rule draw_accuracy_flops:
         winners=of_methods("winner/metrics.json"),
         reported="config/reported/table3.csv",
     output:
-        png="<results>/figures/accuracy_flops/{experiment}.png",
+        png=report(
+            "<results>/figures/accuracy_flops/{experiment}.png",
+            caption="captions/accuracy_flops.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "accuracy flops"},
+        ),
         pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
         provenance="<results>/figures/accuracy_flops/{experiment}.provenance.json",
     log:
@@ -196,7 +231,12 @@ rule draw_learning_curves:
         base=first_seed("base_history.csv"),
         winners=of_methods("winner/history.csv"),
     output:
-        png="<results>/figures/learning_curves/{experiment}.png",
+        png=report(
+            "<results>/figures/learning_curves/{experiment}.png",
+            caption="captions/learning_curves.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "learning curves"},
+        ),
         pdf="<results>/figures/learning_curves/{experiment}.pdf",
         provenance="<results>/figures/learning_curves/{experiment}.provenance.json",
     log:

@@ -59,7 +59,12 @@ rule make_predictors:
             for path in seed_paths("<results>/{experiment}/seed{seed}/predictors.csv", experiment=experiment)
         ],
     output:
-        csv="<results>/tables/predictors.csv",
+        csv=report(
+            "<results>/tables/predictors.csv",
+            caption="captions/predictors.rst",
+            category="Tables",
+            labels={"table": "predictors"},
+        ),
         markdown="<results>/tables/predictors.md",
         latex="<results>/tables/predictors.tex",
         raw="<results>/tables/predictors_raw.csv",

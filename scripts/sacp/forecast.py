@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sacp.colony import Colony
+from sacp.problem import FIGURES
 from sacp.training import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
@@ -20,11 +21,6 @@ SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline"
 STAGES = (
     "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "score_candidates", "tune_shard",
     SEARCHES, "train_sparse", "search_colony", BASELINES, REST,
-)  # fmt: skip
-# Rules, one job for each experiment.
-FIGURES = (
-    "draw_method", "draw_sweeps", "draw_encoder_loss", "draw_scores", "draw_embedding", "draw_kept_channels",
-    "draw_accuracy_flops", "draw_learning_curves",
 )  # fmt: skip
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
 COLUMNS = (
@@ -128,7 +124,7 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
         won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in experiment["methods"]]
         shown = tuple(won[: len(experiment["methods"])])  # the first seed's
         for figure in FIGURES:
-            jobs.append(Job(f"{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
+            jobs.append(Job(f"draw_{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
         winners += won
     jobs += [
         Job(rule, REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover)
@@ -138,6 +134,7 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
     if collected:
         # ASSUME: the bootstrap takes no longer than another table.
         jobs.append(Job("make_predictors", REST, SHARED, first.start, 1, 0, collected, first.turnover))
+    jobs.append(Job("make_summary", REST, SHARED, first.start, 1, 0, tuple(job.name for job in jobs), first.turnover))
     return jobs
 
 
