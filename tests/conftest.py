@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "slurm")
@@ -61,16 +62,27 @@ def copy_checkout(target: Path) -> Checkout:
     return Checkout(target)
 
 
+def shorten(checkout: Checkout) -> Checkout:
+    """Leave the demo three methods and no comparison of predictors: a third of its time."""
+    path = checkout.path / "config/demo.yaml"
+    settings = yaml.safe_load(path.read_text())
+    methods = settings["defaults"]["methods"]
+    settings["defaults"]["methods"] = {name: methods[name] for name in ("sacp", "l1", "random")}
+    del settings["defaults"]["predictors"], settings["experiments"]["digits-resnet14"]["sweep"]
+    path.write_text(yaml.safe_dump(settings))
+    return checkout
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A fresh copy of the repository without results."""
-    return copy_checkout(tmp_path / "checkout")
+    """A fresh copy of the repository without results, its demo shortened."""
+    return shorten(copy_checkout(tmp_path / "checkout"))
 
 
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the repository in which the demo has run through; to be read alone."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
+    """A copy of the repository in which the shortened demo has run through; to be read alone."""
+    checkout = shorten(copy_checkout(tmp_path_factory.mktemp("demo") / "checkout"))
     run = checkout.demo()
     assert run.status == 0, run.output
     return checkout

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from conftest import PARTS, ROOT, Checkout, copy_checkout
+from conftest import PARTS, ROOT, Checkout, copy_checkout, shorten
 
 pytestmark = pytest.mark.workflow
 RUN = os.environ.get("RERUNS") == "run"
@@ -75,7 +75,7 @@ def apply(checkout: Checkout, statement: str) -> Checkout:
         return Checkout(checkout.path.rename(checkout.path.with_name("moved")))
     else:
         assert verb == "clone"
-        fresh = copy_checkout(checkout.path.with_name("fresh"))
+        fresh = shorten(copy_checkout(checkout.path.with_name("fresh")))
         for part in PARTS:  # as a clone has it: all files are new
             for file in [fresh.path / part, *(fresh.path / part).rglob("*")]:
                 file.touch()
