@@ -63,7 +63,7 @@ rule select_baseline:
     wildcard_constraints:
         method=names_of_kind("uniform", "random", "slimming"),
     conda:
-        "../envs/search.yaml"
+        "../envs/training.yaml"
     resources:
         mem_mb=4000,
         runtime=minutes(30),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import files, job, provenance, report, spent, summary
+from sacp import files, job, provenance, records, report, summary
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg, given = snakemake.params.cfg, snakemake.input
@@ -15,11 +15,11 @@ with job.logged(snakemake.log[0], snakemake.threads):
     for experiment in cfg["experiments"]:
         shown = [summary.figure_html(next(paths), caption) for caption in cfg["captions"]]
         parts.append((f"Figures of {experiment}", "\n".join(shown)))
-    records = [spent.load_record(path) for path in given.artefacts]
-    cost = pd.DataFrame(summary.cost_rows(records))
+    made = [records.load_timed(path) for path in given.artefacts]
+    cost = pd.DataFrame(summary.cost_rows(made))
     parts += [
         ("Cost", summary.table_html(cost, "Time of all jobs that left a record, whatever they waited for.")),
-        ("Provenance", summary.provenance_html(records)),
+        ("Provenance", summary.provenance_html(made)),
         ("Configuration", summary.settings_html(cfg["config"])),
     ]
     title = f"Pruning of {', '.join(cfg['experiments'])}"
