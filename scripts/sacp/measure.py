@@ -38,9 +38,9 @@ DRAWS = 2000  # configurations that stand for the candidates
 MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 # ASSUME: candidates that are tuned cost what the median of the space costs, those that are trained fully what its upper
 # quartile costs, since larger networks are ahead after a light tuning. What an encoder picks is not known before it is
-# trained, and can lie at either end of the space: hence a range.
+# trained, and can lie at either end of the space: hence a range, from the smallest to the largest configuration drawn.
 QUANTILES = {TUNE: 0.5, FULL: 0.75}
-LOW, HIGH = {TUNE: 0.1, FULL: 0.1}, {TUNE: 0.9, FULL: 0.9}
+LOW, HIGH = {TUNE: 0.0, FULL: 0.0}, {TUNE: 1.0, FULL: 1.0}
 DECODED = 500  # images of each part that are decoded to measure the preparation of parquet files
 PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
 
