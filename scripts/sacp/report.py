@@ -197,7 +197,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         if f"{name}_low" in table:
             ends = [[_cell(value) for value in table[f"{name}_{end}"]] for end in ("low", "high")]
             cells = [f"{a} [{b}, {c}]" if a else "" for a, b, c in zip(cells, *ends, strict=True)]
-        if name in DEVIATIONS:
+        if DEVIATIONS.get(name) in table:
             deviations = [_cell(value) for value in table[DEVIATIONS[name]]]
             cells = [f"{a} ± {b}" if b else a for a, b in zip(cells, deviations, strict=True)]
         shown[HEADINGS.get(name, str(name))] = cells
