@@ -20,13 +20,15 @@ rule draw_method:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({
-            "encoder": encoders_of(wildcards.experiment)[first_search(wildcards.experiment)],
-            "method": first_search(wildcards.experiment),
-            "refine": experiment_of(wildcards)["refine"],
-            "seed": resolved["seeds"][0],
-            "space": experiment_of(wildcards)["space"],
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "encoder": encoders_of(wildcards.experiment)[first_search(wildcards.experiment)],
+                "method": first_search(wildcards.experiment),
+                "refine": experiment_of(wildcards)["refine"],
+                "seed": resolved["seeds"][0],
+                "space": experiment_of(wildcards)["space"],
+            }
+        ),
         code=code("draw_method"),
     script:
         "../scripts/draw_method.py"
@@ -52,12 +54,14 @@ rule draw_sweeps:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({
-            "methods": methods_of(wildcards.experiment, "search"),
-            "seeds": resolved["seeds"],
-            "sizes": sweep_sizes(wildcards.experiment),
-            "top_k": experiment_of(wildcards)["refine"]["top_k"],
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "methods": methods_of(wildcards.experiment, "search"),
+                "seeds": resolved["seeds"],
+                "sizes": sweep_sizes(wildcards.experiment),
+                "top_k": experiment_of(wildcards)["refine"]["top_k"],
+            }
+        ),
         code=code("draw_sweeps"),
     script:
         "../scripts/draw_sweeps.py"
@@ -91,7 +95,9 @@ rule draw_encoder_loss:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({"methods": methods_of(wildcards.experiment, "search"), "seeds": resolved["seeds"]},
+        cfg=lambda wildcards: ordered(
+            {"methods": methods_of(wildcards.experiment, "search"), "seeds": resolved["seeds"]}
+        ),
         code=code("draw_encoder_loss"),
     script:
         "../scripts/draw_encoder_loss.py"
@@ -119,10 +125,12 @@ rule draw_scores:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment, "search"),
-            "seed": resolved["seeds"][0],
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "methods": methods_of(wildcards.experiment, "search"),
+                "seed": resolved["seeds"][0],
+            }
+        ),
         code=code("draw_scores"),
     script:
         "../scripts/draw_scores.py"
@@ -153,14 +161,16 @@ rule draw_embedding:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({
-            "encoders": {
-                method: encoders_of(wildcards.experiment)[method]
-                for method in methods_of(wildcards.experiment, "search")
-            },
-            "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),
-            "seed": resolved["seeds"][0],
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "encoders": {
+                    method: encoders_of(wildcards.experiment)[method]
+                    for method in methods_of(wildcards.experiment, "search")
+                },
+                "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),
+                "seed": resolved["seeds"][0],
+            }
+        ),
         code=code("draw_embedding"),
     script:
         "../scripts/draw_embedding.py"
@@ -187,7 +197,7 @@ rule draw_kept_channels:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({"methods": methods_of(wildcards.experiment), "seed": resolved["seeds"][0]},
+        cfg=lambda wildcards: ordered({"methods": methods_of(wildcards.experiment), "seed": resolved["seeds"][0]}),
         code=code("draw_kept_channels"),
     script:
         "../scripts/draw_kept_channels.py"
@@ -216,11 +226,13 @@ rule draw_accuracy_flops:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment),
-            "reported": experiment_of(wildcards).get("reported"),
-            "searches": methods_of(wildcards.experiment, "search"),
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "methods": methods_of(wildcards.experiment),
+                "reported": experiment_of(wildcards).get("reported"),
+                "searches": methods_of(wildcards.experiment, "search"),
+            }
+        ),
         code=code("draw_accuracy_flops"),
     script:
         "../scripts/draw_accuracy_flops.py"
@@ -247,10 +259,12 @@ rule draw_learning_curves:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({
-            "methods": methods_of(wildcards.experiment),
-            "seed": resolved["seeds"][0],
-        }),
+        cfg=lambda wildcards: ordered(
+            {
+                "methods": methods_of(wildcards.experiment),
+                "seed": resolved["seeds"][0],
+            }
+        ),
         code=code("draw_learning_curves"),
     script:
         "../scripts/draw_learning_curves.py"
