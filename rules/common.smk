@@ -183,7 +183,7 @@ def predictor_inputs(wildcards):
     """Encoders and tuned networks of the sample, repeat by repeat."""
     settings, folder = predictors_of(wildcards), f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
     return {
-        "encoders": [f"{folder}/{name}/encoder.pt" for name in encoders_of(wildcards.experiment)],
+        "encoders": [f"{folder}/{name}/encoder.pt" for name in sorted(encoders_of(wildcards.experiment))],
         "tuned": [
             path
             for repeat in range(settings["repeats"])

@@ -167,6 +167,7 @@ rule draw_embedding:
                     method: encoders_of(wildcards.experiment)[method]
                     for method in methods_of(wildcards.experiment, "search")
                 },
+                "methods": methods_of(wildcards.experiment, "search"),
                 "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),
                 "seed": resolved["seeds"][0],
             }

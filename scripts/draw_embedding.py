@@ -20,10 +20,8 @@ with job.logged(snakemake.log[0], snakemake.threads):
     flops, _ = cost.costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
     share = flops / cost.cost_of_graph(graph).flops
     methods = {}
-    for (method, encoder_settings), encoder, tuned, winner in zip(
-        cfg["encoders"].items(), given.encoders, given.tuned, given.winners, strict=True
-    ):
-        settings = EncoderSettings(**encoder_settings)
+    for method, encoder, tuned, winner in zip(cfg["methods"], given.encoders, given.tuned, given.winners, strict=True):
+        settings = EncoderSettings(**cfg["encoders"][method])
         scorer = dense.DenseScorer(load(encoder, graph, levels, settings), graph, order, levels, settings.edges)
         # HDF5 reads rows in ascending order.
         chosen = artefacts.load_configs(given.configs, "search", sorted(pd.read_csv(tuned)["candidate"]))[0]

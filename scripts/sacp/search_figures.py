@@ -223,7 +223,7 @@ def _draw_graph(axes: Axes, graph: Graph, kept: Sequence[int]) -> None:
     for source, target in graph.edges:
         if target == source + 1:
             continue
-        bend = -0.35 if target > source else 0.35
+        bend = 0.35 if target > source else -0.35
         axes.add_patch(
             FancyArrowPatch(
                 (0, source), (0, target), connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=7,
@@ -231,6 +231,7 @@ def _draw_graph(axes: Axes, graph: Graph, kept: Sequence[int]) -> None:
             )
         )  # fmt: skip
     axes.set(xlim=(-0.35 * widest, 1.45 * widest), ylim=(len(graph.nodes), -1), xlabel="channels", yticks=[])
+    axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= widest])
     axes.set_title("network graph: thick bars are convolutions; kept channels in colour", fontsize=9)
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
