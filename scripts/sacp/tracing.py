@@ -124,6 +124,7 @@ class _Shapes(fx.Interpreter):
     """Notes the shapes of all tensors, as torch's `ShapeProp` does, but loads no symbolic algebra, half a second."""
 
     def run_node(self, n: fx.Node) -> Any:
+        """Run a node; note the shape of the tensor that it gives."""
         result = super().run_node(n)
         if isinstance(result, Tensor):
             n.meta["shape"] = tuple(result.shape)

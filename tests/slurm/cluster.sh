@@ -27,10 +27,11 @@ install_packages() {
 		fail "apt-get could not install ${packages[*]}"
 }
 
-# Whether the daemon of a pid file runs.
+# Whether the daemon of a pid file runs. The file may vanish at any moment: a failing $(<file) would end this script.
 runs() {
-	local comm
-	[[ -s $folder/$1.pid ]] && { read -r comm <"/proc/$(<"$folder/$1.pid")/comm"; } 2>/dev/null && [[ $comm == "${1##*/}" ]]
+	local pid comm
+	pid=$(cat "$folder/$1.pid" 2>/dev/null) && [[ $pid ]] || return 1
+	{ read -r comm <"/proc/$pid/comm"; } 2>/dev/null && [[ $comm == "${1##*/}" ]]
 }
 
 is_ours() {
