@@ -26,6 +26,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
             ]
             found[name][method] = search_figures.Sweep(list(sizes), np.array(runs))
     outputs = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
-    title = f"{snakemake.wildcards.experiment}: left at m = {m}, right at k = {k}, {len(cfg['seeds'])} seeds"
+    seeds = f"{len(cfg['seeds'])} seeds" if len(cfg["seeds"]) > 1 else "one seed"
+    title = f"{snakemake.wildcards.experiment}: left at m = {m}, right at k = {k}, {seeds}"
     search_figures.sweep_figure(outputs, title, **found)
     files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))

@@ -42,11 +42,11 @@ def sweep_figure(paths: Sequence[Path], title: str, by_k: Mapping[str, Sweep], b
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
     for axes, name, sweeps in ((left, "k, candidates trained fully", by_k), (right, "m, candidates tuned", by_m)):
         for number, (method, sweep) in enumerate(sweeps.items()):
-            colour, marker = style(number)
+            colour, marker, line = style(number)
             mean = sweep.accuracies.mean(axis=0)
             error = sweep.accuracies.std(axis=0, ddof=1) if len(sweep.accuracies) > 1 else None
-            line: dict[str, Any] = {"color": colour, "marker": marker, "ms": 5, "capsize": 3, "label": method}
-            axes.errorbar(sweep.sizes, mean, error, **line)
+            points: dict[str, Any] = {"color": colour, "marker": marker, "ls": line, "ms": 5, "capsize": 3}
+            axes.errorbar(sweep.sizes, mean, error, label=method, **points)
         axes.set(xlabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         grid(axes)
@@ -66,7 +66,7 @@ def encoder_loss_figure(paths: Sequence[Path], title: str, losses: Mapping[str, 
     """
     figure, panels = plt.subplots(1, len(losses), figsize=(4.2 * len(losses), 3.4), squeeze=False, layout="constrained")
     for number, (axes, (method, frames)) in enumerate(zip(panels[0], losses.items(), strict=True)):
-        colour, marker = style(number)
+        colour, marker, _ = style(number)
         for frame in frames:
             every = max(1, len(frame) // 8)
             axes.plot(frame["epoch"], frame["loss"], color=colour, marker=marker, ms=4, markevery=every, alpha=0.8)
@@ -94,29 +94,18 @@ def score_figure(paths: Sequence[Path], title: str, methods: Mapping[str, Scores
         len(methods), 1, figsize=(6.8, 0.6 + 2.3 * len(methods)), squeeze=False, layout="constrained"
     )
     for number, (axes, (method, scores)) in enumerate(zip(panels[:, 0], methods.items(), strict=True)):
-        colour, _ = style(number)
-        axes.hist(scores.every, bins=BINS, color=colour, alpha=0.55, log=True)
-        for height, values, size, label in (
-            (0.06, scores.tuned, 40, f"tuned ({len(scores.tuned)})"),
-            (0.14, scores.trained, 60, f"trained fully ({len(scores.trained)})"),
+        axes.hist(scores.every, bins=BINS, color=style(number).colour, alpha=0.55, log=True)
+        for height, values, size, marker, label in (
+            (0.05, scores.tuned, 40, "|", f"tuned ({len(scores.tuned)})"),
+            (0.15, scores.trained, 30, "d", f"trained fully ({len(scores.trained)})"),
         ):
+            points: dict[str, Any] = {"color": "black", "marker": marker, "lw": 1, "label": label, "clip_on": False}
             where = axes.get_xaxis_transform()
-            axes.scatter(
-                values,
-                np.full(len(values), height),
-                size,
-                "black",
-                "|",
-                lw=1,
-                label=label,
-                transform=where,
-                clip_on=False,
-            )
-        axes.scatter(
-            [scores.winner], [0.14], 70, "#D55E00", "v", label="winner", transform=axes.get_xaxis_transform(), zorder=3
-        )
+            axes.scatter(values, np.full(len(values), height), size, transform=where, **points)
+        winner: dict[str, Any] = {"color": "#D55E00", "marker": "v", "label": "winner", "edgecolors": "black"}
+        axes.scatter([scores.winner], [0.27], 70, transform=axes.get_xaxis_transform(), zorder=3, **winner)
         axes.set(ylabel="candidates", title=f"{method}: {len(scores.every):,} candidates")
-        axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", loc="upper left")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         grid(axes)
     panels[-1][0].set(xlabel="score")
     figure.suptitle(title)
@@ -164,7 +153,7 @@ def principal_plane(points: Values) -> tuple[Values, Values]:
 
 
 def kept_figure(paths: Sequence[Path], title: str, layers: Sequence[str], methods: Mapping[str, Values]) -> None:
-    """Draw the share of channels that each method's network keeps in each layer.
+    """Draw the share of channels that each method's network keeps in each layer, a row of cells for each method.
 
     Args:
         paths: files to write.
@@ -172,17 +161,17 @@ def kept_figure(paths: Sequence[Path], title: str, layers: Sequence[str], method
         layers: names of the convolutions, in the order of the data flow, [L].
         methods: shares of 0 to 1 by method, [L].
     """
-    figure, axes = plt.subplots(figsize=(max(6.4, 0.22 * len(layers) + 2), 4.2), layout="constrained")
-    places = np.arange(len(layers))
-    for number, (method, shares) in enumerate(methods.items()):
-        colour, marker = style(number)
-        wide = number == 0  # the search stands out from what it is compared with
-        line: dict[str, Any] = {"lw": 2.2 if wide else 1, "ms": 6 if wide else 4, "zorder": 3 if wide else 2}
-        axes.plot(places, 100 * shares, color=colour, marker=marker, label=method, **line)
-    axes.set(ylabel="channels kept (%)", ylim=(0, 105), title=title)
-    axes.set_xticks(places, layers, rotation=90, fontsize=7)
-    grid(axes)
-    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", ncols=2)
+    shares = 100 * np.array(list(methods.values()))
+    size = (max(6.4, 0.3 * len(layers) + 2.5), 1.8 + 0.3 * len(methods))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    drawn = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+    for row, column in np.ndindex(*shares.shape):
+        colour = "white" if shares[row, column] < 60 else "black"
+        axes.annotate(f"{shares[row, column]:.0f}", (column, row), ha="center", va="center", fontsize=6, color=colour)
+    axes.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(methods)), list(methods))
+    axes.set(title=title)
+    figure.colorbar(drawn, label="channels kept (%)", pad=0.01)
     save(figure, paths)
 
 
@@ -242,9 +231,9 @@ def _draw_stages(axes: Axes, stages: Sequence[tuple[str, str]]) -> None:
     axes.set(xlim=(0, 1), ylim=(len(stages), 0))
     axes.axis("off")
     for place, (name, what) in enumerate(stages):
-        axes.add_patch(Rectangle((0.02, place + 0.12), 0.96, 0.72, fc="0.96", ec=BASE_STYLE[0], lw=1))
+        axes.add_patch(Rectangle((0.02, place + 0.12), 0.96, 0.72, fc="0.96", ec=BASE_STYLE.colour, lw=1))
         axes.annotate(name, (0.06, place + 0.36), fontsize=9, weight="bold", va="center")
         axes.annotate(what, (0.06, place + 0.62), fontsize=8, va="center")
         if place:
-            arrow = {"arrowstyle": "-|>", "color": BASE_STYLE[0]}
+            arrow = {"arrowstyle": "-|>", "color": BASE_STYLE.colour}
             axes.annotate("", (0.5, place + 0.12), (0.5, place - 0.16), arrowprops=arrow)
