@@ -136,9 +136,10 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
         seed: of the resamples.
     """
     rows: list[dict[str, Any]] = []
-    repeats = [name for name in raw if str(name).startswith(ACCURACY)]
+    columns = [str(name) for name in raw]
+    repeats = [name for name in columns if name.startswith(ACCURACY)]
     for model, of_model in raw.groupby("model", sort=False):
-        names = [name for name in raw if name not in (*KEYS, *repeats) and of_model[name].notna().any()]
+        names = [name for name in columns if name not in (*KEYS, *repeats) and of_model[name].notna().any()]
         samples = [_sample(found, names, repeats, bands) for _, found in of_model.groupby("seed")]
         rng = np.random.default_rng(seed)
         point = np.mean([sample.correlations(np.arange(len(sample.bands))) for sample in samples], axis=0)
@@ -160,15 +161,16 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
 
 def _sample(frame: pd.DataFrame, names: Sequence[str], repeats: Sequence[str], bands: int) -> _Sample:
     frame = frame.dropna(subset=list(repeats))
-    order = frame["flops_millions"].rank(method="first").to_numpy(np.int64) - 1
+    order = frame["flops_millions"].rank(method="first").to_numpy().astype(np.int64) - 1
     values = frame[[*names, *repeats]].to_numpy(np.float64).T
     return _Sample(values[: len(names)], values[len(names) :], order * bands // len(frame))
 
 
 def _resampled(samples: Sequence[_Sample], rng: np.random.Generator) -> Values:
-    return np.mean(
+    found: Values = np.mean(
         [sample.correlations(rng.integers(len(sample.bands), size=len(sample.bands))) for sample in samples], axis=0
     )
+    return found
 
 
 def raw_rows(
