@@ -135,7 +135,8 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
             raise InputError(f"methods.{name}.encoder: only a search has an encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:
             found = method.get("match")
-            raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {', '.join(searches)}")
+            known = ", ".join(searches) or "none is given"
+            raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {known}")
 
 
 def _check_predictors(predictors: Mapping[str, Any], methods: Mapping[str, Any], search_size: int) -> None:

@@ -135,7 +135,9 @@ def embedding_figure(paths: Sequence[Path], title: str, methods: Mapping[str, Em
         drawn = axes.scatter(*points.T, 8, 100 * found.share, cmap="viridis", lw=0, alpha=0.7)
         axes.scatter(*((found.tuned - centre) @ plane).T, 26, "none", edgecolors="black", lw=0.8, label="tuned")
         axes.scatter(*((found.winner - centre) @ plane), 110, "#D55E00", marker="v", edgecolors="black", label="winner")
-        axes.scatter(*((found.original - centre) @ plane), 130, "#CC79A7", marker="*", edgecolors="black", label="unpruned")
+        axes.scatter(
+            *((found.original - centre) @ plane), 130, "#CC79A7", marker="*", edgecolors="black", label="unpruned"
+        )
         names = [f"component {n + 1} ({share:.0%} of the variance)" for n, share in enumerate(shares)]
         axes.set(xlabel=names[0], ylabel=names[1], title=method)
         axes.legend(fontsize=8, framealpha=0.8, edgecolor="none")
