@@ -9,6 +9,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -23,6 +26,8 @@ wildcard_constraints:
     candidate=r"\d+",
     first=r"\d+",
     last=r"\d+",
+    repeat=r"\d+",
+    set="training|search",
 
 
 include: "rules/data.smk"
@@ -30,13 +35,16 @@ include: "rules/base.smk"
 include: "rules/search.smk"
 include: "rules/refine.smk"
 include: "rules/baselines.smk"
+include: "rules/predictors.smk"
 include: "rules/report.smk"
+include: "rules/figures.smk"
 include: "rules/forecast.smk"
 
 
 # Seconds of work without torch's share: not worth a place in a cluster's queue.
 localrules:
     make_table1,
+    make_table4,
     rank_tuned,
     select_winner,
     write_protocol,
@@ -45,10 +53,6 @@ localrules:
 rule all:
     default_target: True
     input:
-        "<results>/tables/table3.csv",
-        "<results>/tables/table1.csv",
-        expand(
-            "<results>/figures/{figure}/{experiment}.png",
-            figure=["accuracy_flops", "learning_curves"],
-            experiment=resolved["experiments"],
-        ),
+        expand("<results>/tables/{table}.csv", table=tables()),
+        expand("<results>/figures/{figure}/{experiment}.png", figure=problem.FIGURES, experiment=drawn()),
+        "<results>/summary.html",

@@ -57,6 +57,12 @@ def methods_of(experiment, *kinds):
     return [name for name, method in methods.items() if not kinds or method["kind"] in kinds]
 
 
+def names_of_kind(*kinds):
+    """A pattern of the names of all methods of these kinds, in whatever experiment; of none, if there are none."""
+    names = {name for experiment in resolved["experiments"] for name in methods_of(experiment, *kinds)}
+    return "|".join(sorted(names)) or "(?!)"
+
+
 def ordered(value):
     """The same value, keys of all its dicts sorted: Snakemake compares params as text, and order has no meaning there."""
     if isinstance(value, dict):
@@ -126,35 +132,135 @@ def published_weights(wildcards):
 
 def shards(wildcards):
     """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
-    refine = experiment_of(wildcards)["refine"]
-    m, size = refine["top_m"], refine["shard_size"]
+    m = experiment_of(wildcards)["refine"]["top_m"]
+    return shards_of(f"{wildcards.method}/topm", m, wildcards)
+
+
+def sample_shards(drawn, number, repeat, wildcards):
+    """Shards of the first `number` rows of a set of configurations, tuned for the time `repeat`."""
+    return shards_of(f"sample/{drawn}/repeat{repeat}", number, wildcards)
+
+
+def shards_of(folder, number, wildcards):
+    """Names of shards that hold `number` rows, in a folder of this experiment and seed."""
+    size = experiment_of(wildcards)["refine"]["shard_size"]
     return [
-        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm/"
-        f"{first:03d}-{min(first + size, m) - 1:03d}.csv"
-        for first in range(0, m, size)
+        f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{folder}/"
+        f"{first:03d}-{min(first + size, number) - 1:03d}.csv"
+        for first in range(0, number, size)
     ]
 
 
 def selection(wildcards):
     """Where the kept channels come from: a candidate's from the search set, a baseline's from its own file."""
     seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
-    if method_of(wildcards)["kind"] == "search":
+    if method_of(wildcards)["kind"] in ("search", "tuned"):
         return {"configs": f"{seed_folder}/configs.h5"}
     return {"kept": f"{seed_folder}/{wildcards.method}/kept/{wildcards.candidate}.json"}
 
 
+def predictors_of(wildcards):
+    return experiment_of(wildcards)["predictors"]
+
+
+def studied():
+    """Experiments whose predictors are compared."""
+    return [name for name, settings in resolved["experiments"].items() if settings["predictors"]["sample"]]
+
+
+def encoders_of(experiment):
+    """Settings of all encoders of an experiment by name: those of its searches, then those that are only compared."""
+    settings = resolved["experiments"][experiment]
+    of_searches = {name: settings["methods"][name]["encoder"] for name in methods_of(experiment, "search")}
+    return of_searches | settings["predictors"]["encoders"]
+
+
+def encoder_of(wildcards):
+    return encoders_of(wildcards.experiment)[wildcards.method]
+
+
+def predictor_inputs(wildcards):
+    """Encoders and tuned networks of the sample, repeat by repeat."""
+    settings, folder = predictors_of(wildcards), f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
+    return {
+        "encoders": [f"{folder}/{name}/encoder.pt" for name in sorted(encoders_of(wildcards.experiment))],
+        "tuned": [
+            path
+            for repeat in range(settings["repeats"])
+            for path in sample_shards("search", settings["sample"], repeat, wildcards)
+        ],
+    }
+
+
+def labels(wildcards):
+    """The tuned configurations that a regression learns from."""
+    number = experiment_of(wildcards)["methods"].get(wildcards.method, {}).get("labels")
+    return {"labels": sample_shards("training", number, 0, wildcards)} if number else {}
+
+
+def search_of(wildcards):
+    """The search whose tuned candidates a method chooses from: its own, or another's; None for a baseline."""
+    kind = method_of(wildcards)["kind"]
+    return {"search": wildcards.method, "tuned": method_of(wildcards).get("match")}.get(kind)
+
+
+def recipe_of(wildcards):
+    """How a method's candidates are trained before one is chosen: SACP-2 takes them as they were tuned."""
+    return experiment_of(wildcards)["tune" if method_of(wildcards)["kind"] == "tuned" else "full"]
+
+
+def stream_of(wildcards):
+    """The name of the randomness of that training: with the tuning's, a tuned network comes out in the same bits."""
+    return "tune" if method_of(wildcards)["kind"] == "tuned" else "full"
+
+
+def chosen_from(wildcards):
+    """k, the number of tuned candidates that are trained and chosen from: for SACP-2, the best alone."""
+    return 1 if method_of(wildcards)["kind"] == "tuned" else experiment_of(wildcards)["refine"]["top_k"]
+
+
 def ranked(wildcards):
     """The tuned candidates of a search. Through this plain input a winner is open as soon as they are."""
-    is_search = method_of(wildcards)["kind"] == "search"
-    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/topm.csv" if is_search else []
+    search = search_of(wildcards)
+    return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{search}/topm.csv" if search else []
+
+
+def tuned_rows(wildcards):
+    """The tuned candidates that a method chooses from, known once they are."""
+    done = checkpoints.rank_tuned.get(experiment=wildcards.experiment, seed=wildcards.seed, method=search_of(wildcards))
+    return ranking.load_tuned(done.output.tuned)
+
+
+def sweep_sizes(experiment):
+    """Values of m in figure 2, ascending."""
+    settings = resolved["experiments"][experiment]
+    return sorted({*settings["sweep"]["m"], settings["refine"]["top_m"]})
+
+
+def sweep_inputs(wildcards):
+    """Figure 2: for every seed, the tuned candidates of all searches and metrics of all that any m would choose."""
+    found = {"tuned": [], "trained": []}
+    k = experiment_of(wildcards)["refine"]["top_k"]
+    for method in methods_of(wildcards.experiment, "search"):
+        for seed in resolved["seeds"]:
+            values = Values(experiment=wildcards.experiment, seed=str(seed), method=method)
+            folder = f"<results>/{wildcards.experiment}/seed{seed}/{method}"
+            tuned = tuned_rows(values)
+            union = {each for m in sweep_sizes(wildcards.experiment) for each in ranking.chosen(tuned, m, k)}
+            found["tuned"].append(f"{folder}/topm.csv")
+            found["trained"] += [f"{folder}/topk/{candidate}/metrics.json" for candidate in sorted(union)]
+    return found
 
 
 def trained_candidates(wildcards):
-    """Metrics of the k fully trained candidates, known once the m are tuned; a baseline has one, its winner's match."""
-    if method_of(wildcards)["kind"] == "search":
-        tuned = ranking.load_tuned(checkpoints.rank_tuned.get(**wildcards).output.tuned)
-        finished = [row["candidate"] for row in tuned if not row["failure"]]
-        candidates = finished[: experiment_of(wildcards)["refine"]["top_k"]]
+    """Metrics of the candidates among which the winner is chosen, known once the m are tuned.
+
+    They are the k best-tuned ones of a search, the best alone for SACP-2; a baseline has one, its winner's match.
+    """
+    search = search_of(wildcards)
+    if search:
+        top_m = experiment_of(wildcards)["refine"]["top_m"]
+        candidates = ranking.chosen(tuned_rows(wildcards), top_m, chosen_from(wildcards))
     else:
         candidates = [matched_candidate(wildcards)]
     return [
@@ -170,11 +276,10 @@ def protocol_settings(wildcards):
     checkpoint, and then looks at nothing but jobs that do not. This file is made by such a job: if k or the full
     training change, the winner is open at once, and the baselines wait for the new one instead of taking the old.
     """
-    settings = stage("device", "engine", "full", "processes", "validation")(wildcards) | {
-        "training": code("train_candidate")
-    }
-    if method_of(wildcards)["kind"] == "search":
-        settings["top_k"] = experiment_of(wildcards)["refine"]["top_k"]
+    parts = stage("device", "engine", "processes", "validation", recipe=recipe_of, stream=stream_of)
+    settings = parts(wildcards) | {"training": code("train_candidate")}
+    if search_of(wildcards):
+        settings["top_k"] = chosen_from(wildcards)
     return ordered(settings)
 
 
@@ -190,48 +295,101 @@ def matched_candidate(wildcards):
         return json.load(handle)["candidate"]
 
 
+def selection_inputs(wildcards):
+    """What some baselines look at: the data, for a criterion that looks at images; the sparsely trained network."""
+    method, found = method_of(wildcards), {}
+    if method.get("criterion") in problem.LOOK_AT_IMAGES:
+        found["data"] = data_file(wildcards)
+    if method["kind"] == "slimming":
+        found["sparse"] = f"<results>/{wildcards.experiment}/seed{wildcards.seed}/sparse.pt"
+    return found
+
+
 def matched_metrics(wildcards):
     """Metrics of the candidate whose FLOPs a baseline matches."""
     match = method_of(wildcards)["match"]
     return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{match}/topk/{wildcards.candidate}/metrics.json"
 
 
-def table_inputs(wildcards):
-    """Metrics of every base and every winner, in the order of experiments, methods and seeds."""
-    pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
+def table_inputs(*kinds):
+    """Metrics of every base and every winner of these kinds, in the order of experiments, methods and seeds."""
+
+    def inputs(wildcards):
+        pattern = "<results>/{experiment}/seed{seed}/{method}/winner/metrics.json"
+        return {
+            "bases": [
+                path
+                for experiment in resolved["experiments"]
+                for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
+            ],
+            "winners": [
+                path
+                for experiment in resolved["experiments"]
+                for method in methods_of(experiment, *kinds)
+                for path in seed_paths(pattern, experiment=experiment, method=method)
+            ],
+        }
+
+    return inputs
+
+
+def drawn():
+    """Experiments that have figures: those with a search."""
+    return [name for name in resolved["experiments"] if methods_of(name, "search")]
+
+
+def tables():
+    """Names of the tables that this config gives."""
+    return ["table3", "table4", *(["predictors"] if studied() else []), "table1"]
+
+
+def summary_inputs(wildcards):
+    """All tables, and all figures by experiment."""
     return {
-        "bases": [
-            path
-            for experiment in resolved["experiments"]
-            for path in seed_paths("<results>/{experiment}/seed{seed}/base.pt", experiment=experiment)
-        ],
-        "winners": [
-            path
-            for experiment in resolved["experiments"]
-            for method in methods_of(experiment)
-            for path in seed_paths(pattern, experiment=experiment, method=method)
-        ],
+        "tables": expand("<results>/tables/{table}.csv", table=tables()),
+        "figures": expand("<results>/figures/{figure}/{experiment}.png", experiment=drawn(), figure=problem.FIGURES),
     }
 
 
-def figure_inputs(wildcards):
-    """What the first seed's figure shows: tuned candidates, fully trained networks, the base."""
-    seed = resolved["seeds"][0]
-    folder = f"<results>/{wildcards.experiment}/seed{seed}"
-    return {
-        "base": f"{folder}/base.pt",
-        "tuned": [f"{folder}/{method}/topm.csv" for method in methods_of(wildcards.experiment, "search")],
-        "winners": [f"{folder}/{method}/winner/metrics.json" for method in methods_of(wildcards.experiment)],
-    }
+def captions():
+    """Captions of an experiment's figures, in their order."""
+    folder = Path(workflow.basedir) / "rules/captions"
+    return [(folder / f"{figure}.rst").read_text().strip() for figure in problem.FIGURES]
 
 
-def histories(wildcards):
-    """Histories of the first seed's base training and of its winners' full trainings."""
-    folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
-    return {
-        "base": f"{folder}/base_history.csv",
-        "winners": [f"{folder}/{method}/winner/history.csv" for method in methods_of(wildcards.experiment)],
-    }
+def summary_artefacts(wildcards):
+    """Artefacts whose records say what the run has cost."""
+    return sorted({path for paths in spent_inputs(wildcards).values() for path in paths})
+
+
+def first_seed(name):
+    """A file of an experiment's first seed."""
+    return f"<results>/{{experiment}}/seed{resolved['seeds'][0]}/{name}"
+
+
+def of_methods(name, *kinds):
+    """An input function: a file of each method of these kinds, of all if none is given, of the first seed."""
+
+    def inputs(wildcards):
+        folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
+        return [f"{folder}/{method}/{name}" for method in methods_of(wildcards.experiment, *kinds)]
+
+    return inputs
+
+
+def of_searches(name):
+    return of_methods(name, "search")
+
+
+def first_search(experiment):
+    """The search that figure 1 shows."""
+    return methods_of(experiment, "search")[0]
+
+
+def method_inputs(wildcards):
+    """The winner of figure 1's search."""
+    folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}/{first_search(wildcards.experiment)}"
+    return {"winner": f"{folder}/winner/metrics.json", "description": f"{folder}/winner/network.json"}
 
 
 def given(resource):
@@ -257,22 +415,40 @@ def spent_inputs(wildcards):
         "prepare_data": sorted({data_file(Values(experiment=name)) for name in resolved["experiments"]}),
         "rest": expand("<results>/{experiment}/network.json", experiment=resolved["experiments"]),
         **{stage: [] for stage in ("train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard")},
-        **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline")},
+        **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline", "train_sparse")},
+        **{stage: [] for stage in ("search_colony", "tune_sample")},
     }
     for experiment in resolved["experiments"]:
         for seed in resolved["seeds"]:
             folder = f"<results>/{experiment}/seed{seed}"
             found["train_base"].append(f"{folder}/base.pt")
             found["sample_configs"].append(f"{folder}/configs.h5")
+            if experiment in studied():
+                sample = predictor_inputs(Values(experiment=experiment, seed=str(seed)))
+                found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample["tuned"]]
+                found["train_encoder"] += [path for path in sample["encoders"]]
+                found["rest"] += [
+                    f"{folder}/sample/search/probes.provenance.json",
+                    f"{folder}/predictors.provenance.json",
+                ]
+            if methods_of(experiment, "slimming"):
+                found["train_sparse"].append(f"{folder}/sparse.pt")
             for method in methods_of(experiment):
                 values = Values(experiment=experiment, seed=str(seed), method=method)
-                if method_of(values)["kind"] == "search":
-                    found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
+                if method_of(values)["kind"] == "tuned":
+                    found["train_candidate_search"] += trained_candidates(values)
+                elif method_of(values)["kind"] == "search":
+                    sample = sample_shards("training", method_of(values).get("labels", 0), 0, values)
+                    found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample]
+                    if experiment not in studied():
+                        found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)
                 else:
-                    found["rest"].append(f"{folder}/{method}/kept/{matched_candidate(values)}.json")
+                    is_colony = method_of(values)["kind"] == "colony"
+                    stage = "search_colony" if is_colony else "rest"
+                    found[stage].append(f"{folder}/{method}/kept/{matched_candidate(values)}.json")
                     found["train_candidate_baseline"] += trained_candidates(values)
     found["rest"].append("<results>/tables/table3.provenance.json")
     return found

@@ -26,6 +26,33 @@ rule tune_shard:
         "../scripts/tune_shard.py"
 
 
+rule tune_sample:
+    input:
+        data=data_file,
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs="<results>/{experiment}/seed{seed}/configs.h5",
+    output:
+        tuned="<results>/{experiment}/seed{seed}/sample/{set}/repeat{repeat}/{first}-{last}.csv",
+        history="<results>/{experiment}/seed{seed}/sample/{set}/repeat{repeat}/{first}-{last}.history.csv",
+        provenance="<results>/{experiment}/seed{seed}/sample/{set}/repeat{repeat}/{first}-{last}.provenance.json",
+    log:
+        "<results>/logs/tune_sample/{experiment}-seed{seed}-{set}-{repeat}-{first}-{last}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(12 * 60),
+        gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
+    params:
+        cfg=stage("device", "engine", "validation", tune=lambda wildcards: experiment_of(wildcards)["sample"]),
+        code=code("tune_shard"),
+    script:
+        "../scripts/tune_shard.py"
+
+
 checkpoint rank_tuned:
     input:
         shards,
@@ -67,7 +94,7 @@ rule train_candidate:
         gpu=gpus(resolved["processes"]),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "full", "processes", "validation"),
+        cfg=stage("device", "engine", "processes", "validation", recipe=recipe_of, stream=stream_of),
         code=code("train_candidate"),
     script:
         "../scripts/train_candidate.py"

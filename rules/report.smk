@@ -2,7 +2,14 @@ rule make_table1:
     input:
         "config/reported/table1.csv",
     output:
-        csv="<results>/tables/table1.csv",
+        csv=report(
+            "<results>/tables/table1.csv",
+            caption="captions/table1.rst",
+            category="Tables",
+            labels={"table": "table1"},
+        ),
+        markdown="<results>/tables/table1.md",
+        latex="<results>/tables/table1.tex",
         provenance="<results>/tables/table1.provenance.json",
     log:
         "<results>/logs/make_table1.log",
@@ -19,11 +26,17 @@ rule make_table1:
 
 rule make_table3:
     input:
-        unpack(table_inputs),
+        unpack(table_inputs()),
         reported="config/reported/table3.csv",
     output:
-        csv="<results>/tables/table3.csv",
+        csv=report(
+            "<results>/tables/table3.csv",
+            caption="captions/table3.rst",
+            category="Tables",
+            labels={"table": "table3"},
+        ),
         markdown="<results>/tables/table3.md",
+        latex="<results>/tables/table3.tex",
         provenance="<results>/tables/table3.provenance.json",
     log:
         "<results>/logs/make_table3.log",
@@ -45,49 +58,69 @@ rule make_table3:
         "../scripts/make_table3.py"
 
 
-rule draw_accuracy_flops:
+rule make_table4:
     input:
-        unpack(figure_inputs),
+        unpack(table_inputs("search", "tuned")),
+        reported="config/reported/table4.csv",
     output:
-        png="<results>/figures/accuracy_flops/{experiment}.png",
-        pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
-        provenance="<results>/figures/accuracy_flops/{experiment}.provenance.json",
+        csv=report(
+            "<results>/tables/table4.csv",
+            caption="captions/table4.rst",
+            category="Tables",
+            labels={"table": "table4"},
+        ),
+        markdown="<results>/tables/table4.md",
+        latex="<results>/tables/table4.tex",
+        provenance="<results>/tables/table4.provenance.json",
     log:
-        "<results>/logs/draw_accuracy_flops/{experiment}.log",
+        "<results>/logs/make_table4.log",
     conda:
         "../envs/report.yaml"
     resources:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment),
-            "searches": methods_of(wildcards.experiment, "search"),
+        # Not `ordered`: experiments and methods stand in the table as they stand in the config.
+        cfg={
+            "models": {
+                name: {
+                    "methods": {
+                        method: {
+                            key: experiment["methods"][method][key]
+                            for key in ("kind", "labels")
+                            if key in experiment["methods"][method]
+                        }
+                        for method in methods_of(name, "search", "tuned")
+                    },
+                    "reported": experiment.get("reported"),
+                }
+                for name, experiment in resolved["experiments"].items()
+            },
+            "seeds": resolved["seeds"],
         },
-        code=code("draw_accuracy_flops"),
+        code=code("make_table4"),
     script:
-        "../scripts/draw_accuracy_flops.py"
+        "../scripts/make_table4.py"
 
 
-rule draw_learning_curves:
+rule make_summary:
     input:
-        unpack(histories),
+        unpack(summary_inputs),
+        artefacts=summary_artefacts,
     output:
-        png="<results>/figures/learning_curves/{experiment}.png",
-        pdf="<results>/figures/learning_curves/{experiment}.pdf",
-        provenance="<results>/figures/learning_curves/{experiment}.provenance.json",
+        html=report(
+            "<results>/summary.html", caption="captions/summary.rst", category="Summary", labels={"page": "summary"}
+        ),
+        provenance="<results>/summary.provenance.json",
     log:
-        "<results>/logs/draw_learning_curves/{experiment}.log",
+        "<results>/logs/make_summary.log",
     conda:
         "../envs/report.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: {
-            "methods": methods_of(wildcards.experiment),
-            "seed": resolved["seeds"][0],
-        },
-        code=code("draw_learning_curves"),
+        cfg=ordered({"config": resolved, "captions": captions(), "experiments": drawn(), "tables": tables()}),
+        code=code("make_summary"),
     script:
-        "../scripts/draw_learning_curves.py"
+        "../scripts/make_summary.py"

@@ -20,6 +20,7 @@ rule sample_configs:
 
 rule train_encoder:
     input:
+        unpack(labels),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
@@ -35,7 +36,7 @@ rule train_encoder:
         mem_mb=4000,
         runtime=minutes(4 * 60),
     params:
-        cfg=stage("space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
+        cfg=stage("space", encoder=encoder_of),
         code=code("train_encoder"),
     script:
         "../scripts/train_encoder.py"
@@ -58,7 +59,7 @@ rule score_candidates:
         mem_mb=8000,
         runtime=minutes(4 * 60),
     params:
-        cfg=stage("search", "space", encoder=lambda wildcards: method_of(wildcards)["encoder"]),
+        cfg=stage("search", "space", encoder=encoder_of),
         code=code("score_candidates"),
     script:
         "../scripts/score_candidates.py"

@@ -1,25 +1,17 @@
 """Choose a baseline's kept channels at the FLOPs of the matched method's winner."""
 
-import numpy as np
-from sacp import baselines, checkpoint, criteria, files, job, provenance, space
+from sacp import baselines, checkpoint, data, files, job, provenance
 from sacp.networks import NetworkSpec
 from sacp.seeds import derive
 
 with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
-    graph = checkpoint.load_graph(snakemake.input.network)
-    base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
-    target, levels = files.read_json(snakemake.input.winner)["flops"], cfg["space"]["levels"]
-    draw_seed = derive(seed, "baseline", snakemake.wildcards.method)
-    if cfg["kind"] == "uniform":
-        counts = baselines.uniform_counts(graph, target)
-    else:
-        constrained = space.Space.build(graph.weights, levels, cfg["space"]["threshold"])
-        counts = space.kept_counts(
-            baselines.random_steps(graph, constrained, target, draw_seed), graph.channels, levels
-        )
-    # ASSUME: baselines keep channels by L1 norm, as a candidate does, to differ by their ratios alone.
-    order = criteria.channel_order(cfg["criterion"], base.network, graph, np.random.default_rng(draw_seed))
-    kept = criteria.kept_channels(order, counts)
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
+    cfg, seed, given = snakemake.params.cfg, int(snakemake.wildcards.seed), snakemake.input
+    spec = NetworkSpec(**cfg["network"])
+    graph = checkpoint.load_graph(given.network)
+    base = checkpoint.load_base(given.base, spec).network
+    sparse = checkpoint.load_base(given.sparse, spec).network if given.get("sparse") else None
+    splits = data.load_splits(given.data, cfg["validation"], seed) if given.get("data") else None
+    target, draw_seed = files.read_json(given.winner)["flops"], derive(seed, "baseline", snakemake.wildcards.method)
+    kept = baselines.select(cfg, base.eval(), graph, target, draw_seed, splits, sparse)
+    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed)
     checkpoint.save_kept(snakemake.output[0], graph, kept, provenance.finished(record))

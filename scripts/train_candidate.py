@@ -1,4 +1,4 @@
-"""Train one pruned network fully, from the inherited weights, and test it once."""
+"""Train one pruned network, fully or as it was tuned, from the inherited weights, and test it once."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device
         kept = refine.kept_of(steps, criteria.l1_order(base.network, graph), graph, levels)
     splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
     network = surgery.prune(base.network, graph, kept).to(device)
-    label, recipe, engine = f"{snakemake.wildcards.method} {candidate}", Recipe(**cfg["full"]), Engine(**cfg["engine"])
+    label, recipe = f"{snakemake.wildcards.method} {candidate}", Recipe(**cfg["recipe"])
     metrics, history = refine.train_fully(
-        network, splits, spec, recipe, derive(seed, "full"), label, engine, sidecar, team
+        network, splits, spec, recipe, derive(seed, cfg["stream"]), label, Engine(**cfg["engine"]), sidecar, team
     )
     if team.leads:
         metrics = {"candidate": candidate, **metrics}

@@ -1,7 +1,8 @@
-"""Train the graph encoder by contrastive learning."""
+"""Train the graph encoder by contrastive learning, or by regression on the accuracies of tuned configurations."""
 
-from sacp import artefacts, checkpoint, criteria, files, job, provenance
-from sacp.encoder import LOSS_COLUMNS, EncoderSettings, save, train_encoder
+import numpy as np
+from sacp import artefacts, checkpoint, criteria, files, job, provenance, ranking
+from sacp.encoder import LOSS_COLUMNS, EncoderSettings, Labels, save, train_encoder
 from sacp.networks import NetworkSpec
 
 with job.logged(snakemake.log[0], snakemake.threads):
@@ -11,8 +12,13 @@ with job.logged(snakemake.log[0], snakemake.threads):
     space = cfg["space"]
     artefacts.check_configs(snakemake.input.configs, graph, space["levels"], space["threshold"])
     training, levels = artefacts.load_configs(snakemake.input.configs, "training")
-    settings = EncoderSettings(**cfg["encoder"])
-    encoder, losses = train_encoder(graph, criteria.l1_order(base.network, graph), training, levels, settings, seed)
+    settings, labels = EncoderSettings(**cfg["encoder"]), None
+    if snakemake.input.get("labels"):
+        tuned = [row for path in snakemake.input.labels for row in ranking.load_tuned(path) if not row["failure"]]
+        rows, accuracies = (np.array([row[key] for row in tuned]) for key in ("candidate", ranking.ACCURACY))
+        labels = Labels(rows.astype(np.int64), accuracies.astype(np.float64))
+    order = criteria.l1_order(base.network, graph)
+    encoder, losses = train_encoder(graph, order, training, levels, settings, seed, labels)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     files.write_csv(snakemake.output.loss, losses, LOSS_COLUMNS)
     save(

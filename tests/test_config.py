@@ -82,7 +82,7 @@ def test_config_has_the_recipe_of_the_paper():
         recipe = {"lr": 0.01, "batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "nesterov": False}
         assert experiment["full"] == experiment["base"]
         augmentation = {"crop_padding": 4, "flip": True}
-        unused = {"warmup_epochs": 0, "label_smoothing": 0, "ema_decay": 0}
+        unused = {"warmup_epochs": 0, "label_smoothing": 0, "ema_decay": 0, "bn_l1": 0}
         assert experiment["full"] == {"epochs": 200, "validate_every": 10, **recipe, **augmentation, **unused}
         assert experiment["tune"] == {"epochs": 2, "validate_every": 0, **recipe, **augmentation, **unused}
 
@@ -249,7 +249,22 @@ MISTAKES = [
     (METHODS, {"s": {"kind": "search"}, "b": {"kind": "random"}}, "methods.b.match: found None"),
     (METHODS, {"s": {"kind": "search", "match": "s"}}, "methods.s.match: only a baseline has it"),
     (METHODS, {"s": {"kind": "search", "criterion": "l1"}}, "methods.s.criterion: only a baseline has it"),
-    (f"{METHODS}/b", {"kind": "random", "match": "sacp", "encoder": {}}, "methods.b.encoder: a baseline has no"),
+    (f"{METHODS}/b", {"kind": "random", "match": "sacp", "encoder": {}}, "methods.b.encoder: only a search has"),
+    (f"{METHODS}/b", {"kind": "slimming", "match": "sacp", "criterion": "l1"}, "methods.b.criterion: slimming goes by"),
+    (
+        METHODS,
+        {"s": {"kind": "search"}, "l1": {"kind": "uniform", "match": "s"}, "t": {"kind": "tuned", "match": "l1"}},
+        "methods.t.match: found 'l1', expected a search method: s",
+    ),
+    (METHODS, {"t": {"kind": "tuned", "match": "l1"}}, "methods.t.match: found 'l1', expected a search method: none"),
+    (f"{METHODS}/s", {"kind": "search", "labels": 9}, "methods.s.labels: only the objective 'regression' has it"),
+    (f"{METHODS}/s", {"kind": "search", "labels": 9999, "encoder": {"objective": "regression"}}, "labels: N' = 9999"),
+    ("experiments/net/sweep/m", [2000], "net.sweep.m: found 2000, expected values from k ="),
+    ("experiments/net/predictors/sample", 2, "net.predictors.sample: found 2, expected 0 or at least 3"),
+    ("experiments/net/predictors/sample", 1001, "net.predictors.sample: found 1001, more than M = 1000"),
+    ("experiments/net/predictors/encoders", {"sacp": {}}, "net.predictors.encoders.sacp: a method has this name"),
+    ("experiments/net/predictors/encoders", {"r": {"objective": "regression"}}, "a regression needs labels"),
+    ("experiments/net/colony/food", 1, "experiments.net.colony.food: found 1, expected at least 2"),
     ("experiments/net/base", {"epochs": 1, "nesterov": True, "momentum": 0.0}, "experiments.net.base.nesterov"),
     ("experiments/net/base", {"epochs": 3, "warmup_epochs": 3}, "net.base.warmup_epochs: found 3, expected less than"),
     ("experiments/net/tune/warmup_epochs", 2.5, "net.tune.warmup_epochs: found 2.5, expected less than the 2 epochs"),

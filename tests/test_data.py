@@ -326,6 +326,18 @@ def test_the_real_cifar10_has_its_sizes_and_classes():
     assert std.tolist() == pytest.approx([0.247, 0.2435, 0.2616], abs=0.003)
 
 
+def test_a_part_of_the_training_images_is_drawn_once_and_the_test_images_stay():
+    whole, part = (data.prepare({"source": "digits"} | more)[0] for more in ({}, {"training_images": 200}))
+    assert part["train_images"].shape == (200, 1, 8, 8)
+    assert torch.equal(part["test_images"], whole["test_images"])
+    rows = {row.numpy().tobytes() for row in whole["train_images"]}
+    assert {row.numpy().tobytes() for row in part["train_images"]} <= rows
+    assert len(part["train_labels"].unique()) == 10  # a random part, no slice of sorted ones
+    assert data.training_images({"source": "digits", "training_images": 200}) == 200
+    with pytest.raises(InputError, match="training_images: found 2000, but the data have 1438"):
+        data.training_images({"source": "digits", "training_images": 2000})
+
+
 def test_splits_of_digits_have_the_shape_that_networks_are_built_for(tmp_path):
     splits = load_splits(prepared(tmp_path, *data.read("digits", None)), 0.15, seed=0)
     channels, size, classes = problem.problem_shape({"source": "digits"})

@@ -8,6 +8,7 @@ import torch
 from networks_zoo import PAPER_NETWORKS, any_network
 from sacp import encoder as encoders
 from sacp.criteria import Order, kept_channels, random_order
+from sacp.dense import DenseScorer
 from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, objective_loss
 from sacp.errors import InputError
 from sacp.graph import Graph
@@ -304,3 +305,48 @@ def test_training_by_dense_products_follows_message_passing(layers, changes):
     losses = [row["loss"] for row in dense]
     assert losses == pytest.approx(losses_by_message_passing("resnet20", 7, settings(**changes)), rel=1e-4)
     assert losses[-1] < losses[0] - 0.01
+
+
+def labelled(accuracy, **changes) -> tuple[Encoder, list[dict[str, float]], np.ndarray]:
+    """An encoder trained by regression on 60 of the 64 configurations, and all their accuracies."""
+    graph, order, training = problem()
+    accuracies = accuracy(training.astype(float))
+    rows = np.arange(60)
+    labels = encoders.Labels(rows, accuracies[rows])
+    more = {"objective": "regression", "epochs": 150, "lr": 0.01} | changes
+    trained, history = encoders.train_encoder(graph, order, training, LEVELS, settings(**more), 0, labels)
+    return trained, history, accuracies
+
+
+@pytest.mark.parametrize("head", [0, 16])
+def test_a_regression_learns_accuracies_and_predicts_in_percent(head):
+    graph, order, training = problem()
+    trained, history, accuracies = labelled(lambda steps: 90 - steps.mean(axis=1), head=head)
+    predicted = DenseScorer(trained, graph, order, LEVELS, "directed").score_chunk(training)
+    assert history[-1]["loss"] < 0.1 * history[0]["loss"]
+    assert stats.spearmanr(predicted[:60], accuracies[:60]).statistic > 0.9
+    assert predicted.mean() == pytest.approx(accuracies.mean(), abs=0.5)
+
+
+def test_a_regression_on_equal_accuracies_predicts_them():
+    graph, order, training = problem()
+    trained, _, _ = labelled(lambda steps: np.full(len(steps), 77.0))
+    predicted = DenseScorer(trained, graph, order, LEVELS, "directed").score_chunk(training[:5])
+    assert predicted == pytest.approx([77.0] * 5, abs=0.5)
+
+
+def test_a_regression_needs_two_labels():
+    graph, order, training = problem()
+    labels = encoders.Labels(np.array([3]), np.array([80.0]))
+    with pytest.raises(InputError, match="encoder: 1 labels; a regression needs two"):
+        encoders.train_encoder(graph, order, training, LEVELS, settings(objective="regression"), 0, labels)
+
+
+def test_a_regressions_head_is_kept_in_its_file(tmp_path):
+    graph, order, training = problem()
+    trained, _, _ = labelled(lambda steps: 90 - steps.mean(axis=1), head=4, epochs=2)
+    made = settings(objective="regression", epochs=2, lr=0.01, head=4)
+    encoders.save(tmp_path / "encoder.pt", trained, graph, LEVELS, made, {})
+    again = encoders.load(tmp_path / "encoder.pt", graph, LEVELS, made)
+    scores = [DenseScorer(one, graph, order, LEVELS, "directed").score_chunk(training[:9]) for one in (trained, again)]
+    assert np.array_equal(*scores)

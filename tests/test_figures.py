@@ -33,7 +33,8 @@ def test_accuracy_figure_is_saved_in_every_format_and_closed(paths):
         }
     )
     base = {"test_accuracy_percent": 93.0, "flops": 4_000_000}
-    figures.accuracy_figure(paths, "net", base, tuned, trained)
+    reported = pd.DataFrame({"method": ["SACP"], "flops_pruned_percent": [60.0], "top1_percent": [93.4]})
+    figures.accuracy_figure(paths, "net", base, tuned, trained, reported)
     assert_saved_and_closed(paths)
 
 
@@ -67,7 +68,7 @@ def test_learning_figure_is_saved_and_closed_however_long_the_histories(paths, t
 def drawn(paths, tmp_path, monkeypatch) -> Figure:
     """A figure of a base validated every second epoch, a method that never was, and one of no epochs."""
     saved = []
-    monkeypatch.setattr(figures, "_save", lambda figure, paths: saved.append(figure))
+    monkeypatch.setattr(figures, "save", lambda figure, paths: saved.append(figure))
     methods = {"sacp": history(tmp_path, 3), "l1": history(tmp_path, 0)}
     figures.learning_figure(paths, "net", history(tmp_path, 4, 2), methods)
     plt.close(saved[0])
@@ -93,3 +94,9 @@ def test_methods_look_the_same_in_both_panels_and_differ_from_each_other(drawn):
     assert [colour for colour in left for _ in range(2)] == right[:6]
     assert len(set(left)) == 3
     assert len({line.get_marker() for line in drawn.axes[0].lines}) == 3
+
+
+def test_twelve_methods_are_told_apart_without_colour():
+    styles = [figures.style(number) for number in range(12)]
+    assert len({style.marker for style in styles}) == 12
+    assert len({(style.colour, style.line) for style in styles}) == 12

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from conftest import Checkout
-from sacp import config, spent
+from sacp import config, records, spent
 from sacp.children import side_by_side
 from sacp.errors import InputError
 from sacp.forecast import (
@@ -164,12 +164,12 @@ def test_records_are_read_from_every_kind_of_file_and_refused_where_they_do_not_
     with h5py.File(tmp_path / "d.h5", "w") as handle:
         handle.attrs["provenance"] = json.dumps(made)
     for path in tmp_path.iterdir():
-        assert spent.load_record(path) == made
+        assert records.load_timed(path) == made
     (tmp_path / "old.json").write_text(json.dumps({"code": "0", "inputs": {}}))
     with pytest.raises(InputError, match=r"old\.json: its record does not say how long"):
-        spent.load_record(tmp_path / "old.json")
+        records.load_timed(tmp_path / "old.json")
     with pytest.raises(InputError, match=r"none\.h5: no provenance record can be read"):
-        spent.load_record(tmp_path / "none.h5")
+        records.load_timed(tmp_path / "none.h5")
 
 
 def test_image_files_are_refused_before_anything_is_measured() -> None:

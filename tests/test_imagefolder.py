@@ -338,7 +338,7 @@ def test_a_training_on_files_runs_to_its_end_and_is_a_function_of_the_seed(split
 def test_the_problem_of_a_tree_has_the_configs_size_and_classes(tree):
     assert problem.problem_shape({"source": "imagefolder", "path": "x", "classes": 1000}) == (3, 224, 1000)
     assert problem.problem_shape(dataset(tree)) == (3, SIZE, 3)
-    assert data.training_images("imagefolder", str(tree)) is None
+    assert data.training_images({"source": "imagefolder", "path": str(tree)}) is None
     data.check_source("imagefolder", str(tree))
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from conftest import Checkout, copy_checkout
+from conftest import Checkout, copy_checkout, shorten
 from test_imagefolder import dataset, write_tree
 
 pytestmark = pytest.mark.workflow
@@ -56,7 +56,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the repository in which the candidates are scored; networks are twice as wide, to take their time."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("kills") / "checkout")
+    checkout = shorten(copy_checkout(tmp_path_factory.mktemp("kills") / "checkout"))
     config = checkout.path / "config/demo.yaml"
     settings = yaml.safe_load(config.read_text())
     settings["experiments"]["digits-resnet14"]["network"]["width"] = 2

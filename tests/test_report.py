@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from sacp import report
 from sacp.ranking import best, choose_winner
-from sacp.report import measured_rows, reported_rows, table3, to_markdown
+from sacp.report import measured_rows, reported_rows, table3, table4, to_latex, to_markdown, variant_rows
 
-REPORTED = pd.read_csv(Path(__file__).parents[1] / "config/reported/table3.csv")
+ROOT = Path(__file__).parents[1]
+REPORTED = pd.read_csv(ROOT / "config/reported/table3.csv")
+VARIANTS = pd.read_csv(ROOT / "config/reported/table4.csv")
 
 
 def metrics(accuracy: float, flops: int, parameters: int, **more: float) -> dict[str, float]:
@@ -37,6 +39,7 @@ def test_measured_rows_are_means_and_deviations_over_seeds():
         "params_millions": pytest.approx(0.06),
         "params_pruned_percent": pytest.approx(70.0),  # the mean of 75 and 65
         "paper_protocol_top1_percent": 91.0,
+        "protocol_difference_percent": 1.0,  # the mean of 0.5 and 1.5
     }
     assert (base["method"], base["top1_percent"], base["change_percent"]) == ("Base", 91.5, 0.0)
     assert (base["flops_pruned_percent"], base["paper_protocol_top1_percent"]) == (0.0, None)
@@ -82,10 +85,12 @@ def test_markdown_has_two_decimals_and_empty_cells_where_there_is_no_value():
     rows = [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]})]
     text = to_markdown(table3(rows), "A caption.")
     header, _, first, *_, last = text.split("\n\n")[0].splitlines()
-    assert cells(header) == report.COLUMNS
-    assert cells(first) == ["net", "Base", "reported", "", "92.60", "", "0.00", "314.31", "0.00", "14.73", "0.00", ""]
+    assert cells(header) == [report.HEADINGS[name] for name in report.COLUMNS if name != "top1_std"]
+    assert cells(first) == [
+        "*net*", "*Base*", "*reported*", "", "*92.60*", "*0.00*", "*314.31*", "*0.00*", "*14.73*", "*0.00*", "", "",
+    ]  # fmt: skip
     assert cells(last) == [
-        "net", "sacp", "measured", "1", "88.00", "", "-2.00", "1.00", "75.00", "0.05", "75.00", "88.50",
+        "net", "sacp", "measured", "1", "88.00", "-2.00", "1.00", "75.00", "0.05", "75.00", "88.50", "0.50",
     ]  # fmt: skip
     assert text.endswith("\n\nA caption.\n")
     assert "nan" not in text.lower()
@@ -119,3 +124,41 @@ def test_the_footnote_counts_failed_candidates_over_seeds_and_gives_the_first_re
         "the first: candidate 7: the loss is nan in epoch 1; lower lr 9."
     )
     assert report.failure_note({"l1": methods["l1"]}, "net") == ""
+
+
+def test_means_and_deviations_share_a_cell():
+    table = table3(measured_rows("net", BASE, {"sacp": METHOD}))
+    assert "90.00 ± 2.83" in report.readable(table)["Top-1 (%)"].tolist()
+
+
+def test_latex_is_a_booktabs_table_with_reported_rows_in_italics_and_a_rule_between_models():
+    rows = [*reported_rows(REPORTED, "vgg16", "net_a"), *measured_rows("net_b", BASE, {"sacp": METHOD})]
+    text = to_latex(table3(rows), "50 % & more_", "tab:table3")
+    assert text.count(r"\midrule") == 2
+    assert r"\caption{50 \% \& more\_}" in text
+    assert r"\textit{net\_a} & \textit{Base} & \textit{reported}" in text
+    assert r"net\_b & sacp & measured & 2 & 90.00 $\pm$ 2.83" in text
+    columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count(" & ") + 1 for line in body} == {len(columns)}
+    assert text.count("{") == text.count("}")
+
+
+def test_table_4_says_what_a_variant_has_cost():
+    winners = [metrics(88.0, 1, 1, tuned_candidates=20, trained_candidates=[1, 2, 3])] * 2
+    settings = {"sacp-1": {"kind": "search", "labels": 50}, "sacp-2": {"kind": "tuned"}}
+    rows = variant_rows("net", BASE, {name: winners for name in settings}, settings)
+    table = table4([*reported_rows(VARIANTS, "resnet18", "net"), *rows])
+    assert list(table.columns) == report.TABLE4_COLUMNS
+    costs = table.set_index("method")[["networks_labelled", "networks_tuned", "networks_trained"]]
+    assert costs.loc["SACP-1"].isna().all()
+    assert (tuple(costs.loc["sacp-1"]), tuple(costs.loc["sacp-2"])) == ((50, 20, 3), (0, 20, 0))
+
+
+@pytest.mark.parametrize("name", ["table1", "table3", "table4"])
+def test_reported_numbers_are_those_of_the_paper(name):
+    shared = ROOT.parent / f"shared/paper/{name}.csv"
+    if not shared.is_file():
+        pytest.skip("shared/paper is not there")
+    own, paper = pd.read_csv(ROOT / f"config/reported/{name}.csv"), pd.read_csv(shared)
+    pd.testing.assert_frame_equal(own[list(paper.columns)], paper)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from conftest import PARTS, ROOT, Checkout, copy_checkout
+from conftest import PARTS, ROOT, Checkout, copy_checkout, shorten
+from sacp import problem
 
 pytestmark = pytest.mark.workflow
 RUN = os.environ.get("RERUNS") == "run"
@@ -31,10 +32,16 @@ class Row:
         """Read a line of the table; statements and rules stand between backticks."""
         change, how, planned, added = (cell.strip() for cell in line.strip().strip("|").split("|"))
         bracketed = " ".join(re.findall(r"\((.*?)\)", added))
-        names = [
-            frozenset(re.findall(r"`(\w+)`", text)) for text in (planned, re.sub(r"\(.*?\)", "", added), bracketed)
-        ]
+        names = [_rules(text) for text in (planned, re.sub(r"\(.*?\)", "", added), bracketed)]
         return cls(change, tuple(re.findall(r"`(.*?)`", how)), *names)
+
+
+def _rules(text: str) -> frozenset[str]:
+    """Names between backticks; `figures` stands for all that show what was chosen."""
+    names = set(re.findall(r"`(\w+)`", text))
+    if "figures" in names:
+        names = names - {"figures"} | {f"draw_{figure}" for figure in problem.FIGURES if figure != "encoder_loss"}
+    return frozenset(names)
 
 
 LINES = (ROOT / "docs/reruns.md").read_text().splitlines()
@@ -75,7 +82,7 @@ def apply(checkout: Checkout, statement: str) -> Checkout:
         return Checkout(checkout.path.rename(checkout.path.with_name("moved")))
     else:
         assert verb == "clone"
-        fresh = copy_checkout(checkout.path.with_name("fresh"))
+        fresh = shorten(copy_checkout(checkout.path.with_name("fresh")))
         for part in PARTS:  # as a clone has it: all files are new
             for file in [fresh.path / part, *(fresh.path / part).rglob("*")]:
                 file.touch()

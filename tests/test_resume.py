@@ -218,6 +218,7 @@ def test_a_candidate_that_diverges_is_recorded_and_the_next_follows(monkeypatch,
 def test_rows_of_tuned_candidates_come_back(tmp_path, candidates):
     rows, _ = tuned(candidates)
     rows[1] |= {"validation_accuracy_percent": None, "failure": "the loss is nan, in epoch 1"}
+    rows = [{"rank": rank, **row} for rank, row in enumerate(rows)]
     files.write_csv(tmp_path / "topm.csv", rows, ranking.TUNED_COLUMNS)
     assert ranking.load_tuned(tmp_path / "topm.csv") == rows
 

@@ -15,6 +15,7 @@ from sacp.graph import Graph
 from sacp.scoring import MOST_ENTRIES, Scored, Scorer, make_scorer, search
 from sacp.space import draw_training, kept_counts
 from sacp.tables import TableScorer, entries, shared_fields
+from torch import nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import global_mean_pool
 
@@ -119,3 +120,19 @@ def test_a_budget_that_no_candidate_meets_names_the_smallest_found(scored) -> No
     smallest = whole["flops"].min()
     with pytest.raises(InputError, match=rf"within 1000 FLOPs; the smallest found takes {smallest} FLOPs"):
         search(blocks(steps, 1000), len(steps), scorer, graph, LEVELS, None, Budget(flops=1000))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [torch.nn.Linear(16, 1), torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))],
+)
+def test_predictions_of_a_head_are_the_same_by_tables_and_by_torch_geometric(head: nn.Module) -> None:
+    encoder, graph, order, steps = problem("resnet18")
+    encoder.head = head
+    dense = DenseScorer(encoder, graph, order, LEVELS, "directed")
+    features = NodeFeatures(graph, LEVELS)
+    x = features.table(order)[features.index(steps[:40])][:, features.rows]
+    with torch.no_grad():
+        expected = head(encoder(x, edge_index(graph, "directed")))[:, 0].numpy()
+    assert dense.score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert TableScorer(dense).score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)

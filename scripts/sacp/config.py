@@ -18,6 +18,7 @@ REQUIRED = (
     ("dataset",), ("network", "name"),
     ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
 )  # fmt: skip
+LABELS = 100  # N' of a regression that gives none
 # YAML has .nan and .inf; no setting has a use for them.
 Validator = extend(
     Draft202012Validator,
@@ -48,8 +49,11 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
         raise InputError(f"{source}: {_describe(errors[0])}")
     shared = config.get("defaults", {})
     experiments = {name: merged(shared, own or {}) for name, own in config["experiments"].items()}
+    for experiment in experiments.values():
+        experiment["sample"] = merged(experiment.get("tune", {}), experiment.get("sample", {}))
     given = {key: value for key, value in config.items() if key != "defaults"}
     complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
+    _check_names(complete["experiments"], source)
     for name, experiment in complete["experiments"].items():
         try:
             check_experiment(experiment, complete["datasets"])
@@ -83,26 +87,70 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
-    for stage in ("base", "tune", "full"):
+    for other in experiment["sweep"]["m"]:
+        if not k <= other <= m:
+            raise InputError(f"sweep.m: found {other}, expected values from k = {k} to m = {m} (refine)")
+    for stage in ("base", "tune", "full", "sample", "sparse"):
         if experiment[stage]["nesterov"] and experiment[stage]["momentum"] == 0:
             raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
         warmup, epochs = experiment[stage]["warmup_epochs"], experiment[stage]["epochs"]
         if warmup > 0 and warmup >= epochs:
             raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
-    _check_methods(experiment["methods"])
+    _check_methods(experiment["methods"], experiment["space"]["training_size"])
+    _check_predictors(experiment["predictors"], experiment["methods"], size)
 
 
-def _check_methods(methods: Mapping[str, Any]) -> None:
+def _check_names(experiments: Mapping[str, Any], source: str) -> None:
+    """A method's name stands for one kind of method in all experiments: its folder's rules go by it."""
+    kinds: dict[str, tuple[str, str]] = {}
+    for experiment, settings in experiments.items():
+        for method, given in settings["methods"].items():
+            first, kind = kinds.setdefault(method, (experiment, given["kind"]))
+            if given["kind"] != kind:
+                raise InputError(
+                    f"{source}: experiments.{experiment}.methods.{method}.kind: found '{given['kind']}', but in "
+                    f"{first} it is '{kind}'; expected one kind for a name"
+                )
+
+
+def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
     searches = [name for name, method in methods.items() if method["kind"] == "search"]
     for name, method in methods.items():
-        for key in ("match", "criterion"):
-            if method["kind"] == "search" and key in method:
+        for key, without in (("match", ("search",)), ("criterion", ("search", "tuned"))):
+            if method["kind"] in without and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
+        is_regression = method.get("encoder", {}).get("objective") == "regression"
+        if "labels" in method and not is_regression:
+            raise InputError(
+                f"methods.{name}.labels: only the objective 'regression' has it; expected no 'labels' here"
+            )
+        if method.get("labels", 0) > training_size:
+            raise InputError(
+                f"methods.{name}.labels: N' = {method['labels']} exceeds N = {training_size} (space.training_size); "
+                "expected N' <= N"
+            )
+        if method["kind"] == "slimming" and "criterion" in method:
+            raise InputError(f"methods.{name}.criterion: slimming goes by batch norms; expected no 'criterion' here")
         if method["kind"] != "search" and "encoder" in method:
-            raise InputError(f"methods.{name}.encoder: a baseline has no encoder; expected no 'encoder' here")
+            raise InputError(f"methods.{name}.encoder: only a search has an encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:
             found = method.get("match")
-            raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {', '.join(searches)}")
+            known = ", ".join(searches) or "none is given"
+            raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {known}")
+
+
+def _check_predictors(predictors: Mapping[str, Any], methods: Mapping[str, Any], search_size: int) -> None:
+    if predictors["sample"] > search_size:
+        raise InputError(
+            f"predictors.sample: found {predictors['sample']}, more than M = {search_size} (space.search_size)"
+        )
+    if predictors["sample"] in (1, 2):
+        raise InputError(f"predictors.sample: found {predictors['sample']}, expected 0 or at least 3 to correlate")
+    for name, encoder in predictors["encoders"].items():
+        if name in methods:
+            raise InputError(f"predictors.encoders.{name}: a method has this name; expected another")
+        if encoder["objective"] == "regression":
+            raise InputError(f"predictors.encoders.{name}.objective: a regression needs labels; make it a method")
 
 
 def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
@@ -124,6 +172,8 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
         result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
+        if result["encoder"]["objective"] == "regression":
+            result.setdefault("labels", LABELS)
     extra = schema.get("additionalProperties")
     if isinstance(extra, Mapping):
         result = {key: _filled(item, extra, root) for key, item in result.items()}

@@ -1,5 +1,7 @@
 """Which channels of a group are kept: an order, best first. The kept set of any ratio is its head: sets are nested."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def l1_norms(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
 
 def l1_order(network: nn.Module, graph: Graph) -> Order:
     """Channels by falling L1 norm; equal norms in the order of their numbers."""
-    return [np.argsort(-norms, kind="stable") for norms in l1_norms(network, graph)]
+    return highest_first(l1_norms(network, graph))
 
 
 def random_order(graph: Graph, rng: np.random.Generator) -> Order:
@@ -33,9 +35,9 @@ def random_order(graph: Graph, rng: np.random.Generator) -> Order:
     return [rng.permutation(channels) for channels in graph.channels]
 
 
-def channel_order(criterion: str, network: nn.Module, graph: Graph, rng: np.random.Generator) -> Order:
-    """The order of a criterion, `l1` or `random`."""
-    return l1_order(network, graph) if criterion == "l1" else random_order(graph, rng)
+def highest_first(scores: Sequence[NDArray[np.float64]]) -> Order:
+    """Channels by falling score, per group [C_g]; equal scores in the order of their numbers."""
+    return [np.argsort(-values, kind="stable") for values in scores]
 
 
 def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:

@@ -57,13 +57,22 @@ class Splits:
     digest: str
 
 
-def training_images(source: str, path: str | None) -> int | None:
-    """Number of training images of a data source whose files are there; None where counting takes minutes."""
+def training_images(dataset: Mapping[str, Any]) -> int | None:
+    """Number of training images of an entry of `datasets` whose files are there; None where counting takes minutes.
+
+    Raises:
+        InputError: the entry wants more than there are.
+    """
+    source = dataset["source"]
     if source == IMAGE_FOLDER:
         return None
+    present = DIGITS_TRAINING if source == "digits" else CIFAR_TRAINING
     if source == "parquet":
-        return int(_open_parquet(Path(path or "") / "train.parquet").metadata.num_rows)
-    return DIGITS_TRAINING if source == "digits" else CIFAR_TRAINING
+        present = int(_open_parquet(Path(dataset.get("path") or "") / "train.parquet").metadata.num_rows)
+    wanted = int(dataset.get("training_images", present))
+    if wanted > present:
+        raise InputError(f"training_images: found {wanted}, but the data have {present}; expected at most these")
+    return wanted
 
 
 def test_images(source: str, path: str | None) -> int:
@@ -93,6 +102,10 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
         _, image_size, classes = problem_shape(dataset)
         return imagefolder.to_index(*imagefolder.scan(Path(dataset["path"]), classes, image_size))
     train, test = read(dataset["source"], dataset.get("path"))
+    wanted = dataset.get("training_images", len(train.labels))
+    if wanted < len(train.labels):
+        drawn = np.random.default_rng(derive(0, "training images")).permutation(len(train.labels))[:wanted]
+        train = train.part(torch.from_numpy(np.sort(drawn)))
     tensors = {
         "train_images": train.images, "train_labels": train.labels,
         "test_images": test.images, "test_labels": test.labels,

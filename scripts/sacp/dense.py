@@ -28,6 +28,7 @@ class DenseScorer:
             raise InputError("encoder: weights are not finite; train the encoder again")
         self.features = features = NodeFeatures(graph, levels)
         self.encoder, self.levels, self.layers = encoder.eval(), levels, len(encoder.convs)
+        self.head = encoder.head  # scores are its predictions; without one, cosines to the original
         self.topology = Topology(graph, features, edges)
         self.adjacency = self.topology.adjacency
         with torch.no_grad():
@@ -47,5 +48,6 @@ class DenseScorer:
     @torch.no_grad()
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of a chunk of configurations, [B, G] -> float32 [B]; more is better."""
-        scores: NDArray[np.float32] = (self.embed(steps) @ self.original).numpy()
+        z = self.embed(steps)
+        scores: NDArray[np.float32] = (z @ self.original if self.head is None else self.head(z)[:, 0]).numpy()
         return scores

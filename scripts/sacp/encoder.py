@@ -1,4 +1,4 @@
-"""The graph encoder and its contrastive training (method sections 3.2 and 3.4)."""
+"""The graph encoder and its training, contrastive (method sections 3.2 and 3.4) or by regression (4.4, SACP-1)."""
 
 import logging
 import time
@@ -28,6 +28,7 @@ with warnings.catch_warnings():
 
 log = logging.getLogger(__name__)
 LOSS_COLUMNS = ("epoch", "loss")
+REGRESSION = "regression"  # the objective that needs labels
 EPSILON = 1e-12  # eq. 6: added to the softmax denominator
 
 
@@ -38,21 +39,37 @@ class EncoderSettings:
     hidden: int
     layers: int
     edges: str  # directed | both
-    objective: str  # literal | contrastive
+    objective: str  # literal | contrastive | regression
     anchor: str  # original | configuration
     temperature: float
     epochs: int
     batch_size: int
     lr: float
+    head: int = 0  # hidden units of the head that a regression has; 0: it is linear
 
 
 class Encoder(nn.Module):
-    """GCN layers (Kipf & Welling 2017) with ReLU between, mean pooling over nodes, L2-normalised output."""
+    """GCN layers (Kipf & Welling 2017) with ReLU between, mean pooling over nodes, L2-normalised output.
 
-    def __init__(self, features: int, hidden: int, layers: int) -> None:
+    A regression has a `head` too, from the embedding to a prediction, [B, hidden] -> [B, 1].
+    """
+
+    def __init__(self, features: int, hidden: int, layers: int, head: nn.Module | None = None) -> None:
         super().__init__()
         widths = [features] + [hidden] * layers
         self.convs = nn.ModuleList(GCNConv(a, b) for a, b in pairwise(widths))
+        self.head = head
+
+    @classmethod
+    def build(cls, features: int, settings: EncoderSettings) -> "Encoder":
+        """A fresh encoder for node features of this width."""
+        head: nn.Module | None = None
+        if settings.objective == REGRESSION and settings.head:
+            last = nn.Linear(settings.head, 1)
+            head = nn.Sequential(nn.Linear(settings.hidden, settings.head), nn.ReLU(), last)
+        elif settings.objective == REGRESSION:
+            head = nn.Linear(settings.hidden, 1)
+        return cls(features, settings.hidden, settings.layers, head)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Embed graphs that share one topology, by torch-geometric's message passing: the definition.
@@ -103,7 +120,7 @@ def load(path: str | Path, graph: Graph, levels: int, settings: EncoderSettings)
         if found.get(key) != wanted:
             what = "network" if key == "graph" else f"config: {key} was {found.get(key)}, is {wanted} now"
             raise InputError(f"{path}: trained for another {what}; train it again")
-    encoder = Encoder(graph.max_channels, settings.hidden, settings.layers)
+    encoder = Encoder.build(graph.max_channels, settings)
     try:
         encoder.load_state_dict(value["state"])
     except RuntimeError as error:
@@ -237,26 +254,75 @@ def _softmax_loss(similarity: Tensor) -> Tensor:
     return -(exponentials.diagonal() / (exponentials.sum(dim=1) + EPSILON)).clamp_min(1e-38).log().mean()
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What a regression learns: rows int64 [n] of the training configurations and their accuracies [n], percent."""
+
+    rows: NDArray[np.int64]
+    accuracies: NDArray[np.float64]
+
+
+class _Lesson:
+    """What one batch of configurations teaches."""
+
+    def __init__(self, encoder: Encoder, graph: Graph, order: Order, levels: int, settings: EncoderSettings) -> None:
+        self.encoder, self.settings = encoder, settings
+        self.features = NodeFeatures(graph, levels)
+        self.topology = Topology(graph, self.features, settings.edges)
+        self.first = encoder.layers[0].lin
+        self.l1_table = self.features.table(order)
+        # ASSUME: the anchor `configuration` keeps the first channels by number, which ignores the weights.
+        self.plain_table = self.features.table([np.arange(channels) for channels in graph.channels])
+
+    def contrast(self, steps: Steps, generator: torch.Generator) -> Tensor:
+        """Contrastive loss of configurations [B, G]."""
+        features, number = self.features, len(steps)
+        index, products = features.index(steps), self.first(self.l1_table)  # [B, G + K], [R, h]
+        constants = products[len(products) - len(features.constants) :].expand(number, -1, -1)
+        random = self.first(features.random_rows(features.counts(steps), generator))  # [B, G, h]
+        positive, negative = products[index], torch.cat([random, constants], dim=1)
+        is_original = self.settings.anchor == "original"
+        anchor = products[features.unpruned()] if is_original else self.first(self.plain_table)[index]
+        # One pass through the encoder for all three: [3B or 2B + 1, h].
+        z = self.encoder.embed_products(torch.cat([positive, negative, anchor]), self.topology)
+        z_positive, z_negative, z_anchor = z.split([number, number, len(anchor)])
+        z_anchor = z_anchor.expand(number, -1)
+        return objective_loss(z_anchor, z_positive, z_negative, self.settings.objective, self.settings.temperature)
+
+    def regress(self, steps: Steps, targets: Tensor) -> Tensor:
+        """Mean squared error of the predictions for configurations [B, G] with targets [B]."""
+        assert self.encoder.head is not None
+        products = self.first(self.l1_table)[self.features.index(steps)]
+        predictions = self.encoder.head(self.encoder.embed_products(products, self.topology))[:, 0]
+        return nn.functional.mse_loss(predictions, targets)
+
+
 def train_encoder(
-    graph: Graph, order: Order, training: Steps, levels: int, settings: EncoderSettings, seed: int
-) -> tuple[Encoder, list[dict[str, float]]]:
+    graph: Graph, order: Order, training: Steps, levels: int, settings: EncoderSettings, seed: int,
+    labels: Labels | None = None,
+) -> tuple[Encoder, list[dict[str, float]]]:  # fmt: skip
     """Train an encoder on the training configurations [N, G] and return it with its loss per epoch.
 
-    Positives are the L1 kept sets of a configuration, negatives random kept sets of the same ratios, drawn afresh.
+    Positives are the L1 kept sets of a configuration, negatives random kept sets of the same ratios, drawn afresh. A
+    regression learns the accuracies of the labelled ones alone; its head predicts percent.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: the loss is not finite, or there are fewer than two labels.
     """
-    features = NodeFeatures(graph, levels)
-    topology = Topology(graph, features, settings.edges)
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "encoder weights"))
-        encoder = Encoder(features.d, settings.hidden, settings.layers)
+        encoder = Encoder.build(graph.max_channels, settings)
     optimizer = torch.optim.Adam(encoder.parameters(), settings.lr)
-    l1_table = features.table(order)
-    # ASSUME: the anchor `configuration` keeps the first channels by number, which ignores the weights.
-    plain_table = features.table([np.arange(channels) for channels in graph.channels])
-    first = encoder.layers[0].lin
+    lesson = _Lesson(encoder, graph, order, levels, settings)
+    mean, deviation = 0.0, 1.0
+    if labels is not None:
+        if len(labels.rows) < 2:
+            raise InputError(
+                f"encoder: {len(labels.rows)} labels; a regression needs two or more networks that trained"
+            )
+        training = training[labels.rows]
+        mean, deviation = float(labels.accuracies.mean()), float(labels.accuracies.std()) or 1.0
+        targets = torch.from_numpy((labels.accuracies - mean) / deviation).float()
     history: list[dict[str, float]] = []
     started = time.monotonic()
     for epoch in range(settings.epochs):
@@ -264,16 +330,7 @@ def train_encoder(
         losses = []
         for rows in torch.randperm(len(training), generator=generator).split(settings.batch_size):
             steps = training[rows.numpy()]
-            index, products = features.index(steps), first(l1_table)  # [B, G + K], [R, h]
-            constants = products[len(products) - len(features.constants) :].expand(len(rows), -1, -1)
-            random = first(features.random_rows(features.counts(steps), generator))  # [B, G, h]
-            positive, negative = products[index], torch.cat([random, constants], dim=1)
-            anchor = products[features.unpruned()] if settings.anchor == "original" else first(plain_table)[index]
-            # One pass through the encoder for all three: [3B or 2B + 1, h].
-            z = encoder.embed_products(torch.cat([positive, negative, anchor]), topology)
-            z_positive, z_negative, z_anchor = z.split([len(rows), len(rows), len(anchor)])
-            z_anchor = z_anchor.expand(len(rows), -1)
-            loss = objective_loss(z_anchor, z_positive, z_negative, settings.objective, settings.temperature)
+            loss = lesson.contrast(steps, generator) if labels is None else lesson.regress(steps, targets[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -285,4 +342,14 @@ def train_encoder(
         done, seconds = epoch + 1, time.monotonic() - started
         left = seconds / done * (settings.epochs - done)
         log.info("encoder: epoch %d/%d, loss %.4f, %.0f s left", done, settings.epochs, mean_loss, left)
+    if encoder.head is not None:
+        _rescale(encoder.head, mean, deviation)
     return encoder, history
+
+
+@torch.no_grad()
+def _rescale(head: nn.Module, mean: float, deviation: float) -> None:
+    """Let a head that learned standardised targets predict percent."""
+    last = head[-1] if isinstance(head, nn.Sequential) else head
+    last.get_parameter("weight").mul_(deviation)
+    last.get_parameter("bias").mul_(deviation).add_(mean)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import pandas as pd
@@ -13,15 +13,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-# Okabe & Ito's palette: told apart by colour-blind readers; the markers repeat what the colours say.
-STYLES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"]
-MARKERS = "osD^vP*X"
-BASE_STYLE = ("0.35", "h")
+# Okabe & Ito's palette: told apart by colour-blind readers; markers and lines repeat what the colours say.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+MARKERS = "osD^vP*X<p>d"
+LINES = ["-", "--", ":"]
+
+
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+BASE_STYLE = Style("0.35", "h", "-")
 
 
 def accuracy_figure(
-    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame
-) -> None:
+    paths: Sequence[Path], title: str, base: Mapping[str, Any], tuned: pd.DataFrame, trained: pd.DataFrame,
+    reported: pd.DataFrame,
+) -> None:  # fmt: skip
     """Draw accuracy against the share of FLOPs kept and save it to `paths`.
 
     Args:
@@ -30,32 +42,40 @@ def accuracy_figure(
         base: metrics of the unpruned network.
         tuned: lightly tuned candidates, columns `method`, `flops`, `validation_accuracy_percent`.
         trained: fully trained networks of all methods, columns `method`, `flops`, `test_accuracy_percent`, `winner`.
+        reported: rows of the paper, columns `method`, `flops_pruned_percent`, `top1_percent`; it may have none.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    for number, method in enumerate(trained["method"].unique()):
-        colour, marker = _style(number)
-        light = tuned[tuned["method"] == method]
+    methods = {method: style(number) for number, method in enumerate(trained["method"].unique())}
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), width_ratios=(1, 1.3), layout="constrained")
+    for method, (colour, marker, _) in methods.items():
+        light, full = (table[table["method"] == method] for table in (tuned, trained))
         if len(light):
-            share = 100 * light["flops"] / base["flops"]
-            label = f"{method}, lightly tuned (validation)"
-            axes.scatter(share, light["validation_accuracy_percent"], s=16, color=colour, alpha=0.35, lw=0, label=label)
-        full = trained[trained["method"] == method]
-        share = 100 * full["flops"] / base["flops"]
+            points = (100 * light["flops"] / base["flops"], light["validation_accuracy_percent"])
+            left.scatter(*points, s=22, color=colour, marker=marker, alpha=0.6, lw=0)
         edge = ["black" if winner else "none" for winner in full["winner"]]
-        label = f"{method}, fully trained (test)"
-        points: dict[str, Any] = {"s": 55, "c": colour, "marker": marker, "edgecolors": edge, "linewidths": 1.5}
-        axes.scatter(share, full["test_accuracy_percent"], label=label, **points)
-    axes.axhline(base["test_accuracy_percent"], color="0.4", lw=1, ls="--")
-    axes.annotate(
-        f"base, {base['test_accuracy_percent']:.1f} % (test)", (1, base["test_accuracy_percent"]),
-        xycoords=("axes fraction", "data"), ha="right", va="bottom", xytext=(-4, 2), textcoords="offset points",
-        color="0.3", fontsize=9,
+        points = (100 * full["flops"] / base["flops"], full["test_accuracy_percent"])
+        right.scatter(*points, 55, colour, marker=marker, edgecolors=edge, linewidths=1.5)
+        right.scatter([], [], 45, colour, marker=marker, label=method)  # for the legend: without the winner's edge
+    for row in reported.to_dict("records"):
+        place = (100 - row["flops_pruned_percent"], row["top1_percent"])
+        right.plot(*place, marker="x", ms=7, mew=1.5, color="0.35", ls="none")
+        right.annotate(row["method"], place, xytext=(5, 3), textcoords="offset points", fontsize=7, color="0.35")
+    if len(reported):
+        right.plot([], [], marker="x", ms=7, mew=1.5, color="0.35", ls="none", label="reported by the paper")
+    accuracy = base["test_accuracy_percent"]
+    right.axhline(accuracy, color="0.4", lw=1, ls="--")
+    right.annotate(
+        f"base, {accuracy:.1f} %", (1, accuracy), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+        xytext=(-4, 2), textcoords="offset points", color="0.3", fontsize=9,
     )  # fmt: skip
-    axes.set(xlabel="FLOPs kept (% of the base)", ylabel="top-1 accuracy (%)", title=title)
-    axes.margins(y=0.1)  # room for the base's label
-    _grid(axes)
-    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", title="black edge: the winner", title_fontsize=8)
-    _save(figure, paths)
+    left.set(ylabel="top-1 accuracy (%, validation)", title="lightly tuned")
+    right.set(ylabel="top-1 accuracy (%, test)", title="fully trained; black edge: the winner")
+    for axes in (left, right):
+        axes.set(xlabel="FLOPs kept (% of the base)")
+        axes.margins(y=0.1)  # room for the base's label
+        grid(axes)
+    figure.legend(fontsize=9, frameon=False, loc="outside right center")
+    figure.suptitle(title)
+    save(figure, paths)
 
 
 def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, methods: Mapping[str, pd.DataFrame]) -> None:
@@ -71,9 +91,9 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
         methods: histories of the winners' full trainings by method.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), width_ratios=(1, 1.2), layout="constrained")
-    _draw_history(left, right, base, "base", *BASE_STYLE)
+    _draw_history(left, right, base, "base", BASE_STYLE)
     for number, (method, history) in enumerate(methods.items()):
-        _draw_history(left, right, history, method, *_style(number))
+        _draw_history(left, right, history, method, style(number))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")
@@ -83,34 +103,38 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
     right.plot([], [], color="black", ls="none", marker="o", mfc="none", label="validation")
     for axes, place in ((left, "upper right"), (right, "lower right")):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _grid(axes)
+        grid(axes)
         axes.legend(fontsize=9, framealpha=0.8, edgecolor="none", loc=place)
     figure.suptitle(title)
-    _save(figure, paths)
+    save(figure, paths)
 
 
-def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, colour: str, marker: str) -> None:
+def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, how: Style) -> None:
     """Loss to the left, named for the legend; accuracies to the right, validations as open markers."""
     epochs, validation = history["epoch"], history["validation_accuracy_percent"]
     name = label if len(history) else f"{label} (no epochs)"
     sparse = max(1, len(history) // 6)  # a marker at each of 200 epochs would hide the line
-    left.plot(epochs, history["train_loss"], color=colour, marker=marker, ms=5, markevery=sparse, label=name)
+    line: dict[str, Any] = {"color": how.colour, "ls": how.line}
+    left.plot(epochs, history["train_loss"], marker=how.marker, ms=5, markevery=sparse, label=name, **line)
     point = "." if len(history) == 1 else None  # a line of one point is not seen
-    right.plot(epochs, history["train_accuracy_percent"], color=colour, marker=point)
-    right.plot(epochs, validation, color=colour, ls="none", marker=marker, ms=7, mew=1.3, mfc="none")
+    right.plot(epochs, history["train_accuracy_percent"], marker=point, **line)
+    right.plot(epochs, validation, color=how.colour, ls="none", marker=how.marker, ms=7, mew=1.3, mfc="none")
 
 
-def _style(number: int) -> tuple[str, str]:
-    """Colour and marker of the method of this number, the same in every figure."""
-    return STYLES[number % len(STYLES)], MARKERS[number % len(MARKERS)]
+def style(number: int) -> Style:
+    """How the method of this number is drawn, the same in every figure; twelve are told apart by their markers."""
+    line = LINES[number // len(COLOURS) % len(LINES)]
+    return Style(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
 
 
-def _grid(axes: Axes) -> None:
+def grid(axes: Axes) -> None:
+    """Draw a light grid behind the data."""
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, paths: Sequence[Path]) -> None:
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure to all paths and close it."""
     for path in paths:
         figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sacp.colony import Colony
+from sacp.problem import FIGURES
 from sacp.training import Recipe
 
-BASE, TUNE, FULL = "base", "tune", "full"  # recipes of an experiment
+BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
+MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
 SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline", "rest"
 STAGES = (
-    "prepare_data", "train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard", SEARCHES,
-    BASELINES, REST,
+    "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "score_candidates", "tune_shard",
+    SEARCHES, "train_sparse", "search_colony", BASELINES, REST,
 )  # fmt: skip
-FIGURES = ("draw_accuracy_flops", "draw_learning_curves")  # rules, one job for each experiment
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
 COLUMNS = (
     "experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds",
@@ -117,13 +119,22 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
             jobs.append(Job(dataset, "prepare_data", SHARED, cost.start + cost.prepare, turnover=cost.turnover))
         jobs.append(Job(f"trace_network/{name}", REST, name, cost.start + cost.trace, turnover=cost.turnover))
         for seed in config["seeds"]:
-            jobs += _Seed(config, name, seed, cost).jobs()
+            # Two methods may ask for the same job.
+            jobs += {job.name: job for job in _Seed(config, name, seed, cost).jobs()}.values()
         won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in experiment["methods"]]
         shown = tuple(won[: len(experiment["methods"])])  # the first seed's
         for figure in FIGURES:
-            jobs.append(Job(f"{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
+            jobs.append(Job(f"draw_{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
         winners += won
-    jobs.append(Job("make_table3", REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover))
+    jobs += [
+        Job(rule, REST, SHARED, first.start, 1, 0, tuple(winners), first.turnover)
+        for rule in ("make_table3", "make_table4")
+    ]
+    collected = tuple(job.name for job in jobs if job.name.startswith("collect_predictors/"))
+    if collected:
+        # ASSUME: the bootstrap takes no longer than another table.
+        jobs.append(Job("make_predictors", REST, SHARED, first.start, 1, 0, collected, first.turnover))
+    jobs.append(Job("make_summary", REST, SHARED, first.start, 1, 0, tuple(job.name for job in jobs), first.turnover))
     return jobs
 
 
@@ -152,45 +163,105 @@ class _Seed:
         traced = (f"trace_network/{self.name}",)
         yield self._job("sample_configs", "sample_configs", cost.start + cost.sample, threads, 0, traced)
         methods = self.experiment["methods"]
+        if any(method["kind"] == "slimming" for method in methods.values()):
+            # ASSUME: the penalty on the scales takes no time beside a step of the base's training.
+            seconds = self._training(SPARSE)
+            base = self._named("train_base")
+            yield self._job("train_sparse", "train_sparse", seconds, cores, self.processes, (self.data, *base))
         for method in sorted(methods, key=lambda method: methods[method]["kind"] != "search"):
             yield self._job(f"write_protocol/{method}", REST, cost.start)
-            yield from self._search(method) if methods[method]["kind"] == "search" else self._baseline(method)
+            kinds = {"search": self._search, "tuned": self._tuned}
+            yield from kinds.get(methods[method]["kind"], self._baseline)(method)
+        yield from self._predictors()
 
     def _search(self, method: str) -> Iterator[Job]:
         cost, threads, refine = self.cost, self.config["threads_base"], self.experiment["refine"]
         encoder, scores, ranked = (f"{rule}/{method}" for rule in ("train_encoder", "score_candidates", "rank_tuned"))
         first = self._named("train_base", "sample_configs")
+        if labels := self.experiment["methods"][method].get("labels"):
+            sample = list(self._shards("tune_sample/training/0", "tune_sample", labels, first, SAMPLE))
+            yield from sample
+            first = tuple(job.name for job in sample)
         yield self._job(encoder, "train_encoder", cost.search_start + cost.encoder[method], threads, 0, first)
         yield self._job(
             scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, self._named(encoder)
         )
-        m, size = refine["top_m"], refine["shard_size"]
-        shards = [f"tune_shard/{method}/{number}" for number in range(0, m, size)]
-        speed = cost.speeds[TUNE]
-        one = training_seconds(self._recipe(TUNE), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
-        for number, shard in zip(range(0, m, size), shards, strict=True):
-            seconds = cost.start + cost.load + cost.first + min(size, m - number) * one
-            yield self._job(shard, "tune_shard", seconds, self.config["threads"], 1, self._named(scores))
-        yield self._job(ranked, REST, cost.start, after=self._named(*shards))
+        shards = list(self._shards(f"tune_shard/{method}", "tune_shard", refine["top_m"], self._named(scores)))
+        yield from shards
+        yield self._job(ranked, REST, cost.start, after=tuple(job.name for job in shards))
         trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]
         for candidate in trained:
             yield self._full(candidate, SEARCHES, ranked)
         yield self._job(f"select_winner/{method}", REST, cost.start, after=self._named(*trained))
 
+    def _predictors(self) -> Iterator[Job]:
+        settings = self.experiment["predictors"]
+        if not settings["sample"]:
+            return
+        cost, first = self.cost, self._named("train_base", "sample_configs")
+        made = list[Job]()
+        for repeat in range(settings["repeats"]):
+            rule = f"tune_sample/search/{repeat}"
+            made += self._shards(rule, "tune_sample", settings["sample"], first, SAMPLE)
+        # ASSUME: an encoder that is only compared takes what those of the searches take.
+        encoder = cost.search_start + float(np.mean(list(cost.encoder.values())))
+        for name in settings["encoders"]:
+            seconds = encoder if settings["encoders"][name]["epochs"] else cost.search_start
+            made.append(
+                self._job(f"train_encoder/{name}", "train_encoder", seconds, self.config["threads_base"], 0, first)
+            )
+        looks = 2 * settings["sample"] * cost.speeds[TUNE].evaluate * cost.sizes.validation
+        made.append(
+            self._job(
+                "probe_sample", REST, cost.start + cost.load + cost.first + looks, self.config["threads"], 1, first
+            )
+        )
+        yield from made
+        encoders = self._named(*(f"train_encoder/{name}" for name in cost.encoder))
+        after = (*(job.name for job in made), *encoders)
+        yield self._job("collect_predictors", REST, cost.search_start, after=after)
+
+    def _shards(self, rule: str, stage: str, number: int, after: tuple[str, ...], recipe: str = TUNE) -> Iterator[Job]:
+        """Jobs that tune so many candidates."""
+        size = self.experiment["refine"]["shard_size"]
+        for first in range(0, number, size):
+            seconds = self._tunings(min(size, number - first), recipe)
+            yield self._job(f"{rule}/{first}", stage, seconds, self.config["threads"], 1, after)
+
+    def _tuned(self, method: str) -> Iterator[Job]:
+        trained, match = f"train_candidate/{method}", self.experiment["methods"][method]["match"]
+        yield self._full(trained, SEARCHES, f"rank_tuned/{match}", TUNE)
+        yield self._job(f"select_winner/{method}", REST, self.cost.start, after=self._named(trained))
+
     def _baseline(self, method: str) -> Iterator[Job]:
-        match, kept = self.experiment["methods"][method]["match"], f"select_baseline/{method}"
-        yield self._job(kept, REST, self.cost.start, after=self._named(f"select_winner/{match}"))
+        settings = self.experiment["methods"][method]
+        after = self._named(f"select_winner/{settings['match']}")
+        if settings["kind"] == "colony":
+            kept = f"search_colony/{method}"
+            seconds = self._tunings(Colony(**self.experiment["colony"]).structures)
+            yield self._job(kept, "search_colony", seconds, self.config["threads"], 1, after)
+        else:
+            kept = f"select_baseline/{method}"
+            after += self._named("train_sparse") if settings["kind"] == "slimming" else ()
+            # ASSUME: criteria that look at images take no longer than the others.
+            yield self._job(kept, REST, self.cost.start, after=after)
         yield self._full(f"train_candidate/{method}", BASELINES, kept)
         after = self._named(f"train_candidate/{method}")
         yield self._job(f"select_winner/{method}", REST, self.cost.start, after=after)
 
-    def _full(self, name: str, stage: str, after: str) -> Job:
+    def _full(self, name: str, stage: str, after: str, recipe: str = FULL) -> Job:
         cores = self.config["threads"] * self.processes
-        return self._job(name, stage, self._training(FULL), cores, self.processes, self._named(after))
+        return self._job(name, stage, self._training(recipe), cores, self.processes, self._named(after))
+
+    def _tunings(self, number: int, recipe: str = TUNE) -> float:
+        """Seconds of a job that tunes so many networks one after the other."""
+        cost, speed = self.cost, self.cost.speeds[TUNE]
+        one = training_seconds(self._recipe(recipe), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
+        return cost.start + cost.load + cost.first + number * one
 
     def _training(self, recipe: str) -> float:
-        """Seconds of a base or full training: start, data, steps, validation and test."""
-        cost, speed, sizes = self.cost, self.cost.speeds[recipe], self.cost.sizes
+        """Seconds of a base, sparse or full training: start, data, steps, validation and test."""
+        cost, speed, sizes = self.cost, self.cost.speeds[MEASURED_AS.get(recipe, recipe)], self.cost.sizes
         steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes)
         looks = speed.evaluate * (sizes.validation + sizes.test) / self.processes
         return cost.start + cost.load + cost.first + steps + looks

@@ -181,12 +181,11 @@ def _nearest(flops: NDArray[np.int64], quantile: float) -> int:
 
 
 def _sizes(dataset: Mapping[str, Any], experiment: Mapping[str, Any]) -> Sizes:
-    source = dataset["source"], dataset.get("path")
-    images = data.training_images(*source)
+    images = data.training_images(dataset)
     if images is None:
         raise InputError(f"datasets: no forecast for source {dataset['source']}; it is made for images held in memory")
     held_out = data.validation_size(images, experiment["validation"])
-    return Sizes(images - held_out, held_out, data.test_images(*source))
+    return Sizes(images - held_out, held_out, data.test_images(dataset["source"], dataset.get("path")))
 
 
 def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:

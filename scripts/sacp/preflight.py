@@ -60,6 +60,10 @@ def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
         raise InputError(f"datasets.{name}: source '{dataset['source']}' needs the number of classes; none found")
     if own and not is_tree:
         raise InputError(f"datasets.{name}.{own[0]}: source '{dataset['source']}' has none; only 'imagefolder' has it")
+    if is_tree and "training_images" in dataset:
+        raise InputError(
+            f"datasets.{name}.training_images: source 'imagefolder' has none; take the files that it should have"
+        )
     data.check_source(dataset["source"], dataset.get("path"))
 
 
@@ -70,7 +74,7 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
             found = experiment["reported"]
             raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
         dataset = datasets[experiment["dataset"]]
-        images = data.training_images(dataset["source"], dataset.get("path"))
+        images = data.training_images(dataset)
         if images is not None:
             data.validation_size(images, experiment["validation"])
         _check_weights(experiment["network"].get("weights"))

@@ -6,6 +6,10 @@ from typing import Any
 
 IMAGE_FOLDER = "imagefolder"  # the data source of image files
 IMAGE_SIZE = 224  # pixels of its images, where a config gives no other
+FIGURES = (
+    "method", "sweeps", "encoder_loss", "scores", "embedding", "kept_channels", "accuracy_flops", "learning_curves",
+)  # fmt: skip
+LOOK_AT_IMAGES = frozenset({"hrank", "thinet"})  # of the criteria of baselines; others look at weights
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 

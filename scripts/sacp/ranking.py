@@ -8,7 +8,9 @@ import pandas as pd
 
 from sacp.errors import InputError
 
-TUNED_COLUMNS = ("candidate", "validation_accuracy_percent", "flops", "parameters", "failure")
+# `rank` is the place by score, or in the sample, from 0.
+ACCURACY = "validation_accuracy_percent"
+TUNED_COLUMNS = ("rank", "candidate", ACCURACY, "flops", "parameters", "failure")
 
 
 def load_tuned(path: str | Path) -> list[dict[str, Any]]:
@@ -37,6 +39,32 @@ def rank(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     if ranked[0]["failure"]:
         raise InputError(f"tune: all {len(ranked)} candidates failed; the first: {ranked[0]['failure']}")
     return ranked
+
+
+def chosen(tuned: Sequence[Mapping[str, Any]], m: int, k: int) -> list[int]:
+    """Candidates that are trained fully: the k best-tuned of the m best by score, failed ones left out.
+
+    Args:
+        tuned: rows of `TUNED_COLUMNS`.
+        m: ranks by score that count.
+        k: how many to choose at most.
+    """
+    rows = [row for row in tuned if row["rank"] < m and not row["failure"]]
+    return [row["candidate"] for row in best(rows, ACCURACY, k)]
+
+
+def sweep(
+    tuned: Sequence[Mapping[str, Any]], trained: Mapping[int, Mapping[str, Any]], pairs: Sequence[tuple[int, int]]
+) -> list[float]:
+    """Test accuracy in percent of the winner at each pair of m and k (figure 2), from the trainings that there are.
+
+    Args:
+        tuned: rows of `TUNED_COLUMNS`, of all ranks.
+        trained: metrics of the fully trained candidates, by number; of all that any pair chooses.
+        pairs: m and k.
+    """
+    winners = [choose_winner([trained[candidate] for candidate in chosen(tuned, m, k)]) for m, k in pairs]
+    return [float(winner["test_accuracy_percent"]) for winner in winners]
 
 
 def choose_winner(trained: Sequence[Mapping[str, Any]], tuned: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

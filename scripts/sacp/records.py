@@ -32,6 +32,14 @@ def load(path: str | Path) -> Record:
     return record
 
 
+def load_timed(path: str | Path) -> Record:
+    """Read the provenance record of an artefact; `InputError` if there is none or it does not say how long it took."""
+    record = load(path)
+    if not {"started", "seconds"} <= set(record):
+        raise InputError(f"{path}: its record does not say how long the job took; make it again")
+    return record
+
+
 def find(path: str | Path) -> tuple[Path, Record] | None:
     """The record of a file, and the file that holds it: this one, or one beside it that names it among its outputs."""
     path = Path(path)

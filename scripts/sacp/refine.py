@@ -30,38 +30,44 @@ def kept_of(steps: Steps, order: Order, graph: Graph, levels: int) -> Kept:
     return kept_channels(order, kept_counts(steps, graph.channels, levels))
 
 
-def tune_candidates(
-    base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
-    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
-    """Tune candidates one after the other, from the inherited weights.
+class Tuner:
+    """Tunes networks one after the other, each from the inherited weights; resumes at the one it was in.
 
-    A candidate whose loss is not finite is recorded with the reason, and the next one follows.
-
-    Returns:
-        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    A network whose loss is not finite is recorded with the reason, and the next one follows.
     """
-    sidecar = sidecar or Sidecar()
-    rows: list[dict[str, Any]] = sidecar.state.setdefault("rows", [])
-    history: list[dict[str, Any]] = sidecar.state.setdefault("history", [])
-    source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
-    for number, (candidate, channels) in enumerate(kept.items(), start=1):
-        if number <= len(rows):
-            continue  # tuned before this process started
-        label = f"candidate {candidate} ({number}/{len(kept)})"
-        network, accuracy, failure = prune(base, graph, channels).to(device), None, None
+
+    def __init__(
+        self, base: nn.Module, graph: Graph, splits: Splits, recipe: Recipe, seed: int, device: torch.device,
+        engine: Engine = EXACT, sidecar: Sidecar | None = None,
+    ) -> None:  # fmt: skip
+        self.base, self.graph, self.splits, self.recipe, self.seed = base, graph, splits, recipe, seed
+        self.device, self.engine, self.sidecar = device, engine, sidecar or Sidecar()
+        self.rows: list[dict[str, Any]] = self.sidecar.state.setdefault("rows", [])
+        self.history: list[dict[str, Any]] = self.sidecar.state.setdefault("history", [])
+        self.source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
+        self.asked = 0
+
+    def tune(self, candidate: int, channels: Kept, label: str) -> dict[str, Any]:
+        """Tune a network and return its row of `TUNED_COLUMNS`; the rows of all are in `rows`.
+
+        What was tuned before this process started is not tuned again: the caller asks in the same order.
+        """
+        self.asked += 1
+        if self.asked <= len(self.rows):
+            return self.rows[self.asked - 1]
+        network, accuracy, failure = prune(self.base, self.graph, channels).to(self.device), None, None
         try:
             # One seed for all: candidates differ by their channels, not by the luck of an order.
-            epochs = train(network, splits, recipe, seed, label, engine, sidecar, source)
-            history += [{"candidate": candidate, **row} for row in epochs]
-            accuracy = accuracy_percent(network, splits.validation, splits)
+            epochs = train(network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source)
+            self.history += [{"candidate": candidate, **row} for row in epochs]
+            accuracy = accuracy_percent(network, self.splits.validation, self.splits)
             log.info("%s: validation accuracy %.2f %%", label, accuracy)
         except DivergenceError as error:
             failure = str(error)
             log.warning("%s; recorded as failed", failure)
-        flops, parameters = cost.costs_of_counts(graph, np.array([[len(c) for c in channels]], np.int64))
-        sidecar.state.pop("training", None)
-        rows.append(
+        flops, parameters = cost.costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
+        self.sidecar.state.pop("training", None)
+        self.rows.append(
             {
                 "candidate": candidate,
                 "validation_accuracy_percent": accuracy,
@@ -70,9 +76,24 @@ def tune_candidates(
                 "failure": failure,
             }
         )
-        if sidecar.due:
-            sidecar.save()
-    return rows, history
+        if self.sidecar.due:
+            self.sidecar.save()
+        return self.rows[-1]
+
+
+def tune_candidates(
+    base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
+    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
+    """Tune candidates one after the other with a `Tuner`.
+
+    Returns:
+        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    """
+    tuner = Tuner(base, graph, splits, recipe, seed, device, engine, sidecar)
+    for number, (candidate, channels) in enumerate(kept.items(), start=1):
+        tuner.tune(candidate, channels, f"candidate {candidate} ({number}/{len(kept)})")
+    return tuner.rows, tuner.history
 
 
 def train_fully(

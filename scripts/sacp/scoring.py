@@ -1,4 +1,5 @@
-"""Millions of configurations -> the best of them by score, the cosine to the original's embedding (eq. 10).
+"""Millions of configurations -> the best of them by score: the cosine to the original's embedding (eq. 10), or a
+regression's prediction.
 
 Candidates stream through in blocks. Only the best rows so far are held: memory does not grow with the rest.
 """

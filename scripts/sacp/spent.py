@@ -2,27 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sacp.errors import InputError
 from sacp.forecast import STAGES, START, TOTAL
-from sacp.records import Record, load
 
 COLUMNS = (
     "stage", "jobs", "forecast_seconds_per_job", "spent_seconds_per_job", "forecast_device_hours", "spent_device_hours",
     "forecast_wall_seconds", "spent_wall_seconds", "spent_percent_of_forecast",
 )  # fmt: skip
-
-
-def load_record(path: str | Path) -> Record:
-    """Read the provenance record of an artefact; `InputError` if there is none or it does not say how long it took."""
-    record = load(path)
-    if not {"started", "seconds"} <= set(record):
-        raise InputError(f"{path}: its record does not say how long the job took; make it again")
-    return record
 
 
 def wall_seconds(records: Sequence[Mapping[str, Any]]) -> float:

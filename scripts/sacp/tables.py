@@ -61,7 +61,7 @@ class TableScorer:
     chunk = CHUNK
 
     def __init__(self, dense: DenseScorer) -> None:
-        self.levels = dense.levels
+        self.levels, self.head = dense.levels, dense.head
         hops = dense.layers - 1
         shared = shared_fields(node_fields(dense, hops))
         self.fields = list(shared)
@@ -88,8 +88,11 @@ class TableScorer:
             index[:, number] = row + offset
         sums = torch.nn.functional.embedding_bag(torch.from_numpy(index), self.table, mode="sum")  # [B, hidden + 1]
         z = sums[:, : self.hidden]
-        scores = sums[:, self.hidden] / (z * z).sum(dim=1).sqrt().clamp_min(1e-12)
-        return scores.numpy()
+        norm = (z * z).sum(dim=1).sqrt().clamp_min(1e-12)
+        scores: NDArray[np.float32] = (
+            sums[:, self.hidden] / norm if self.head is None else self.head(z / norm[:, None])[:, 0]
+        ).numpy()
+        return scores
 
 
 def _field_table(dense: DenseScorer, field: Field, nodes: list[int], hops: int) -> Tensor:

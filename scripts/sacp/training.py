@@ -44,6 +44,7 @@ class Recipe:
     label_smoothing: float = 0
     ema_decay: float = 0  # of the average of weights that is evaluated and kept; 0: the weights themselves
     validate_every: int = 0  # epochs; 0: never
+    bn_l1: float = 0  # L1 penalty on the scales of batch norms (Network Slimming, section 3)
 
 
 class DivergenceError(InputError):
@@ -105,6 +106,7 @@ class _Run:
         self.model: nn.Module = network
         if team.size > 1:
             self.model = _wrapped(network, self.source, team)
+        self.scales = _scales(network) if recipe.bn_l1 else []
         self.average = _floats(network, copy=True) if recipe.ema_decay else []
         self.epoch, self.step, self.history = 0, 0, History()
         self.sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # of loss and of correct images this epoch
@@ -144,6 +146,9 @@ class _Run:
             )
         # DistributedDataParallel takes the mean of the processes' gradients; the mean over all images is meant.
         (loss_sum * (self.team.size / batch.total)).backward()
+        for scale in self.scales:  # the penalty's subgradient, as the paper optimises it
+            assert scale.grad is not None
+            scale.grad.add_(scale.detach().sign(), alpha=self.recipe.bn_l1)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.sums[0] += loss_sum.detach()
@@ -286,6 +291,12 @@ def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
     network.zero_grad()
     network.load_state_dict(state)
     return model
+
+
+def _scales(network: nn.Module) -> list[nn.Parameter]:
+    """Scales of the batch norms that have any."""
+    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.affine)
+    return [norm.weight for norm in norms]
 
 
 def _floats(network: nn.Module, copy: bool = False) -> list[Tensor]:

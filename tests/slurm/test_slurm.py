@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 import yaml
-from conftest import Checkout, copy_checkout
+from conftest import Checkout, copy_checkout, shorten
 
 pytestmark = [
     pytest.mark.slurm,
@@ -142,15 +142,15 @@ def finished(*outputs: str) -> list[str]:
 
 def small_checkout(folder: Path) -> Checkout:
     """A copy of the repository whose demo is shorter, without baselines, and saves trainings ten times a second."""
-    checkout = copy_checkout(folder)
+    checkout = shorten(copy_checkout(folder))
     config = checkout.path / "config/demo.yaml"
     settings = yaml.safe_load(config.read_text())
     settings["save_seconds"] = 0.1
     settings["defaults"]["base"] |= {"epochs": 6}
     settings["defaults"]["full"] |= {"epochs": 3}
+    settings["defaults"]["methods"] = {"sacp": {"kind": "search"}}
     settings["experiments"]["digits-resnet14"] = {
         "network": {"name": "resnet14"},
-        "methods": {"sacp": {"kind": "search"}},
         "space": {"training_size": 200, "search_size": 2000, "threshold": 0.4},
         "refine": {"top_m": 4, "top_k": 2, "shard_size": 2},
     }
