@@ -54,5 +54,5 @@ rule all:
     default_target: True
     input:
         expand("<results>/tables/{table}.csv", table=tables()),
-        expand("<results>/figures/{figure}/{experiment}.png", figure=problem.FIGURES, experiment=drawn()),
+        figure_files(),
         "<results>/summary.html",

@@ -171,8 +171,26 @@ def studied():
 def encoders_of(experiment):
     """Settings of all encoders of an experiment by name: those of its searches, then those that are only compared."""
     settings = resolved["experiments"][experiment]
-    of_searches = {name: settings["methods"][name]["encoder"] for name in methods_of(experiment, "search")}
+    of_searches = {name: settings["methods"][name]["encoder"] for name in with_encoder(experiment)}
     return of_searches | settings["predictors"]["encoders"]
+
+
+def with_encoder(experiment):
+    """Names of the searches whose score is an encoder's."""
+    methods = resolved["experiments"][experiment]["methods"]
+    return [name for name in methods_of(experiment, "search") if methods[name]["score"] == problem.ENCODER]
+
+
+def encoder_file(wildcards):
+    """The encoder of a search, if its score is an encoder's."""
+    if method_of(wildcards)["score"] != problem.ENCODER:
+        return {}
+    return {"encoder": f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/encoder.pt"}
+
+
+def score_settings(wildcards):
+    """What a search's score is: of an encoder with these settings, or a closed form."""
+    return {key: method_of(wildcards)[key] for key in ("score", "encoder") if key in method_of(wildcards)}
 
 
 def encoder_of(wildcards):
@@ -347,14 +365,17 @@ def summary_inputs(wildcards):
     """All tables, and all figures by experiment."""
     return {
         "tables": expand("<results>/tables/{table}.csv", table=tables()),
-        "figures": expand("<results>/figures/{figure}/{experiment}.png", experiment=drawn(), figure=problem.FIGURES),
+        "figures": figure_files(),
     }
 
 
 def captions():
-    """Captions of an experiment's figures, in their order."""
+    """Captions of all figures, experiment by experiment, in the order of their files."""
     folder = Path(workflow.basedir) / "rules/captions"
-    return [(folder / f"{figure}.rst").read_text().strip() for figure in problem.FIGURES]
+    return {
+        experiment: [(folder / f"{figure}.rst").read_text().strip() for figure in figures_of(experiment)]
+        for experiment in drawn()
+    }
 
 
 def summary_artefacts(wildcards):
@@ -379,6 +400,28 @@ def of_methods(name, *kinds):
 
 def of_searches(name):
     return of_methods(name, "search")
+
+
+def of_encoders(name):
+    """An input function: a file of each search with an encoder, of the first seed."""
+
+    def inputs(wildcards):
+        folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
+        return [f"{folder}/{method}/{name}" for method in with_encoder(wildcards.experiment)]
+
+    return inputs
+
+
+def figures_of(experiment):
+    """Names of an experiment's figures; those of encoders only if it has one."""
+    return [name for name in problem.FIGURES if name not in problem.OF_ENCODERS or with_encoder(experiment)]
+
+
+def figure_files():
+    """All figures, experiment by experiment."""
+    return [
+        f"<results>/figures/{figure}/{experiment}.png" for experiment in drawn() for figure in figures_of(experiment)
+    ]
 
 
 def first_search(experiment):
@@ -440,7 +483,7 @@ def spent_inputs(wildcards):
                 elif method_of(values)["kind"] == "search":
                     sample = sample_shards("training", method_of(values).get("labels", 0), 0, values)
                     found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample]
-                    if experiment not in studied():
+                    if experiment not in studied() and method_of(values)["score"] == problem.ENCODER:
                         found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]

@@ -22,7 +22,7 @@ rule draw_method:
     params:
         cfg=lambda wildcards: ordered(
             {
-                "encoder": encoders_of(wildcards.experiment)[first_search(wildcards.experiment)],
+                "score": score_settings(Values(experiment=wildcards.experiment, method=first_search(wildcards.experiment))),
                 "method": first_search(wildcards.experiment),
                 "refine": experiment_of(wildcards)["refine"],
                 "seed": resolved["seeds"][0],
@@ -71,7 +71,7 @@ rule draw_encoder_loss:
     input:
         lambda wildcards: [
             path
-            for method in methods_of(wildcards.experiment, "search")
+            for method in with_encoder(wildcards.experiment)
             for path in seed_paths(
                 "<results>/{experiment}/seed{seed}/{method}/encoder_loss.csv",
                 experiment=wildcards.experiment,
@@ -96,7 +96,7 @@ rule draw_encoder_loss:
         runtime=minutes(10),
     params:
         cfg=lambda wildcards: ordered(
-            {"methods": methods_of(wildcards.experiment, "search"), "seeds": resolved["seeds"]}
+            {"methods": with_encoder(wildcards.experiment), "seeds": resolved["seeds"]}
         ),
         code=code("draw_encoder_loss"),
     script:
@@ -141,9 +141,9 @@ rule draw_embedding:
         network="<results>/{experiment}/network.json",
         base=first_seed("base.pt"),
         configs=first_seed("configs.h5"),
-        encoders=of_searches("encoder.pt"),
-        tuned=of_searches("topm.csv"),
-        winners=of_searches("winner/metrics.json"),
+        encoders=of_encoders("encoder.pt"),
+        tuned=of_encoders("topm.csv"),
+        winners=of_encoders("winner/metrics.json"),
     output:
         png=report(
             "<results>/figures/embedding/{experiment}.png",
@@ -165,9 +165,9 @@ rule draw_embedding:
             {
                 "encoders": {
                     method: encoders_of(wildcards.experiment)[method]
-                    for method in methods_of(wildcards.experiment, "search")
+                    for method in with_encoder(wildcards.experiment)
                 },
-                "methods": methods_of(wildcards.experiment, "search"),
+                "methods": with_encoder(wildcards.experiment),
                 "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),
                 "seed": resolved["seeds"][0],
             }

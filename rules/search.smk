@@ -44,10 +44,10 @@ rule train_encoder:
 
 rule score_candidates:
     input:
+        unpack(encoder_file),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
-        encoder="<results>/{experiment}/seed{seed}/{method}/encoder.pt",
     output:
         "<results>/{experiment}/seed{seed}/{method}/scores.parquet",
     log:
@@ -59,7 +59,7 @@ rule score_candidates:
         mem_mb=8000,
         runtime=minutes(4 * 60),
     params:
-        cfg=stage("search", "space", encoder=encoder_of),
+        cfg=stage("search", "space", method=score_settings),
         code=code("score_candidates"),
     script:
         "../scripts/score_candidates.py"

@@ -12,7 +12,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed)
     graph = checkpoint.load_graph(given.network)
     base = checkpoint.load_base(given.base, NetworkSpec(**cfg["network"])).network
-    order = criteria.l1_order(base, graph)
+    norms = criteria.l1_norms(base, graph)
     steps, levels = artefacts.load_configs(given.configs, "search", slice(0, cfg["sample"]))
     found = predictors.trivial(base, graph, steps, levels)
     probes = pd.read_csv(given.probes).sort_values("candidate")
@@ -23,7 +23,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     for (name, settings), path in zip(cfg["encoders"].items(), given.encoders, strict=True):
         settings = EncoderSettings(**settings)
         encoder = load(path, graph, levels, settings)
-        scorer = dense.DenseScorer(encoder, graph, order, levels, settings.edges)
+        scorer = dense.DenseScorer.of(encoder, graph, norms, levels, settings)
         parts = np.array_split(steps, -(-len(steps) // scorer.chunk))
         found[f"score of {name}"] = np.concatenate([scorer.score_chunk(part) for part in parts])
     tuned = pd.DataFrame([row for path in given.tuned for row in ranking.load_tuned(path)])

@@ -15,14 +15,14 @@ with job.logged(snakemake.log[0], snakemake.threads):
     cfg, given = snakemake.params.cfg, snakemake.input
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed=None)
     graph = checkpoint.load_graph(given.network)
-    order = criteria.l1_order(checkpoint.load_base(given.base, NetworkSpec(**cfg["network"])).network, graph)
+    norms = criteria.l1_norms(checkpoint.load_base(given.base, NetworkSpec(**cfg["network"])).network, graph)
     steps, levels = artefacts.load_configs(given.configs, "search", slice(0, CANDIDATES))
     flops, _ = cost.costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
     share = flops / cost.cost_of_graph(graph).flops
     methods = {}
     for method, encoder, tuned, winner in zip(cfg["methods"], given.encoders, given.tuned, given.winners, strict=True):
         settings = EncoderSettings(**cfg["encoders"][method])
-        scorer = dense.DenseScorer(load(encoder, graph, levels, settings), graph, order, levels, settings.edges)
+        scorer = dense.DenseScorer.of(load(encoder, graph, levels, settings), graph, norms, levels, settings)
         # HDF5 reads rows in ascending order.
         chosen = artefacts.load_configs(given.configs, "search", sorted(pd.read_csv(tuned)["candidate"]))[0]
         won = artefacts.load_configs(given.configs, "search", files.read_json(winner)["candidate"])[0]

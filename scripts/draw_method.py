@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sacp import checkpoint, files, job, provenance, search_figures
+from sacp.problem import ENCODER
 
 with job.logged(snakemake.log[0], snakemake.threads):
     cfg, given = snakemake.params.cfg, snakemake.input
@@ -12,6 +13,10 @@ with job.logged(snakemake.log[0], snakemake.threads):
     widths = files.read_json(given.description)["widths"]
     kept = [widths[group.layers[0]] for group in graph.groups]
     space, refine = cfg["space"], cfg["refine"]
+    score, stage = cfg["score"]["score"], ("score", cfg["score"]["score"])
+    if score == ENCODER:
+        encoder = cfg["score"]["encoder"]
+        stage = ("encoder", f"objective {encoder['objective']}, {encoder['epochs']} epochs")
     saved = 100 * (1 - winner["flops"] / base["flops"])
     stages = [
         (
@@ -22,7 +27,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
             "configurations",
             f"N = {space['training_size']:,}; M = {space['search_size']:,} with R ≥ {space['threshold']}",
         ),
-        ("encoder", f"objective {cfg['encoder']['objective']}, {cfg['encoder']['epochs']} epochs"),
+        stage,
         ("scores", f"of all {space['search_size']:,} candidates"),
         ("light tuning", f"of the m = {refine['top_m']} best by score"),
         ("full training", f"of the k = {refine['top_k']} best by validation accuracy"),

@@ -13,7 +13,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
         parts.append((name, summary.table_html(pd.read_csv(path), report.CAPTIONS[name])))
     paths = iter(given.figures)
     for experiment in cfg["experiments"]:
-        shown = [summary.figure_html(next(paths), caption) for caption in cfg["captions"]]
+        shown = [summary.figure_html(next(paths), caption) for caption in cfg["captions"][experiment]]
         parts.append((f"Figures of {experiment}", "\n".join(shown)))
     made = [records.load_timed(path) for path in given.artefacts]
     cost = pd.DataFrame(summary.cost_rows(made))

@@ -17,8 +17,8 @@ with job.logged(snakemake.log[0], snakemake.threads):
         tuned = [row for path in snakemake.input.labels for row in ranking.load_tuned(path) if not row["failure"]]
         rows, accuracies = (np.array([row[key] for row in tuned]) for key in ("candidate", ranking.ACCURACY))
         labels = Labels(rows.astype(np.int64), accuracies.astype(np.float64))
-    order = criteria.l1_order(base.network, graph)
-    encoder, losses = train_encoder(graph, order, training, levels, settings, seed, labels)
+    norms = criteria.l1_norms(base.network, graph)
+    encoder, losses = train_encoder(graph, norms, training, levels, settings, seed, labels)
     record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
     files.write_csv(snakemake.output.loss, losses, LOSS_COLUMNS)
     save(

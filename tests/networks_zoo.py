@@ -7,7 +7,7 @@ import numpy as np
 import thop
 import torch
 import torch.nn.functional as F
-from sacp.criteria import Kept, kept_channels, random_order
+from sacp.criteria import Kept, Norms, Order, kept_channels, random_order
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build
 from sacp.space import kept_counts
@@ -124,3 +124,11 @@ def thop_count(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[float,
     """FLOPs and parameters by thop."""
     flops, parameters = thop.profile(network, inputs=(torch.zeros(input_shape),), verbose=False)
     return flops, parameters
+
+
+def norms_of(order: Order) -> Norms:
+    """L1 norms that put the channels of each group in this order."""
+    norms = [np.empty(len(channels)) for channels in order]
+    for values, channels in zip(norms, order, strict=True):
+        values[channels] = np.arange(len(channels), 0, -1)
+    return norms

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from networks_zoo import PAPER_NETWORKS, any_network
+from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp import encoder as encoders
 from sacp.criteria import Order, kept_channels, random_order
 from sacp.dense import DenseScorer
@@ -41,7 +41,7 @@ def problem(name: str = "resnet8") -> tuple[Graph, Order, np.ndarray]:
 
 def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, list[dict[str, float]]]:
     graph, order, training = problem(name)
-    return encoders.train_encoder(graph, order, training, LEVELS, settings(**changes), seed)
+    return encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(**changes), seed)
 
 
 def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[float]]:
@@ -314,7 +314,7 @@ def labelled(accuracy, **changes) -> tuple[Encoder, list[dict[str, float]], np.n
     rows = np.arange(60)
     labels = encoders.Labels(rows, accuracies[rows])
     more = {"objective": "regression", "epochs": 150, "lr": 0.01} | changes
-    trained, history = encoders.train_encoder(graph, order, training, LEVELS, settings(**more), 0, labels)
+    trained, history = encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(**more), 0, labels)
     return trained, history, accuracies
 
 
@@ -339,7 +339,7 @@ def test_a_regression_needs_two_labels():
     graph, order, training = problem()
     labels = encoders.Labels(np.array([3]), np.array([80.0]))
     with pytest.raises(InputError, match="encoder: 1 labels; a regression needs two"):
-        encoders.train_encoder(graph, order, training, LEVELS, settings(objective="regression"), 0, labels)
+        encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(objective="regression"), 0, labels)
 
 
 def test_a_regressions_head_is_kept_in_its_file(tmp_path):

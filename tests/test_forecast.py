@@ -37,8 +37,8 @@ ROOT = Path(__file__).parents[1]
 TWO_CORES = Limits(2, math.inf)
 SIZES = Sizes(train=1000, validation=100, test=200)
 COSTS = Costs(
-    start=1, search_start=2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, encoder={"sacp": 5},
-    score={"sacp": 6}, sizes=SIZES, **{
+    start=1, search_start=2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4, sizes=SIZES,
+    encoder={"sacp": 5, "sacp-1": 5}, score={"sacp": 6, "sacp-1": 6}, **{
         field: {name: Speed(seconds, 0.001) for name in ("base", "tune", "full")}
         for field, seconds in (("speeds", 0.01), ("low", 0.005), ("high", 0.02))
     },
@@ -116,7 +116,8 @@ def test_jobs_of_the_demo_take_what_was_measured():
 def test_a_last_shard_that_is_cut_short_takes_less():
     settings = resolved("demo")
     settings["experiments"]["digits-resnet14"]["refine"]["top_m"] = 13
-    tuned = [job for job in jobs_of(settings, {"digits-resnet14": COSTS}) if job.stage == "tune_shard"]
+    jobs = jobs_of(settings, {"digits-resnet14": COSTS})
+    tuned = [job for job in jobs if job.name.startswith("tune_shard/digits-resnet14/0/sacp/")]
     assert [job.seconds - 1.75 for job in tuned] == pytest.approx([10 * 10.1, 3 * 10.1])
 
 

@@ -60,7 +60,15 @@ def set_key(checkout: Checkout, key: str, value: str) -> None:
     for parent in parents:
         inner = inner.setdefault(parent, {})
     inner[last] = yaml.safe_load(value)
-    path.write_text(yaml.safe_dump(settings))
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def in_order(value: object, key: str = "") -> object:
+    """The same value with its keys sorted, but for the methods: they stand in tables in the config's order."""
+    if not isinstance(value, dict):
+        return value
+    names = list(value) if key == "methods" else sorted(value)
+    return {name: in_order(value[name], name) for name in names}
 
 
 def apply(checkout: Checkout, statement: str) -> Checkout:
@@ -69,6 +77,10 @@ def apply(checkout: Checkout, statement: str) -> Checkout:
     path = checkout.path / rest
     if verb == "set":
         set_key(checkout, *rest.split(" ", 1))
+    elif verb == "sort":
+        text = path.read_text()
+        path.write_text(yaml.safe_dump(in_order(yaml.safe_load(text)), sort_keys=False))
+        assert list(yaml.safe_load(path.read_text())) != list(yaml.safe_load(text))
     elif verb == "edit":
         text = path.read_text()
         path.write_text(text + CODE if path.suffix == ".py" else text.replace("93.", "92.", 1))

@@ -57,8 +57,8 @@ def test_tables_dense_batches_and_torch_geometric_agree(name: str, layers: int, 
 
 def test_tables_are_used_where_they_fit_and_dense_batches_where_not() -> None:
     encoder, graph, order, _ = problem("resnet56")
-    assert isinstance(make_scorer(encoder, graph, order, LEVELS, "directed"), TableScorer)
-    dense = make_scorer(encoder, graph, order, LEVELS, "both")
+    assert isinstance(make_scorer(DenseScorer(encoder, graph, order, LEVELS, "directed")), TableScorer)
+    dense = make_scorer(DenseScorer(encoder, graph, order, LEVELS, "both"))
     assert isinstance(dense, DenseScorer)
     assert entries(dense) > MOST_ENTRIES
 
@@ -71,7 +71,7 @@ def test_a_field_shares_the_smallest_table_that_holds_it() -> None:
 def scored() -> tuple[Scorer, Graph, np.ndarray, Scored]:
     encoder, graph, order, steps = problem("resnet18")
     steps[2000:] = steps[:1000]  # equal configurations, equal scores: ties
-    scorer = make_scorer(encoder, graph, order, LEVELS, "directed")
+    scorer = make_scorer(DenseScorer(encoder, graph, order, LEVELS, "directed"))
     return scorer, graph, steps, search(iter([(0, steps)]), len(steps), scorer, graph, LEVELS)
 
 

@@ -12,6 +12,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from sacp.errors import InputError, nearest
+from sacp.problem import ENCODER
 
 Tree = dict[str, Any]
 REQUIRED = (
@@ -96,6 +97,9 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
         warmup, epochs = experiment[stage]["warmup_epochs"], experiment[stage]["epochs"]
         if warmup > 0 and warmup >= epochs:
             raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
+    for key, limit in experiment["search"]["budget"].items():
+        if isinstance(limit, list) and limit[0] > limit[1]:
+            raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
     _check_methods(experiment["methods"], experiment["space"]["training_size"])
     _check_predictors(experiment["predictors"], experiment["methods"], size)
 
@@ -119,6 +123,14 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
         for key, without in (("match", ("search",)), ("criterion", ("search", "tuned"))):
             if method["kind"] in without and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
+        for key in ("score", "encoder"):
+            if method["kind"] != "search" and key in method:
+                raise InputError(f"methods.{name}.{key}: only a search has it; expected no '{key}' here")
+        if method.get("score", ENCODER) != ENCODER and "encoder" in method:
+            raise InputError(
+                f"methods.{name}.encoder: the score '{method['score']}' needs none; expected no 'encoder' here"
+            )
+        _check_encoder(f"methods.{name}.encoder", method.get("encoder", {}))
         is_regression = method.get("encoder", {}).get("objective") == "regression"
         if "labels" in method and not is_regression:
             raise InputError(
@@ -131,12 +143,23 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
             )
         if method["kind"] == "slimming" and "criterion" in method:
             raise InputError(f"methods.{name}.criterion: slimming goes by batch norms; expected no 'criterion' here")
-        if method["kind"] != "search" and "encoder" in method:
-            raise InputError(f"methods.{name}.encoder: only a search has an encoder; expected no 'encoder' here")
         if method["kind"] != "search" and method.get("match") not in searches:
             found = method.get("match")
             known = ", ".join(searches) or "none is given"
             raise InputError(f"methods.{name}.match: found {found!r}, expected a search method: {known}")
+
+
+def _check_encoder(key: str, encoder: Mapping[str, Any]) -> None:
+    """What an encoder that is trained by distance or against its own negatives cannot have."""
+    for other, value in (("score", "distance"), ("negatives", "own")):
+        if encoder.get(other) == value and encoder["objective"] != "contrastive":
+            raise InputError(
+                f"{key}.{other}: '{value}' goes with the objective 'contrastive', found '{encoder['objective']}'"
+            )
+    if encoder.get("score") == "distance":
+        for other, wanted in (("negatives", "own"), ("anchor", "original")):
+            if encoder[other] != wanted:
+                raise InputError(f"{key}.score: 'distance' goes with {other}: {wanted}, found {encoder[other]}")
 
 
 def _check_predictors(predictors: Mapping[str, Any], methods: Mapping[str, Any], search_size: int) -> None:
@@ -147,6 +170,7 @@ def _check_predictors(predictors: Mapping[str, Any], methods: Mapping[str, Any],
     if predictors["sample"] in (1, 2):
         raise InputError(f"predictors.sample: found {predictors['sample']}, expected 0 or at least 3 to correlate")
     for name, encoder in predictors["encoders"].items():
+        _check_encoder(f"predictors.encoders.{name}", encoder)
         if name in methods:
             raise InputError(f"predictors.encoders.{name}: a method has this name; expected another")
         if encoder["objective"] == "regression":
@@ -171,9 +195,11 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
         elif isinstance(result.get(key), float) and "integer" in subschema.get("type", ""):
             result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
-        result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
-        if result["encoder"]["objective"] == "regression":
-            result.setdefault("labels", LABELS)
+        result.setdefault("score", ENCODER)
+        if result["score"] == ENCODER:
+            result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
+            if result["encoder"]["objective"] == "regression":
+                result.setdefault("labels", LABELS)
     extra = schema.get("additionalProperties")
     if isinstance(extra, Mapping):
         result = {key: _filled(item, extra, root) for key, item in result.items()}

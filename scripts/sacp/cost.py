@@ -5,8 +5,9 @@ and linear layers without their bias additions, 4 per element of an affine batch
 adaptive average pooling, nothing for ReLU, max pooling and sums.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +29,41 @@ class Cost:
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper bounds on a candidate's cost; None where there is none."""
+    """Bounds on a candidate's cost: at most, where there is such a bound, and at least."""
 
     flops: int | None = None
     parameters: int | None = None
+    least_flops: int = 0
+    least_parameters: int = 0
 
     @classmethod
-    def of(cls, limits: Mapping[str, float], base: Cost) -> "Budget":
-        """A budget from the config: a limit below 1 is a share of the base, otherwise absolute."""
-        absolute = {
-            name: int(limit * getattr(base, name)) if limit < 1 else int(limit) for name, limit in limits.items()
-        }
+    def of(cls, limits: Mapping[str, float | Sequence[float]], base: Cost) -> "Budget":
+        """A budget from the config: an upper limit or [least, most]; below 1 it is a share of the base."""
+        absolute: dict[str, int] = {}
+        for name, limit in limits.items():
+            whole = getattr(base, name)
+            least, most = (0.0, limit) if isinstance(limit, int | float) else limit
+            absolute[name] = int(most * whole) if most < 1 else int(most)
+            absolute[f"least_{name}"] = ceil(least * whole) if least < 1 else ceil(least)
         return cls(**absolute)
 
+    def holds(self, flops: NDArray[np.int64], parameters: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these costs are within the budget, [n] and [n] -> [n]."""
+        inside = (flops >= self.least_flops) & (parameters >= self.least_parameters)
+        if self.flops is not None:
+            inside &= flops <= self.flops
+        if self.parameters is not None:
+            inside &= parameters <= self.parameters
+        return inside
+
     def __str__(self) -> str:
-        limits = {"FLOPs": self.flops, "parameters": self.parameters}
-        return " and ".join(f"{limit} {name}" for name, limit in limits.items() if limit is not None) or "no budget"
+        parts = []
+        for name, least, most in (
+            ("FLOPs", self.least_flops, self.flops), ("parameters", self.least_parameters, self.parameters),
+        ):  # fmt: skip
+            if most is not None:
+                parts.append(f"{least} to {most} {name}" if least else f"{most} {name}")
+        return " and ".join(parts) or "no budget"
 
 
 def terms(graph: Graph, pair: str, channel: str) -> list[Term]:

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from sacp.graph import Graph
 
+Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
 Order = list[NDArray[np.int64]]  # per group, channel numbers from the most to the least important, [C_g]
 Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
 
 
-def l1_norms(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
+def l1_norms(network: nn.Module, graph: Graph) -> Norms:
     """L1 norm of each channel's filter (Li et al. 2016), summed over the convolutions of the group, per group [C_g]."""
     norms = []
     for group in graph.groups:
@@ -38,6 +39,12 @@ def random_order(graph: Graph, rng: np.random.Generator) -> Order:
 def highest_first(scores: Sequence[NDArray[np.float64]]) -> Order:
     """Channels by falling score, per group [C_g]; equal scores in the order of their numbers."""
     return [np.argsort(-values, kind="stable") for values in scores]
+
+
+def kept_mass(norms: Norms, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each group's L1 mass that its `counts` largest channels hold, counts [n, G] -> [n, G]."""
+    shares = [np.cumsum(np.sort(values)[::-1]) / values.sum() for values in norms]
+    return np.stack([share[counts[:, group] - 1] for group, share in enumerate(shares)], axis=1)
 
 
 def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:

@@ -1,4 +1,8 @@
-"""The graph encoder and its training, contrastive (method sections 3.2 and 3.4) or by regression (4.4, SACP-1)."""
+"""The graph encoder and its training, contrastive (method sections 3.2 and 3.4) or by regression (4.4, SACP-1).
+
+What the paper does not have: node features that carry the lost L1 mass (`deficit`), each anchor against its own
+negative alone (`own`), and scores by the distance of node outputs from the original's (`distance`).
+"""
 
 import logging
 import time
@@ -13,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.criteria import Order
+from sacp.criteria import Norms, Order, highest_first
 from sacp.errors import InputError, one_line
 from sacp.files import atomic, load_torch
 from sacp.graph import LINEAR, Graph, fingerprint
@@ -29,12 +33,16 @@ with warnings.catch_warnings():
 log = logging.getLogger(__name__)
 LOSS_COLUMNS = ("epoch", "loss")
 REGRESSION = "regression"  # the objective that needs labels
+DEFICIT, OWN, DISTANCE = "deficit", "own", "distance"  # values of `features`, `negatives` and `score`
 EPSILON = 1e-12  # eq. 6: added to the softmax denominator
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """Shape and training of the encoder. `objective`, `anchor` and `edges` are the readings that method names."""
+    """Shape and training of the encoder. `objective`, `anchor` and `edges` are the readings that method names.
+
+    `features`, `negatives` and `score` are the paper's by default.
+    """
 
     hidden: int
     layers: int
@@ -46,6 +54,9 @@ class EncoderSettings:
     batch_size: int
     lr: float
     head: int = 0  # hidden units of the head that a regression has; 0: it is linear
+    features: str = "mask"  # mask | deficit
+    negatives: str = "batch"  # batch | own
+    score: str = "cosine"  # cosine | distance
 
 
 class Encoder(nn.Module):
@@ -97,6 +108,17 @@ class Encoder(nn.Module):
         x = others[-1].lin(topology.mean @ x.relu()) + others[-1].bias  # [B, hidden]
         return nn.functional.normalize(x, dim=-1)
 
+    def node_outputs(self, products: Tensor, topology: "Topology") -> Tensor:
+        """Outputs of the last layer at every node, by dense products.
+
+        Shapes: products X W of groups and constants [B, G + K, hidden] -> [B, V, hidden].
+        """
+        first, *others = self.layers
+        x = topology.spread @ products + first.bias
+        for conv in others:
+            x = topology.adjacency @ conv.lin(x.relu()) + conv.bias
+        return x
+
     @property
     def layers(self) -> list[GCNConv]:
         """The GCN layers, first to last."""
@@ -142,6 +164,11 @@ def edge_index(graph: Graph, edges: str) -> Tensor:
     return torch.cat([index, index.flip(0)], dim=1) if edges == "both" else index
 
 
+def distance_scores(outputs: Tensor, original: Tensor) -> Tensor:
+    """Minus the mean over nodes of |h_v - h_v(original)|: [B, V, h] and [1, V, h] -> [B], at most 0."""
+    return -torch.linalg.vector_norm(outputs - original, dim=-1).mean(dim=-1)
+
+
 class NodeFeatures:
     """Node features of section 3.2: +1 kept, -1 pruned, 0 above C_l; fully connected all ones.
 
@@ -178,8 +205,8 @@ class NodeFeatures:
         ranks = torch.full((len(order), self.d), self.d)
         for group, channels in enumerate(order):
             ranks[group, torch.from_numpy(channels)] = torch.arange(len(channels))
-        signs = self._signs(ranks < self.counts(steps)[..., None])  # [levels, G, d]
-        return torch.cat([signs.transpose(0, 1).flatten(0, 1), self.constants])
+        values = self._values(ranks < self.counts(steps)[..., None])  # [levels, G, d]
+        return torch.cat([values.transpose(0, 1).flatten(0, 1), self.constants])
 
     def index(self, steps: Steps) -> Tensor:
         """Numbers of the table's rows that configurations take, [B, G] -> int64 [B, G + K]."""
@@ -198,11 +225,38 @@ class NodeFeatures:
         keys[:, ~self.is_channel] = torch.iinfo(torch.int64).max  # behind all real channels
         # numpy sorts values alone, ten times as fast as torch, which sorts positions along.
         last_kept = torch.from_numpy(np.sort(keys.numpy(), axis=-1)).gather(-1, counts[..., None] - 1)
-        return self._signs(keys <= last_kept)
+        return self._values(keys <= last_kept)
 
-    def _signs(self, kept: Tensor) -> Tensor:
+    def _values(self, kept: Tensor) -> Tensor:
         """+1 kept, -1 pruned, 0 above C_l. [..., G, d] -> float32."""
         return kept.float().mul_(2).sub_(1).mul_(self.is_channel)
+
+
+class DeficitFeatures(NodeFeatures):
+    """Node features that say how much is lost, not which channels: -ln(kept share of the group's L1 mass) below C_l.
+
+    The original's are zeros but for the fully connected layers' ones. Channel numbers mean nothing to a permutation of
+    channels, and neither does this feature.
+    """
+
+    def __init__(self, graph: Graph, levels: int, norms: Norms) -> None:
+        super().__init__(graph, levels)
+        self.mass = torch.zeros(len(norms), self.d, dtype=torch.float64)  # each channel's share of its group's
+        for group, values in enumerate(norms):
+            self.mass[group, : len(values)] = torch.from_numpy(values / values.sum())
+        linear = [node.kind == LINEAR for node in graph.nodes if node.group is None]
+        self.constants *= torch.tensor(linear, dtype=torch.bool)[:, None]
+
+    def _values(self, kept: Tensor) -> Tensor:
+        """Deficit of each group's kept set at its channels, 0 above C_l. [..., G, d] -> float32."""
+        share = (kept * self.mass).sum(dim=-1, keepdim=True).clamp(max=1)
+        return (-share.log()).float() * self.is_channel
+
+
+def node_features(graph: Graph, levels: int, settings: EncoderSettings, norms: Norms) -> NodeFeatures:
+    """The node features that an encoder was made for; `norms` are the channels' L1 norms, per group [C_g]."""
+    is_deficit = settings.features == DEFICIT
+    return DeficitFeatures(graph, levels, norms) if is_deficit else NodeFeatures(graph, levels)
 
 
 class Topology:
@@ -248,6 +302,14 @@ def objective_loss(anchor: Tensor, positive: Tensor, negative: Tensor, objective
     return _softmax_loss(to_positive) + _softmax_loss(to_negative)
 
 
+def pair_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Softmax loss of each anchor over its own positive and its own negative alone, not the batch's.
+
+    Shapes: scores [B] and [B] -> scalar, the mean of softplus((negative - positive) / temperature).
+    """
+    return nn.functional.softplus((negative - positive) / temperature).mean()
+
+
 def _softmax_loss(similarity: Tensor) -> Tensor:
     """Eq. 6-7: mean over rows i of -log softmax_i(row i), row maximum subtracted. [B, B or 2B] -> scalar."""
     exponentials = (similarity - similarity.max(dim=1, keepdim=True).values).exp()
@@ -265,12 +327,12 @@ class Labels:
 class _Lesson:
     """What one batch of configurations teaches."""
 
-    def __init__(self, encoder: Encoder, graph: Graph, order: Order, levels: int, settings: EncoderSettings) -> None:
+    def __init__(self, encoder: Encoder, graph: Graph, norms: Norms, levels: int, settings: EncoderSettings) -> None:
         self.encoder, self.settings = encoder, settings
-        self.features = NodeFeatures(graph, levels)
+        self.features = node_features(graph, levels, settings, norms)
         self.topology = Topology(graph, self.features, settings.edges)
         self.first = encoder.layers[0].lin
-        self.l1_table = self.features.table(order)
+        self.l1_table = self.features.table(highest_first(norms))
         # ASSUME: the anchor `configuration` keeps the first channels by number, which ignores the weights.
         self.plain_table = self.features.table([np.arange(channels) for channels in graph.channels])
 
@@ -284,10 +346,18 @@ class _Lesson:
         is_original = self.settings.anchor == "original"
         anchor = products[features.unpruned()] if is_original else self.first(self.plain_table)[index]
         # One pass through the encoder for all three: [3B or 2B + 1, h].
-        z = self.encoder.embed_products(torch.cat([positive, negative, anchor]), self.topology)
-        z_positive, z_negative, z_anchor = z.split([number, number, len(anchor)])
+        together, sizes = torch.cat([positive, negative, anchor]), [number, number, len(anchor)]
+        temperature = self.settings.temperature
+        if self.settings.score == DISTANCE:
+            outputs = self.encoder.node_outputs(together, self.topology)
+            of_positive, of_negative, of_anchor = outputs.split(sizes)
+            better, worse = distance_scores(of_positive, of_anchor), distance_scores(of_negative, of_anchor)
+            return pair_loss(better, worse, temperature)
+        z_positive, z_negative, z_anchor = self.encoder.embed_products(together, self.topology).split(sizes)
         z_anchor = z_anchor.expand(number, -1)
-        return objective_loss(z_anchor, z_positive, z_negative, self.settings.objective, self.settings.temperature)
+        if self.settings.negatives == OWN:
+            return pair_loss((z_anchor * z_positive).sum(dim=1), (z_anchor * z_negative).sum(dim=1), temperature)
+        return objective_loss(z_anchor, z_positive, z_negative, self.settings.objective, temperature)
 
     def regress(self, steps: Steps, targets: Tensor) -> Tensor:
         """Mean squared error of the predictions for configurations [B, G] with targets [B]."""
@@ -298,13 +368,14 @@ class _Lesson:
 
 
 def train_encoder(
-    graph: Graph, order: Order, training: Steps, levels: int, settings: EncoderSettings, seed: int,
+    graph: Graph, norms: Norms, training: Steps, levels: int, settings: EncoderSettings, seed: int,
     labels: Labels | None = None,
 ) -> tuple[Encoder, list[dict[str, float]]]:  # fmt: skip
     """Train an encoder on the training configurations [N, G] and return it with its loss per epoch.
 
     Positives are the L1 kept sets of a configuration, negatives random kept sets of the same ratios, drawn afresh. A
-    regression learns the accuracies of the labelled ones alone; its head predicts percent.
+    regression learns the accuracies of the labelled ones alone; its head predicts percent. `norms` are the channels'
+    L1 norms, per group [C_g].
 
     Raises:
         InputError: the loss is not finite, or there are fewer than two labels.
@@ -313,7 +384,7 @@ def train_encoder(
         torch.manual_seed(derive(seed, "encoder weights"))
         encoder = Encoder.build(graph.max_channels, settings)
     optimizer = torch.optim.Adam(encoder.parameters(), settings.lr)
-    lesson = _Lesson(encoder, graph, order, levels, settings)
+    lesson = _Lesson(encoder, graph, norms, levels, settings)
     mean, deviation = 0.0, 1.0
     if labels is not None:
         if len(labels.rows) < 2:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sacp.colony import Colony
-from sacp.problem import FIGURES
+from sacp.problem import ENCODER, FIGURES, OF_ENCODERS
 from sacp.training import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
@@ -123,7 +123,10 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
             jobs += {job.name: job for job in _Seed(config, name, seed, cost).jobs()}.values()
         won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in experiment["methods"]]
         shown = tuple(won[: len(experiment["methods"])])  # the first seed's
+        has_encoder = any(method.get("score") == ENCODER for method in experiment["methods"].values())
         for figure in FIGURES:
+            if figure in OF_ENCODERS and not has_encoder:
+                continue
             jobs.append(Job(f"draw_{figure}/{name}", REST, name, cost.start, 1, 0, shown, cost.turnover))
         winners += won
     jobs += [
@@ -182,10 +185,10 @@ class _Seed:
             sample = list(self._shards("tune_sample/training/0", "tune_sample", labels, first, SAMPLE))
             yield from sample
             first = tuple(job.name for job in sample)
-        yield self._job(encoder, "train_encoder", cost.search_start + cost.encoder[method], threads, 0, first)
-        yield self._job(
-            scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, self._named(encoder)
-        )
+        if self.experiment["methods"][method]["score"] == ENCODER:
+            yield self._job(encoder, "train_encoder", cost.search_start + cost.encoder[method], threads, 0, first)
+            first = self._named(encoder)
+        yield self._job(scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, first)
         shards = list(self._shards(f"tune_shard/{method}", "tune_shard", refine["top_m"], self._named(scores)))
         yield from shards
         yield self._job(ranked, REST, cost.start, after=tuple(job.name for job in shards))
@@ -204,7 +207,8 @@ class _Seed:
             rule = f"tune_sample/search/{repeat}"
             made += self._shards(rule, "tune_sample", settings["sample"], first, SAMPLE)
         # ASSUME: an encoder that is only compared takes what those of the searches take.
-        encoder = cost.search_start + float(np.mean(list(cost.encoder.values())))
+        own = [name for name, method in self.experiment["methods"].items() if method.get("score") == ENCODER]
+        encoder = cost.search_start + float(np.mean([cost.encoder[name] for name in own])) if own else cost.search_start
         for name in settings["encoders"]:
             seconds = encoder if settings["encoders"][name]["epochs"] else cost.search_start
             made.append(
@@ -217,7 +221,7 @@ class _Seed:
             )
         )
         yield from made
-        encoders = self._named(*(f"train_encoder/{name}" for name in cost.encoder))
+        encoders = self._named(*(f"train_encoder/{name}" for name in own))
         after = (*(job.name for job in made), *encoders)
         yield self._job("collect_predictors", REST, cost.search_start, after=after)
 

@@ -95,8 +95,8 @@ class Lab:
         log.info("%s: measuring the search of %s", name, method)
         network = network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
-        encoder = experiment["methods"][method]["encoder"]
-        idle, answers = side_by_side("measure_search", request | {"encoder": encoder}, 1)
+        request["method"] = experiment["methods"][method]
+        idle, answers = side_by_side("measure_search", request, 1)
         return idle, answers[0]
 
     @property
@@ -167,10 +167,7 @@ def _candidates(graph: Graph, experiment: Mapping[str, Any]) -> tuple[NDArray[np
     drawn = Space.build(graph.weights, space["levels"], space["threshold"]).draw(DRAWS, 0)
     counts = kept_counts(drawn, graph.channels, space["levels"])
     flops, parameters = costs_of_counts(graph, counts)
-    inside = np.ones(DRAWS, bool)
-    for found, limit in ((flops, budget.flops), (parameters, budget.parameters)):
-        if limit is not None:
-            inside &= found <= limit
+    inside = budget.holds(flops, parameters)
     if not inside.any():
         raise InputError(f"search.budget: none of {DRAWS} configurations is within {budget}; no forecast without one")
     return flops[inside], counts[inside]

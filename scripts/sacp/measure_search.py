@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sacp import artefacts, cost, criteria, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
+from sacp import artefacts, cost, criteria, dense, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
 from sacp.children import serve
 from sacp.encoder import Encoder, EncoderSettings, train_encoder
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build
+from sacp.problem import ENCODER
 from sacp.space import Space, Steps, draw_training
 from sacp.tracing import trace
 
@@ -23,18 +24,26 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure the three stages of a search one after the other.
 
     Args:
-        request: `network`, `space`, `encoder` and `threads`.
+        request: `network`, `space`, `threads` and the `method`'s settings.
 
     Returns:
-        `sample_seconds`, `encoder_seconds` and `score_seconds` of the whole stages.
+        `sample_seconds`, `encoder_seconds` (0 without an encoder) and `score_seconds` of the whole stages.
     """
     spec = NetworkSpec(**request["network"])
     base = build(spec)
     graph, space = trace(base, spec.input_shape), request["space"]
-    order, settings = criteria.l1_order(base, graph), EncoderSettings(**request["encoder"])
+    norms, method = criteria.l1_norms(base, graph), request["method"]
     sampling, candidates = _sampling(graph, space, request["threads"])
-    training, encoder = _training(graph, order, space, settings)
-    scores = _scoring(graph, order, space, settings, encoder, candidates, request["threads"])
+    if method["score"] == ENCODER:
+        settings = EncoderSettings(**method["encoder"])
+        training, encoder = _training(graph, norms, space, settings)
+        started = time.monotonic()
+        scorer = scoring.make_scorer(dense.DenseScorer.of(encoder, graph, norms, space["levels"], settings))
+    else:
+        training, started = 0.0, time.monotonic()
+        scorer = scoring.of_method(method, None, graph, norms, space["levels"])
+    ready = time.monotonic() - started
+    scores = ready + _scoring(graph, space, scorer, candidates, request["threads"])
     return {"sample_seconds": sampling, "encoder_seconds": training, "score_seconds": scores}
 
 
@@ -49,30 +58,27 @@ def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[flo
 
 
 def _training(
-    graph: Graph, order: criteria.Order, space: Mapping[str, Any], settings: EncoderSettings
+    graph: Graph, norms: criteria.Norms, space: Mapping[str, Any], settings: EncoderSettings
 ) -> tuple[float, Encoder]:
     """Seconds to train the encoder, and one that was trained a little."""
     size, few = space["training_size"], replace(settings, epochs=1)
     rows = draw_training(
         min(size, BATCHES * settings.batch_size), len(graph.groups), space["levels"], np.random.default_rng(0)
     )
-    train_encoder(graph, order, rows[: 4 * settings.batch_size], space["levels"], few, 0)  # to warm up
+    train_encoder(graph, norms, rows[: 4 * settings.batch_size], space["levels"], few, 0)  # to warm up
     started = time.monotonic()
-    encoder, _ = train_encoder(graph, order, rows, space["levels"], few, 0)
+    encoder, _ = train_encoder(graph, norms, rows, space["levels"], few, 0)
     return (time.monotonic() - started) * settings.epochs * size / len(rows), encoder
 
 
 def _scoring(
-    graph: Graph, order: criteria.Order, space: Mapping[str, Any], settings: EncoderSettings, encoder: Encoder,
-    candidates: Steps, threads: int,
+    graph: Graph, space: Mapping[str, Any], scorer: scoring.Scorer, candidates: Steps, threads: int
 ) -> float:  # fmt: skip
-    """Seconds to make the tables and to score the search set."""
-    levels, started = space["levels"], time.monotonic()
-    scorer = scoring.make_scorer(encoder, graph, order, levels, settings.edges)
-    ready, number = time.monotonic(), len(candidates)
-    scoring.search(iter([(0, candidates)]), number, scorer, graph, levels, threads=threads)
+    """Seconds to score the search set."""
+    number, started = len(candidates), time.monotonic()
+    scoring.search(iter([(0, candidates)]), number, scorer, graph, space["levels"], threads=threads)
     size: int = space["search_size"]
-    return ready - started + (time.monotonic() - ready) * size / number
+    return (time.monotonic() - started) * size / number
 
 
 if __name__ == "__main__":

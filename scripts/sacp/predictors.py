@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from sacp.cost import costs_of_counts
-from sacp.criteria import l1_norms
+from sacp.criteria import kept_mass, l1_norms
 from sacp.graph import Graph
 from sacp.space import Steps, kept_counts, pruning_ratio
 
@@ -35,8 +35,9 @@ Values = NDArray[np.float64]
 
 def trivial(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> dict[str, Values]:
     """Predictors that need neither an encoder nor data, of configurations [n, G], each [n]."""
-    flops, parameters = costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
-    mass = np.log(l1_mass(network, graph, steps, levels))  # [n, G]
+    counts = kept_counts(steps, graph.channels, levels)
+    flops, parameters = costs_of_counts(graph, counts)
+    mass = np.log(kept_mass(l1_norms(network, graph), counts))  # [n, G]
     layers, channels = np.array([len(group.layers) for group in graph.groups]), np.array(graph.channels)
     return {
         "minus pruning ratio": -pruning_ratio(steps, graph.weights, levels),
@@ -46,13 +47,6 @@ def trivial(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> dict
         "kept L1 mass, sum of logs": mass @ layers,
         "kept L1 mass, sum of sqrt(C) logs": mass @ (layers * np.sqrt(channels)),
     }
-
-
-def l1_mass(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> Values:
-    """Share of each group's L1 norm that the kept channels hold, the largest ones, [n, G] -> [n, G]."""
-    counts = kept_counts(steps, graph.channels, levels)
-    shares = [np.cumsum(np.sort(norms)[::-1]) / norms.sum() for norms in l1_norms(network, graph)]
-    return np.stack([share[counts[:, group] - 1] for group, share in enumerate(shares)], axis=1)
 
 
 @torch.no_grad()

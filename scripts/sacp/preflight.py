@@ -100,7 +100,7 @@ def _check_weights(initial: str | None) -> None:
         raise InputError(f"network.weights: {error}") from None
 
 
-def _check_budget(graph: Graph, levels: int, limits: Mapping[str, float]) -> None:
+def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
     """Costs fall with every step, so the configuration of all last steps is the smallest, whatever the threshold."""
     last = np.full((1, len(graph.groups)), levels - 1)
     flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))

@@ -9,6 +9,8 @@ IMAGE_SIZE = 224  # pixels of its images, where a config gives no other
 FIGURES = (
     "method", "sweeps", "encoder_loss", "scores", "embedding", "kept_channels", "accuracy_flops", "learning_curves",
 )  # fmt: skip
+ENCODER = "encoder"  # the score of a search that has an encoder; all others are closed forms
+OF_ENCODERS = ("encoder_loss", "embedding")  # figures that need an encoder
 LOOK_AT_IMAGES = frozenset({"hrank", "thinet"})  # of the criteria of baselines; others look at weights
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 

@@ -1,26 +1,28 @@
-"""Millions of configurations -> the best of them by score: the cosine to the original's embedding (eq. 10), or a
-regression's prediction.
+"""Millions of configurations -> the best of them by score: the cosine to the original's embedding (eq. 10), another
+score of an encoder, or a closed form.
 
 Candidates stream through in blocks. Only the best rows so far are held: memory does not grow with the rest.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.cost import Budget, costs_of_counts
-from sacp.criteria import Order
+from sacp.criteria import Norms, kept_mass
 from sacp.dense import DenseScorer
-from sacp.encoder import Encoder
+from sacp.encoder import EncoderSettings, load
 from sacp.errors import InputError
 from sacp.graph import Graph
+from sacp.problem import ENCODER
 from sacp.progress import Progress
 from sacp.space import Steps, kept_counts, pruning_ratio
-from sacp.tables import TableScorer, entries
+from sacp.tables import CHUNK, TableScorer, entries
 
 log = logging.getLogger(__name__)
 MOST_ENTRIES = 1 << 18  # table rows; at 64 hidden units, 68 MB
@@ -36,9 +38,52 @@ class Scorer(Protocol):
         """Scores of configurations, [B, G] -> float32 [B]."""
 
 
-def make_scorer(encoder: Encoder, graph: Graph, order: Order, levels: int, edges: str) -> Scorer:
+class AdditiveScorer:
+    """A score that is a sum over the groups of functions of their steps: no encoder. `values` are [G, levels]."""
+
+    chunk = CHUNK
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+
+    def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
+        """Scores of configurations, [B, G] -> float32 [B]."""
+        scores = np.zeros(len(steps))
+        for group, values in enumerate(self.values):
+            scores += values[steps[:, group]]
+        return scores.astype(np.float32)
+
+
+def additive_values(score: str, graph: Graph, norms: Norms, levels: int) -> NDArray[np.float64]:
+    """What each group adds to a closed-form score at each step, [G, levels].
+
+    `log-mass` is the sum over layers of sqrt(C) ln(kept share of the L1 mass), `pruning-ratio` minus R of eq. 1.
+    `random` is zero for all: of equal scores the earlier candidates come first, and those were drawn at random.
+    """
+    groups = len(graph.groups)
+    steps = np.repeat(np.arange(levels)[:, None], groups, axis=1)  # [levels, G]
+    if score == "random":
+        return np.zeros((groups, levels))
+    if score == "pruning-ratio":
+        weights = np.array(graph.weights, np.float64)
+        return -weights[:, None] * np.arange(levels) / (levels * weights.sum())
+    layers, channels = np.array([len(group.layers) for group in graph.groups]), np.array(graph.channels)
+    shares = kept_mass(norms, kept_counts(steps, graph.channels, levels))  # [levels, G]
+    values: NDArray[np.float64] = (layers * np.sqrt(channels) * np.log(shares)).T
+    return values
+
+
+def of_method(method: Mapping[str, Any], encoder: str | Path | None, graph: Graph, norms: Norms, levels: int) -> Scorer:
+    """The scorer of a search method: of its trained encoder, or of its closed form."""
+    if method["score"] != ENCODER:
+        return AdditiveScorer(additive_values(method["score"], graph, norms, levels))
+    assert encoder is not None
+    settings = EncoderSettings(**method["encoder"])
+    return make_scorer(DenseScorer.of(load(encoder, graph, levels, settings), graph, norms, levels, settings))
+
+
+def make_scorer(dense: DenseScorer) -> Scorer:
     """Tables where they are small enough, dense batches where not; the log says which."""
-    dense = DenseScorer(encoder, graph, order, levels, edges)
     rows = entries(dense)
     if rows > MOST_ENTRIES:
         log.info("scoring in dense batches: tables would have %.3g rows, more than %d", rows, MOST_ENTRIES)
@@ -83,7 +128,7 @@ def search(
         graph: the network's graph, for costs.
         levels: granularity of the ratios.
         keep: rows to return; all if None.
-        budget: candidates above it are left out.
+        budget: candidates outside it are left out.
         threads: chunks scored at the same time.
 
     Raises:
@@ -96,7 +141,7 @@ def search(
             rows = _score_block(pool, scorer, graph, levels, first, steps)
             smallest = (min(smallest[0], int(rows["flops"].min())), min(smallest[1], int(rows["parameters"].min())))
             # A candidate that ties with the lowest held comes too late: the lower number was before.
-            held.append(rows[_within(rows, budget) & (rows["score"] > lowest)])
+            held.append(rows[budget.holds(rows["flops"], rows["parameters"]) & (rows["score"] > lowest)])
             if keep is not None and sum(map(len, held)) >= keep:
                 held = [_highest(np.concatenate(held), keep)]
                 lowest = held[0]["score"].min()
@@ -126,12 +171,3 @@ def _score_block(
 
     list(pool.map(work, range(0, len(steps), scorer.chunk)))
     return rows
-
-
-def _within(rows: Scored, budget: Budget) -> NDArray[np.bool_]:
-    inside = np.ones(len(rows), bool)
-    if budget.flops is not None:
-        inside &= rows["flops"] <= budget.flops
-    if budget.parameters is not None:
-        inside &= rows["parameters"] <= budget.parameters
-    return inside
