@@ -155,7 +155,7 @@ def selection(wildcards):
     """Where the kept channels come from: a candidate's from the search set, a baseline's from its own file."""
     seed_folder = f"<results>/{wildcards.experiment}/seed{wildcards.seed}"
     if method_of(wildcards)["kind"] in ("search", "tuned"):
-        return {"configs": f"{seed_folder}/configs.h5"}
+        return {"configs": candidates_of(wildcards)}
     return {"kept": f"{seed_folder}/{wildcards.method}/kept/{wildcards.candidate}.json"}
 
 
@@ -191,6 +191,29 @@ def encoder_file(wildcards):
 def score_settings(wildcards):
     """What a search's score is: of an encoder with these settings, or a closed form."""
     return {key: method_of(wildcards)[key] for key in ("score", "encoder") if key in method_of(wildcards)}
+
+
+def find_settings(wildcards):
+    """A search's score, and how its candidates are found."""
+    return score_settings(wildcards) | {"search": method_of(wildcards)["search"]}
+
+
+def finders():
+    """A pattern of the names of all searches that find candidates of their own."""
+    names = {
+        name
+        for experiment, settings in resolved["experiments"].items()
+        for name in methods_of(experiment, "search")
+        if settings["methods"][name]["search"] != problem.SAMPLE
+    }
+    return "|".join(sorted(names)) or "(?!)"
+
+
+def candidates_of(wildcards):
+    """The file that holds a search's candidates, its own or the sample that all share; a tuned method's are its match's."""
+    folder, name = f"<results>/{wildcards.experiment}/seed{wildcards.seed}", search_of(wildcards)
+    own = experiment_of(wildcards)["methods"][name]["search"] != problem.SAMPLE
+    return f"{folder}/{name}/configs.h5" if own else f"{folder}/configs.h5"
 
 
 def encoder_of(wildcards):
@@ -412,6 +435,12 @@ def of_encoders(name):
     return inputs
 
 
+def encoder_candidates(wildcards):
+    """Files of the candidates of each search with an encoder, of the first seed."""
+    values = {"experiment": wildcards.experiment, "seed": resolved["seeds"][0]}
+    return [candidates_of(Values(values, method=method)) for method in with_encoder(wildcards.experiment)]
+
+
 def figures_of(experiment):
     """Names of an experiment's figures; those of encoders only if it has one."""
     return [name for name in problem.FIGURES if name not in problem.OF_ENCODERS or with_encoder(experiment)]
@@ -459,7 +488,7 @@ def spent_inputs(wildcards):
         "rest": expand("<results>/{experiment}/network.json", experiment=resolved["experiments"]),
         **{stage: [] for stage in ("train_base", "sample_configs", "train_encoder", "score_candidates", "tune_shard")},
         **{stage: [] for stage in ("train_candidate_search", "train_candidate_baseline", "train_sparse")},
-        **{stage: [] for stage in ("search_colony", "tune_sample")},
+        **{stage: [] for stage in ("search_colony", "tune_sample", "find_configs")},
     }
     for experiment in resolved["experiments"]:
         for seed in resolved["seeds"]:
@@ -485,6 +514,8 @@ def spent_inputs(wildcards):
                     found["tune_sample"] += [path.replace(".csv", ".provenance.json") for path in sample]
                     if experiment not in studied() and method_of(values)["score"] == problem.ENCODER:
                         found["train_encoder"].append(f"{folder}/{method}/encoder.pt")
+                    if method_of(values)["search"] != problem.SAMPLE:
+                        found["find_configs"].append(candidates_of(values))
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)

@@ -141,6 +141,7 @@ rule draw_embedding:
         network="<results>/{experiment}/network.json",
         base=first_seed("base.pt"),
         configs=first_seed("configs.h5"),
+        candidates=encoder_candidates,
         encoders=of_encoders("encoder.pt"),
         tuned=of_encoders("topm.csv"),
         winners=of_encoders("winner/metrics.json"),

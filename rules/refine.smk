@@ -3,7 +3,7 @@ rule tune_shard:
         data=data_file,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        configs="<results>/{experiment}/seed{seed}/configs.h5",
+        configs=candidates_of,
         scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.csv",

@@ -47,7 +47,7 @@ rule score_candidates:
         unpack(encoder_file),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        configs="<results>/{experiment}/seed{seed}/configs.h5",
+        configs=candidates_of,
     output:
         "<results>/{experiment}/seed{seed}/{method}/scores.parquet",
     log:
@@ -63,3 +63,30 @@ rule score_candidates:
         code=code("score_candidates"),
     script:
         "../scripts/score_candidates.py"
+
+
+rule find_configs:
+    input:
+        unpack(encoder_file),
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs="<results>/{experiment}/seed{seed}/configs.h5",
+    output:
+        "<results>/{experiment}/seed{seed}/{method}/configs.h5",
+    log:
+        "<results>/logs/find_configs/{experiment}-seed{seed}-{method}.log",
+    wildcard_constraints:
+        method=finders(),
+    conda:
+        "../envs/search.yaml"
+    threads: resolved["threads_base"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(60),
+    params:
+        cfg=stage(
+            "search", "space", method=find_settings, top_m=lambda wildcards: experiment_of(wildcards)["refine"]["top_m"]
+        ),
+        code=code("find_configs"),
+    script:
+        "../scripts/find_configs.py"

@@ -20,12 +20,13 @@ with job.logged(snakemake.log[0], snakemake.threads):
     flops, _ = cost.costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
     share = flops / cost.cost_of_graph(graph).flops
     methods = {}
-    for method, encoder, tuned, winner in zip(cfg["methods"], given.encoders, given.tuned, given.winners, strict=True):
+    files_of = zip(cfg["methods"], given.candidates, given.encoders, given.tuned, given.winners, strict=True)
+    for method, configs, encoder, tuned, winner in files_of:
         settings = EncoderSettings(**cfg["encoders"][method])
         scorer = dense.DenseScorer.of(load(encoder, graph, levels, settings), graph, norms, levels, settings)
         # HDF5 reads rows in ascending order.
-        chosen = artefacts.load_configs(given.configs, "search", sorted(pd.read_csv(tuned)["candidate"]))[0]
-        won = artefacts.load_configs(given.configs, "search", files.read_json(winner)["candidate"])[0]
+        chosen = artefacts.load_configs(configs, "search", sorted(pd.read_csv(tuned)["candidate"]))[0]
+        won = artefacts.load_configs(configs, "search", files.read_json(winner)["candidate"])[0]
         parts = [scorer.embed(part).numpy() for part in np.array_split(steps, -(-len(steps) // scorer.chunk))]
         methods[method] = search_figures.Embeddings(
             np.concatenate(parts),

@@ -11,20 +11,10 @@ with job.logged(snakemake.log[0], snakemake.threads):
     job.log.info("%d configurations with R >= %s", constrained.count, cfg["threshold"])
     rng = np.random.default_rng(derive(seed, "training set"))
     training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rng)
-    attributes = {
-        "groups": [group.name for group in graph.groups],
-        "channels": graph.channels,
-        "weights": graph.weights,
-        "levels": cfg["levels"],
-        "threshold": cfg["threshold"],
-        "constrained_configurations": str(constrained.count),
-        "seed": seed,
-        "provenance": provenance.record(
-            snakemake.rule, snakemake.params.cfg, snakemake.params.code, snakemake.input, seed
-        ),
-    }
+    attributes = artefacts.attributes_of(graph, cfg["levels"], cfg["threshold"], constrained.count, seed)
+    record = provenance.record(snakemake.rule, snakemake.params.cfg, snakemake.params.code, snakemake.input, seed)
     size = cfg["search_size"]
     with artefacts.new_configs(snakemake.output[0], training, size, attributes) as search:
         constrained.sample_into(search, size, derive(seed, "search set"), snakemake.threads)
-        attributes["provenance"] = provenance.finished(attributes["provenance"])
+        attributes["provenance"] = provenance.finished(record)
     job.log.info("%d of them drawn", size)

@@ -9,7 +9,15 @@ from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp import encoder as encoders
 from sacp.criteria import Order, kept_channels, random_order
 from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, objective_loss
+from sacp.encoder import (
+    DeficitFeatures,
+    Encoder,
+    EncoderSettings,
+    NodeFeatures,
+    edge_index,
+    objective_loss,
+    pair_loss,
+)
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.seeds import derive
@@ -42,6 +50,60 @@ def problem(name: str = "resnet8") -> tuple[Graph, Order, np.ndarray]:
 def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, list[dict[str, float]]]:
     graph, order, training = problem(name)
     return encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(**changes), seed)
+
+
+def deficits(graph: Graph, norms: list[np.ndarray], step: np.ndarray) -> list[list[float]]:
+    """Node by node: -ln of the mass that the L1 kept set holds, below C; fully connected all ones."""
+    counts = kept_counts(step, graph.channels, LEVELS)
+    rows = []
+    for node in graph.nodes:
+        row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
+        if node.group is not None:
+            values = sorted(norms[node.group], reverse=True)
+            lost = -math.log(sum(values[: counts[node.group]]) / sum(values))
+            row[: node.channels] = [lost] * node.channels
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("name", ["resnet8", "vgg16", "squeeze_excite"])
+def test_deficit_features_are_those_worked_out_node_by_node(name: str) -> None:
+    graph, order, steps = problem(name)
+    norms = norms_of(order)
+    features = DeficitFeatures(graph, LEVELS, norms)
+    rows = features.table(order)
+    found = rows[features.index(steps[:5])][:, features.rows]
+    assert torch.allclose(found, torch.tensor([deficits(graph, norms, step) for step in steps[:5]]), atol=1e-6)
+    original = rows[features.unpruned()][0, features.rows]
+    is_linear = torch.tensor([node.kind == "linear" for node in graph.nodes])
+    assert torch.allclose(original, is_linear[:, None].float().expand(-1, graph.max_channels), atol=1e-6)
+
+
+def test_random_kept_sets_lose_more_mass_than_the_largest_channels() -> None:
+    graph, order, steps = problem("resnet8")
+    features = DeficitFeatures(graph, LEVELS, norms_of(order))
+    generator = torch.Generator().manual_seed(1)
+    random = features.random_rows(features.counts(steps), generator)[..., 0]
+    least = features.table(order)[features.index(steps)][:, : len(graph.groups), 0]
+    assert (random >= least - 1e-6).all()
+    assert random.mean() > 1.2 * least.mean()
+
+
+def test_pair_loss_is_the_softmax_over_an_anchors_own_pair() -> None:
+    positive, negative = torch.tensor([0.9, 0.1]), torch.tensor([0.2, 0.4])
+    expected = [
+        -math.log(math.exp(p / 0.5) / (math.exp(p / 0.5) + math.exp(n / 0.5))) for p, n in ((0.9, 0.2), (0.1, 0.4))
+    ]
+    assert float(pair_loss(positive, negative, 0.5)) == pytest.approx(sum(expected) / 2)
+
+
+@pytest.mark.parametrize("score", ["cosine", "distance"])
+def test_training_against_own_negatives_tells_them_from_positives(score: str) -> None:
+    changes = {"negatives": "own", "features": "deficit", "score": score, "temperature": 1.0, "lr": 0.01}
+    _, history = train(epochs=8, **changes)
+    assert history[-1]["loss"] < history[0]["loss"]
+    if score == "distance":
+        assert history[-1]["loss"] < math.log(2)  # of a score that cannot tell them apart
 
 
 def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[float]]:

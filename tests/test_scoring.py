@@ -1,20 +1,21 @@
 """Scores by tables, by dense batches and by torch-geometric are the same scores; blocks and threads change no bit."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from networks_zoo import PAPER_NETWORKS, any_network
+from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.criteria import Order, random_order
 from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, NodeFeatures, edge_index
+from sacp.encoder import DeficitFeatures, Encoder, NodeFeatures, edge_index
 from sacp.errors import InputError
 from sacp.graph import Graph
-from sacp.scoring import MOST_ENTRIES, Scored, Scorer, make_scorer, search
-from sacp.space import draw_training, kept_counts
-from sacp.tables import TableScorer, entries, shared_fields
+from sacp.scoring import MOST_ENTRIES, Scored, Scorer, make_scorer, of_method, search
+from sacp.space import draw_training, kept_counts, pruning_ratio
+from sacp.tables import DistanceTables, TableScorer, entries, shared_fields
 from torch import nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import global_mean_pool
@@ -53,6 +54,65 @@ def test_tables_dense_batches_and_torch_geometric_agree(name: str, layers: int, 
     assert dense.score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
     if entries(dense) <= 20_000:  # larger ones agree alike, and take a minute
         assert TableScorer(dense).score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def distances_by_torch_geometric(dense: DenseScorer, graph: Graph, steps: np.ndarray, edges: str) -> np.ndarray:
+    features, index = dense.features, edge_index(graph, edges)
+    rows = torch.cat([features.unpruned(), features.index(steps)])
+    nodes = dense.rows[rows][:, features.rows]
+    batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in nodes])
+    x = batch.x
+    with torch.no_grad():
+        for number, conv in enumerate(dense.encoder.convs):
+            x = conv(x if number == 0 else x.relu(), batch.edge_index)
+    outputs = x.reshape(len(rows), len(graph.nodes), -1)
+    return -(outputs[1:] - outputs[0]).norm(dim=-1).mean(dim=1).numpy()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("name", PAPER_NETWORKS)
+def test_distances_by_tables_by_dense_batches_and_by_torch_geometric_agree(name: str, layers: int) -> None:
+    encoder, graph, order, steps = problem(name, layers, hidden=64)
+    norms = norms_of(order)
+    with torch.no_grad():
+        for conv in encoder.convs:  # as after a training: a bias of zero makes all outputs linear in the deficits
+            conv.bias.uniform_(-0.2, 0.2)
+    features = DeficitFeatures(graph, LEVELS, norms)
+    dense = DenseScorer(encoder, graph, order, LEVELS, "directed", features, "distance")
+    expected = distances_by_torch_geometric(dense, graph, steps[:40], "directed")
+    assert expected.std() > 0.05
+    assert dense.score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert entries(dense) <= MOST_ENTRIES
+    scorer = make_scorer(dense)
+    assert isinstance(scorer, DistanceTables)
+    assert scorer.score_chunk(steps[:40]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_the_original_is_nearest_to_itself() -> None:
+    encoder, graph, order, steps = problem("resnet18")
+    dense = DenseScorer(
+        encoder, graph, order, LEVELS, "both", DeficitFeatures(graph, LEVELS, norms_of(order)), "distance"
+    )
+    steps[0] = 0
+    scores = dense.score_chunk(steps[:200])
+    assert scores[0] == 0
+    assert (scores[1:] < 0).all()
+
+
+@pytest.mark.parametrize("score", ["log-mass", "pruning-ratio", "random"])
+def test_closed_forms_are_sums_over_the_groups(score: str) -> None:
+    _, graph, order, steps = problem("resnet20")
+    norms = norms_of(order)
+    scorer = of_method({"score": score}, None, graph, norms, LEVELS)
+    found = scorer.score_chunk(steps[:50])
+    counts = kept_counts(steps[:50], graph.channels, LEVELS)
+    for number, row in enumerate(counts):
+        expected = {"random": 0.0, "pruning-ratio": -pruning_ratio(steps[number], graph.weights, LEVELS)}
+        expected["log-mass"] = sum(
+            len(group.layers) * math.sqrt(group.channels) * math.log(sum(sorted(values)[-count:]) / sum(values))
+            for group, values, count in zip(graph.groups, norms, row, strict=True)
+        )
+        assert found[number] == pytest.approx(expected[score], rel=1e-5)
 
 
 def test_tables_are_used_where_they_fit_and_dense_batches_where_not() -> None:

@@ -39,6 +39,19 @@ def new_configs(
             handle.attrs[name] = json.dumps(value) if isinstance(value, dict) else value
 
 
+def attributes_of(graph: Graph, levels: int, threshold: float, count: int, seed: int) -> dict[str, Any]:
+    """What a `configs.h5` says of itself: its network's groups, its space and how many configurations that holds."""
+    return {
+        "groups": [group.name for group in graph.groups],
+        "channels": graph.channels,
+        "weights": graph.weights,
+        "levels": levels,
+        "threshold": threshold,
+        "constrained_configurations": str(count),
+        "seed": seed,
+    }
+
+
 def _reserved(path: Path, size: int) -> h5py.File:
     """Open a new HDF5 file where `size` bytes and the file's own have room: HDF5 itself crashes on a full disk."""
     with path.open("wb") as handle:
@@ -96,6 +109,10 @@ class Candidates:
         """Yield the number of a block's first candidate and its configurations [B, G]."""
         for start in range(0, self.total, BLOCK_ROWS):
             yield start, load_configs(self.path, "search", slice(start, start + BLOCK_ROWS))[0]
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Configurations of these numbers, ascending, [n, G]."""
+        return load_configs(self.path, "search", numbers)[0]
 
 
 def save_scores(path: str | Path, rows: NDArray[np.void], provenance: Mapping[str, Any]) -> None:

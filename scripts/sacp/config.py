@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from sacp.errors import InputError, nearest
-from sacp.problem import ENCODER
+from sacp.problem import ENCODER, SAMPLE
 
 Tree = dict[str, Any]
 REQUIRED = (
@@ -86,6 +86,12 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     m, k, size = experiment["refine"]["top_m"], experiment["refine"]["top_k"], experiment["space"]["search_size"]
     if k > m:
         raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
+    if m > experiment["search"]["found"] and any(
+        method.get("search", SAMPLE) != SAMPLE for method in experiment["methods"].values()
+    ):
+        raise InputError(
+            f"search.found: found {experiment['search']['found']}, expected at least m = {m} (refine.top_m)"
+        )
     if m > size:
         raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
     for other in experiment["sweep"]["m"]:
@@ -123,12 +129,16 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
         for key, without in (("match", ("search",)), ("criterion", ("search", "tuned"))):
             if method["kind"] in without and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
-        for key in ("score", "encoder"):
+        for key in ("score", "encoder", "search"):
             if method["kind"] != "search" and key in method:
                 raise InputError(f"methods.{name}.{key}: only a search has it; expected no '{key}' here")
         if method.get("score", ENCODER) != ENCODER and "encoder" in method:
             raise InputError(
                 f"methods.{name}.encoder: the score '{method['score']}' needs none; expected no 'encoder' here"
+            )
+        if method.get("search") == "exact" and method["score"] != "log-mass":
+            raise InputError(
+                f"methods.{name}.search: 'exact' needs the score 'log-mass', found '{method['score']}'; use 'local'"
             )
         _check_encoder(f"methods.{name}.encoder", method.get("encoder", {}))
         is_regression = method.get("encoder", {}).get("objective") == "regression"
@@ -196,6 +206,7 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == "search":
         result.setdefault("score", ENCODER)
+        result.setdefault("search", SAMPLE)
         if result["score"] == ENCODER:
             result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
             if result["encoder"]["objective"] == "regression":

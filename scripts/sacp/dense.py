@@ -50,7 +50,8 @@ class DenseScorer:
         self.topology = Topology(graph, features, edges)
         self.adjacency = self.topology.adjacency
         with torch.no_grad():
-            self.table = encoder.layers[0].lin(features.table(order))  # X W, [G * levels + K, hidden]
+            self.rows = features.table(order)  # [G * levels + K, d]
+            self.table = encoder.layers[0].lin(self.rows)  # X W, [G * levels + K, hidden]
             unpruned = self.table[features.unpruned()]
             self.original = encoder.embed_products(unpruned, self.topology)[0]  # [hidden]
             self.original_outputs = encoder.node_outputs(unpruned, self.topology)  # [1, V, hidden]

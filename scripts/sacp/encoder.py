@@ -117,7 +117,8 @@ class Encoder(nn.Module):
         x = topology.spread @ products + first.bias
         for conv in others:
             x = topology.adjacency @ conv.lin(x.relu()) + conv.bias
-        return x
+        outputs: Tensor = x
+        return outputs
 
     @property
     def layers(self) -> list[GCNConv]:
@@ -166,7 +167,8 @@ def edge_index(graph: Graph, edges: str) -> Tensor:
 
 def distance_scores(outputs: Tensor, original: Tensor) -> Tensor:
     """Minus the mean over nodes of |h_v - h_v(original)|: [B, V, h] and [1, V, h] -> [B], at most 0."""
-    return -torch.linalg.vector_norm(outputs - original, dim=-1).mean(dim=-1)
+    distances: Tensor = torch.linalg.vector_norm(outputs - original, dim=-1).mean(dim=-1)
+    return -distances
 
 
 class NodeFeatures:

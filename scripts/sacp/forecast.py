@@ -13,13 +13,15 @@ import pandas as pd
 
 from sacp.colony import Colony
 from sacp.problem import ENCODER, FIGURES, OF_ENCODERS
+from sacp.problem import SAMPLE as SAMPLE_SEARCH
 from sacp.training import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
 MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
 SEARCHES, BASELINES, REST = "train_candidate_search", "train_candidate_baseline", "rest"
 STAGES = (
-    "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "score_candidates", "tune_shard",
+    "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "find_configs", "score_candidates",
+    "tune_shard",
     SEARCHES, "train_sparse", "search_colony", BASELINES, REST,
 )  # fmt: skip
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
@@ -60,6 +62,7 @@ class Costs:
     sample: float
     encoder: Mapping[str, float]  # by search method
     score: Mapping[str, float]
+    find: Mapping[str, float]  # by search method that finds candidates of its own
     speeds: Mapping[str, Speed]  # by recipe: base, tune, full; of the candidates that are expected
     low: Mapping[str, Speed]  # the same if all candidates are small
     high: Mapping[str, Speed]  # and if all are large
@@ -188,6 +191,10 @@ class _Seed:
         if self.experiment["methods"][method]["score"] == ENCODER:
             yield self._job(encoder, "train_encoder", cost.search_start + cost.encoder[method], threads, 0, first)
             first = self._named(encoder)
+        if self.experiment["methods"][method]["search"] != SAMPLE_SEARCH:
+            find = f"find_configs/{method}"
+            yield self._job(find, "find_configs", cost.search_start + cost.find[method], threads, 0, first)
+            first = self._named(find)
         yield self._job(scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, first)
         shards = list(self._shards(f"tune_shard/{method}", "tune_shard", refine["top_m"], self._named(scores)))
         yield from shards

@@ -95,7 +95,7 @@ class Lab:
         log.info("%s: measuring the search of %s", name, method)
         network = network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
-        request["method"] = experiment["methods"][method]
+        request |= {"method": experiment["methods"][method], "search": experiment["search"]}
         idle, answers = side_by_side("measure_search", request, 1)
         return idle, answers[0]
 
@@ -154,6 +154,7 @@ def _costs_of(lab: Lab, name: str, job_seconds: float) -> Costs:
         sample=float(np.mean([answer["sample_seconds"] for _, answer in searches.values()])),
         encoder={method: answer["encoder_seconds"] for method, (_, answer) in searches.items()},
         score={method: answer["score_seconds"] for method, (_, answer) in searches.items()},
+        find={method: answer["find_seconds"] for method, (_, answer) in searches.items()},
         speeds=speeds(QUANTILES),
         low=speeds(LOW),
         high=speeds(HIGH),

@@ -1,18 +1,19 @@
 """Child process: seconds of sampling, encoder training and scoring, scaled from small parts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sacp import artefacts, cost, criteria, dense, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
+from sacp import artefacts, cost, criteria, dense, finding, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
 from sacp.children import serve
 from sacp.encoder import Encoder, EncoderSettings, train_encoder
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build
-from sacp.problem import ENCODER
+from sacp.problem import ENCODER, SAMPLE
 from sacp.space import Space, Steps, draw_training
 from sacp.tracing import trace
 
@@ -27,7 +28,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         request: `network`, `space`, `threads` and the `method`'s settings.
 
     Returns:
-        `sample_seconds`, `encoder_seconds` (0 without an encoder) and `score_seconds` of the whole stages.
+        `sample_seconds`, `encoder_seconds` (0 without an encoder), `find_seconds` (0 of a sample) and
+        `score_seconds` of the whole stages.
     """
     spec = NetworkSpec(**request["network"])
     base = build(spec)
@@ -44,7 +46,30 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         scorer = scoring.of_method(method, None, graph, norms, space["levels"])
     ready = time.monotonic() - started
     scores = ready + _scoring(graph, space, scorer, candidates, request["threads"])
-    return {"sample_seconds": sampling, "encoder_seconds": training, "score_seconds": scores}
+    if method["search"] == SAMPLE:
+        found = 0.0
+    else:
+        started = time.monotonic()
+        constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+        sample = _Part(candidates)
+        finding.find(method, request["search"], scorer, graph, norms, constrained, sample, request["threads"])
+        found = time.monotonic() - started + (scores if method["search"] == "local" else 0.0)
+        scores = ready
+    return {"sample_seconds": sampling, "encoder_seconds": training, "find_seconds": found, "score_seconds": scores}
+
+
+class _Part:
+    """A part of the search set, as a local search starts from it."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps, self.total = steps, len(steps)
+
+    def __iter__(self) -> Iterator[tuple[int, Steps]]:
+        yield 0, self.steps
+
+    def rows(self, numbers: NDArray[np.int64]) -> Steps:
+        """Configurations of these numbers, [n, G]."""
+        return self.steps[numbers]
 
 
 def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[float, Steps]:

@@ -10,6 +10,7 @@ FIGURES = (
     "method", "sweeps", "encoder_loss", "scores", "embedding", "kept_channels", "accuracy_flops", "learning_curves",
 )  # fmt: skip
 ENCODER = "encoder"  # the score of a search that has an encoder; all others are closed forms
+SAMPLE = "sample"  # the search over the sample that all methods share; others find candidates of their own
 OF_ENCODERS = ("encoder_loss", "embedding")  # figures that need an encoder
 LOOK_AT_IMAGES = frozenset({"hrank", "thinet"})  # of the criteria of baselines; others look at weights
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")

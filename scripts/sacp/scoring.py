@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from sacp.cost import Budget, costs_of_counts
 from sacp.criteria import Norms, kept_mass
 from sacp.dense import DenseScorer
-from sacp.encoder import EncoderSettings, load
+from sacp.encoder import DISTANCE, EncoderSettings, load
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.problem import ENCODER
 from sacp.progress import Progress
 from sacp.space import Steps, kept_counts, pruning_ratio
-from sacp.tables import CHUNK, TableScorer, entries
+from sacp.tables import CHUNK, DistanceTables, TableScorer, entries
 
 log = logging.getLogger(__name__)
 MOST_ENTRIES = 1 << 18  # table rows; at 64 hidden units, 68 MB
@@ -66,7 +66,8 @@ def additive_values(score: str, graph: Graph, norms: Norms, levels: int) -> NDAr
         return np.zeros((groups, levels))
     if score == "pruning-ratio":
         weights = np.array(graph.weights, np.float64)
-        return -weights[:, None] * np.arange(levels) / (levels * weights.sum())
+        ratios: NDArray[np.float64] = weights[:, None] * np.arange(levels) / (levels * weights.sum())
+        return -ratios
     layers, channels = np.array([len(group.layers) for group in graph.groups]), np.array(graph.channels)
     shares = kept_mass(norms, kept_counts(steps, graph.channels, levels))  # [levels, G]
     values: NDArray[np.float64] = (layers * np.sqrt(channels) * np.log(shares)).T
@@ -89,7 +90,7 @@ def make_scorer(dense: DenseScorer) -> Scorer:
         log.info("scoring in dense batches: tables would have %.3g rows, more than %d", rows, MOST_ENTRIES)
         return dense
     log.info("scoring by tables of %d rows", rows)
-    return TableScorer(dense)
+    return DistanceTables(dense) if dense.score == DISTANCE else TableScorer(dense)
 
 
 # A candidate with its score, costs and R(r) of eq. 1: a row of `scores.parquet`.

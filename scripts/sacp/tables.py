@@ -1,4 +1,4 @@
-"""Scores from tables: a candidate's embedding is a sum of table rows, exactly.
+"""Scores from tables: a candidate's embedding, or its distance from the original, is a sum of table rows, exactly.
 
 The last layer and the mean over nodes are linear. With a_u the mean weight of node u in all nodes,
 
@@ -6,6 +6,10 @@ The last layer and the mean over nodes are linear. With a_u the mean weight of n
 
 where h_u, the output of the layer before, depends on the groups within (layers - 1) edges upstream of u alone: its
 field. A field of f groups takes levels ** f values. Nodes whose fields lie in one another share a table.
+
+A distance is a sum over nodes of |h_v - h_v(original)|, where h_v is the output of the last layer: a table of single
+numbers over the field within all layers. Where that field is wide, as behind the sum of many residual branches, h_v is
+itself a sum, of what its neighbours give, each over a narrow field: tables of vectors, whose sum's length is taken.
 """
 
 from itertools import product
@@ -16,10 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sacp.dense import DenseScorer
+from sacp.encoder import DISTANCE
 from sacp.space import Steps
 
 Field = tuple[int, ...]  # groups, ascending
 ROWS_AT_A_TIME = 2048
+NARROW = 3  # groups in the field of a node whose distance has a table of its own
+AXES = 1e-7  # principal axes of a wide node's vectors with less than this share of the longest are left out
 CHUNK = 1 << 14  # candidates looked up at a time: their indices and sums stay in the cache
 
 
@@ -51,7 +58,11 @@ def shared_fields(fields: list[Field]) -> dict[Field, list[int]]:
 
 def entries(dense: DenseScorer) -> int:
     """Rows that the tables of this encoder on this graph would have."""
-    fields = shared_fields(node_fields(dense, dense.layers - 1))
+    if dense.score == DISTANCE:
+        narrow, wide = _narrow_and_wide(dense)
+        fields = [*_members(narrow), *(field for terms in wide.values() for field in terms)]
+    else:
+        fields = list(shared_fields(node_fields(dense, dense.layers - 1)))
     return sum(dense.levels ** len(field) for field in fields)
 
 
@@ -65,10 +76,10 @@ class TableScorer:
         hops = dense.layers - 1
         shared = shared_fields(node_fields(dense, hops))
         self.fields = list(shared)
-        sizes = [self.levels ** len(field) for field in self.fields]
-        self.offsets = np.cumsum([0, *sizes[:-1]])
+        self.offsets = _offsets(self.fields, self.levels)
         with torch.no_grad():
-            tables = [_field_table(dense, field, nodes, hops) for field, nodes in shared.items()]
+            mean = dense.topology.mean  # a_u
+            tables = [_field_table(dense, field, nodes, hops, mean[nodes]) for field, nodes in shared.items()]
             # The bias of the last layer rides along with the first table.
             tables[0] = tables[0] + dense.encoder.layers[-1].bias
             z = torch.cat(tables)  # [R, hidden]
@@ -79,14 +90,8 @@ class TableScorer:
     @torch.no_grad()
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of a chunk of configurations, [B, G] -> float32 [B]."""
-        columns = np.ascontiguousarray(steps.T, dtype=np.int32)  # [G, B]
-        index = np.empty((len(steps), len(self.fields)), np.int32)
-        for number, (field, offset) in enumerate(zip(self.fields, self.offsets, strict=True)):
-            row = np.zeros(len(steps), np.int32)
-            for group in field:
-                row = row * self.levels + columns[group]
-            index[:, number] = row + offset
-        sums = torch.nn.functional.embedding_bag(torch.from_numpy(index), self.table, mode="sum")  # [B, hidden + 1]
+        index = _rows_of(steps, self.fields, self.offsets, self.levels)
+        sums = torch.nn.functional.embedding_bag(index, self.table, mode="sum")  # [B, hidden + 1]
         z = sums[:, : self.hidden]
         norm = (z * z).sum(dim=1).sqrt().clamp_min(1e-12)
         scores: NDArray[np.float32] = (
@@ -95,21 +100,134 @@ class TableScorer:
         return scores
 
 
-def _field_table(dense: DenseScorer, field: Field, nodes: list[int], hops: int) -> Tensor:
-    """Part of z that `nodes` contribute, for every step of the field's groups, [levels ** len(field), hidden]."""
-    levels = range(dense.levels)
-    assignments = np.array(list(product(levels, repeat=len(field))), np.uint8).reshape(-1, len(field))
-    steps = np.zeros((len(assignments), len(dense.features.channels)), np.uint8)
-    steps[:, list(field)] = assignments
-    parts = [
-        _contribution(dense, part, nodes, hops) for part in np.array_split(steps, -(-len(steps) // ROWS_AT_A_TIME))
-    ]
+class DistanceTables:
+    """Distance scores of configurations from tables. Same scores as `DenseScorer`, to rounding."""
+
+    chunk = CHUNK
+
+    def __init__(self, dense: DenseScorer) -> None:
+        self.levels = dense.levels
+        nodes = len(dense.adjacency)
+        narrow, wide = _narrow_and_wide(dense)
+        shared = _members(narrow)
+        self.fields = list(shared)
+        self.offsets = _offsets(self.fields, self.levels)
+        with torch.no_grad():
+            parts = [_distance_table(dense, field, members) / nodes for field, members in shared.items()]
+            self.table = torch.cat(parts)[:, None] if parts else torch.zeros(0, 1)  # [R, 1]
+            self.wide = [_Wide(dense, node, terms) for node, terms in wide.items()]
+        self.nodes = nodes
+
+    @torch.no_grad()
+    def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
+        """Scores of a chunk of configurations, [B, G] -> float32 [B]."""
+        total = torch.zeros(len(steps))
+        if self.fields:
+            index = _rows_of(steps, self.fields, self.offsets, self.levels)
+            total += torch.nn.functional.embedding_bag(index, self.table, mode="sum")[:, 0]
+        for node in self.wide:
+            total += node.distances(steps) / self.nodes
+        scores: NDArray[np.float32] = (-total).numpy()
+        return scores
+
+
+class _Wide:
+    """A node whose output is a sum of vectors, each over a narrow field.
+
+    Lengths do not change when all vectors are turned: along their principal axes, most coordinates vanish.
+    """
+
+    def __init__(self, dense: DenseScorer, node: int, terms: dict[Field, list[int]]) -> None:
+        self.levels, self.fields = dense.levels, list(terms)
+        self.offsets = _offsets(self.fields, self.levels)
+        hops = dense.layers - 1
+        tables = [
+            _field_table(dense, field, sources, hops, dense.adjacency[node, sources])
+            for field, sources in terms.items()
+        ]
+        tables[0] = tables[0] + (dense.encoder.layers[-1].bias - dense.original_outputs[0, node])
+        vectors = torch.cat(tables).double()  # [R, hidden]
+        lengths, axes = torch.linalg.eigh(vectors.T @ vectors)
+        kept = lengths > lengths[-1] * AXES**2
+        self.table = (vectors @ axes[:, kept]).float().contiguous()
+
+    def distances(self, steps: Steps) -> Tensor:
+        """|h_v - h_v(original)| of configurations, [B, G] -> [B]."""
+        index = _rows_of(steps, self.fields, self.offsets, self.levels)
+        sums = torch.nn.functional.embedding_bag(index, self.table, mode="sum")
+        distances: Tensor = torch.linalg.vector_norm(sums, dim=1)
+        return distances
+
+
+def _narrow_and_wide(dense: DenseScorer) -> tuple[list[Field | None], dict[int, dict[Field, list[int]]]]:
+    """Fields of the narrow nodes, None for wide ones; for these, their sources by the field that they share."""
+    fields, of_sources = node_fields(dense, dense.layers), node_fields(dense, dense.layers - 1)
+    wide = {}
+    for node, field in enumerate(fields):
+        if len(field) > NARROW:
+            sources = np.flatnonzero(dense.adjacency[node].numpy()).tolist()
+            shared = shared_fields([of_sources[source] for source in sources])
+            wide[node] = {key: [sources[member] for member in members] for key, members in shared.items()}
+    return [None if node in wide else field for node, field in enumerate(fields)], wide
+
+
+def _members(fields: list[Field | None]) -> dict[Field, list[int]]:
+    """Narrow nodes by the field that they share."""
+    numbers = [node for node, field in enumerate(fields) if field is not None]
+    shared = shared_fields([field for field in fields if field is not None])
+    return {field: [numbers[member] for member in members] for field, members in shared.items()}
+
+
+def _distance_table(dense: DenseScorer, field: Field, nodes: list[int]) -> Tensor:
+    """Sum over nodes of |h_v - h_v(original)| for every step of the field's groups, [levels ** len(field)]."""
+    steps = _assignments(dense, field)
+    parts = []
+    for part in np.array_split(steps, -(-len(steps) // ROWS_AT_A_TIME)):
+        reached = _upstream(dense.adjacency, nodes, 1)
+        x = _products(dense, part, reached, dense.layers - 1)
+        outputs = dense.adjacency[nodes][:, reached] @ x + dense.encoder.layers[-1].bias
+        parts.append(torch.linalg.vector_norm(outputs - dense.original_outputs[:, nodes], dim=-1).sum(dim=1))
     return torch.cat(parts)
 
 
-def _contribution(dense: DenseScorer, steps: Steps, nodes: list[int], hops: int) -> Tensor:
-    """Run the layers on the part of the graph that `nodes` hear of. [R, G] -> [R, hidden]."""
-    mean_weight = dense.topology.mean[nodes]  # a_u
+def _offsets(fields: list[Field], levels: int) -> NDArray[np.int64]:
+    """Where each field's rows start."""
+    sizes = [levels ** len(field) for field in fields]
+    return np.cumsum([0, *sizes[:-1]])
+
+
+def _rows_of(steps: Steps, fields: list[Field], offsets: NDArray[np.int64], levels: int) -> Tensor:
+    """Rows that configurations [B, G] take in tables that follow one another, int32 [B, fields]."""
+    columns = np.ascontiguousarray(steps.T, dtype=np.int32)  # [G, B]
+    index = np.empty((len(steps), len(fields)), np.int32)
+    for number, (field, offset) in enumerate(zip(fields, offsets, strict=True)):
+        row = np.zeros(len(steps), np.int32)
+        for group in field:
+            row = row * levels + columns[group]
+        index[:, number] = row + offset
+    return torch.from_numpy(index)
+
+
+def _assignments(dense: DenseScorer, field: Field) -> Steps:
+    """Every step of the field's groups, the others unpruned, [levels ** len(field), G]."""
+    assignments = np.array(list(product(range(dense.levels), repeat=len(field))), np.uint8).reshape(-1, len(field))
+    steps = np.zeros((len(assignments), len(dense.features.channels)), np.uint8)
+    steps[:, list(field)] = assignments
+    return steps
+
+
+def _field_table(dense: DenseScorer, field: Field, nodes: list[int], hops: int, weights: Tensor) -> Tensor:
+    """Weighted sum over nodes of relu(h_u) W, for every step of the field's groups, [levels ** len(field), hidden]."""
+    steps = _assignments(dense, field)
+    parts = np.array_split(steps, -(-len(steps) // ROWS_AT_A_TIME))
+    return torch.cat([torch.einsum("u,ruh->rh", weights, _products(dense, part, nodes, hops)) for part in parts])
+
+
+def _products(dense: DenseScorer, steps: Steps, nodes: list[int], hops: int) -> Tensor:
+    """relu(h_u) W of the last layer at some nodes, or X W where there is only one layer. [R, G] -> [R, n, hidden].
+
+    The layers run on the part of the graph that the nodes hear of.
+    """
     convs = dense.encoder.layers
     reached = [_upstream(dense.adjacency, nodes, hops - layer) for layer in range(hops + 1)]
     x = dense.first_products(steps, reached[0])  # [R, n_0, hidden]
@@ -117,8 +235,7 @@ def _contribution(dense: DenseScorer, steps: Steps, nodes: list[int], hops: int)
         weights = dense.adjacency[reached[layer + 1]][:, reached[layer]]
         x = weights @ x + convs[layer].bias
         x = convs[layer + 1].lin(x.relu())
-    # x is relu(h_u) W of the last layer, or X W where there is only one.
-    return torch.einsum("u,ruh->rh", mean_weight, x)
+    return x[:, np.searchsorted(reached[hops], nodes)]
 
 
 def _upstream(adjacency: Tensor, nodes: list[int], hops: int) -> list[int]:
