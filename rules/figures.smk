@@ -22,7 +22,9 @@ rule draw_method:
     params:
         cfg=lambda wildcards: ordered(
             {
-                "score": score_settings(Values(experiment=wildcards.experiment, method=first_search(wildcards.experiment))),
+                "score": score_settings(
+                    Values(experiment=wildcards.experiment, method=first_search(wildcards.experiment))
+                ),
                 "method": first_search(wildcards.experiment),
                 "refine": experiment_of(wildcards)["refine"],
                 "seed": resolved["seeds"][0],
@@ -95,9 +97,7 @@ rule draw_encoder_loss:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {"methods": with_encoder(wildcards.experiment), "seeds": resolved["seeds"]}
-        ),
+        cfg=lambda wildcards: ordered({"methods": with_encoder(wildcards.experiment), "seeds": resolved["seeds"]}),
         code=code("draw_encoder_loss"),
     script:
         "../scripts/draw_encoder_loss.py"
@@ -136,6 +136,43 @@ rule draw_scores:
         "../scripts/draw_scores.py"
 
 
+rule draw_responses:
+    input:
+        network="<results>/{experiment}/network.json",
+        base=first_seed("base.pt"),
+        configs=first_seed("configs.h5"),
+        encoders=of_encoders("encoder.pt"),
+    output:
+        png=report(
+            "<results>/figures/responses/{experiment}.png",
+            caption="captions/responses.rst",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "responses"},
+        ),
+        pdf="<results>/figures/responses/{experiment}.pdf",
+        provenance="<results>/figures/responses/{experiment}.provenance.json",
+    log:
+        "<results>/logs/draw_responses/{experiment}.log",
+    conda:
+        "../envs/search.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=minutes(10),
+    params:
+        # Not `ordered`: methods stand in the figure as they stand in the config.
+        cfg=lambda wildcards: {
+            "network": ordered(problem.network_settings(experiment_of(wildcards), resolved["datasets"])),
+            "scores": {
+                method: ordered(score_settings(Values(experiment=wildcards.experiment, method=method)))
+                for method in methods_of(wildcards.experiment, "search")
+            },
+            "seed": resolved["seeds"][0],
+        },
+        code=code("draw_responses"),
+    script:
+        "../scripts/draw_responses.py"
+
+
 rule draw_embedding:
     input:
         network="<results>/{experiment}/network.json",
@@ -165,8 +202,7 @@ rule draw_embedding:
         cfg=lambda wildcards: ordered(
             {
                 "encoders": {
-                    method: encoders_of(wildcards.experiment)[method]
-                    for method in with_encoder(wildcards.experiment)
+                    method: encoders_of(wildcards.experiment)[method] for method in with_encoder(wildcards.experiment)
                 },
                 "methods": with_encoder(wildcards.experiment),
                 "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),

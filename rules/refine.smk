@@ -4,7 +4,7 @@ rule tune_shard:
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs=candidates_of,
-        scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
+        scores=ranks_of,
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.csv",
         history="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.history.csv",
@@ -24,6 +24,29 @@ rule tune_shard:
         code=code("tune_shard"),
     script:
         "../scripts/tune_shard.py"
+
+
+rule rescore_candidates:
+    input:
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs=candidates_of,
+        scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
+        tuned=labelled_shards,
+    output:
+        "<results>/{experiment}/seed{seed}/{method}/rescored.parquet",
+    log:
+        "<results>/logs/rescore_candidates/{experiment}-seed{seed}-{method}.log",
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=minutes(60),
+    params:
+        cfg=stage("space"),
+        code=code("rescore_candidates"),
+    script:
+        "../scripts/rescore_candidates.py"
 
 
 rule tune_sample:

@@ -85,7 +85,10 @@ rule find_configs:
         runtime=minutes(60),
     params:
         cfg=stage(
-            "search", "space", method=find_settings, top_m=lambda wildcards: experiment_of(wildcards)["refine"]["top_m"]
+            "search",
+            "space",
+            method=find_settings,
+            top_m=lambda wildcards: experiment_of(wildcards)["refine"]["top_m"],
         ),
         code=code("find_configs"),
     script:

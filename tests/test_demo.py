@@ -13,7 +13,8 @@ RESULTS = Path("results/demo")
 SEED = RESULTS / "digits-resnet14/seed0"
 BASELINES = ("l1", "random", "fpgm", "hrank", "thinet", "slimming", "abcpruner")
 FIGURES = (
-    "method", "sweeps", "encoder_loss", "scores", "embedding", "kept_channels", "accuracy_flops", "learning_curves",
+    "method", "sweeps", "encoder_loss", "scores", "responses", "embedding", "kept_channels", "accuracy_flops",
+    "learning_curves",
 )  # fmt: skip
 
 

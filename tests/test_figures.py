@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from sacp import figures, files
+from sacp import figures, files, search_figures
 from sacp.training import HISTORY_COLUMNS
 
 
@@ -100,3 +100,15 @@ def test_twelve_methods_are_told_apart_without_colour():
     styles = [figures.style(number) for number in range(12)]
     assert len({style.marker for style in styles}) == 12
     assert len({(style.colour, style.line) for style in styles}) == 12
+
+
+def test_responses_are_means_by_step_in_standard_deviations(paths):
+    steps = np.array([[0, 1], [0, 0], [2, 1], [2, 1]], np.uint8)
+    found = search_figures.response(steps, np.array([3.0, 1.0, 0.0, 0.0]), 3)
+    deviation = np.std([3, 1, 0, 0])
+    expected = np.array([[1, np.nan, -1], [0, 0, np.nan]]) / deviation  # the mean of all is 1
+    assert found == pytest.approx(expected, nan_ok=True)
+    constant = search_figures.response(steps, np.ones(4), 3)
+    assert np.nanmax(np.abs(constant)) == 0
+    search_figures.response_figure(paths, "net", ["conv1", "conv2"], {"a": found, "b": constant})
+    assert all(path.stat().st_size > 1000 for path in paths)

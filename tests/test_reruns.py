@@ -14,6 +14,7 @@ from sacp import problem
 
 pytestmark = pytest.mark.workflow
 RUN = os.environ.get("RERUNS") == "run"
+OF_ENCODERS = ("encoder_loss", "responses")  # figures that do not show what was chosen
 CODE = "_edited = True\n"
 
 
@@ -40,7 +41,7 @@ def _rules(text: str) -> frozenset[str]:
     """Names between backticks; `figures` stands for all that show what was chosen."""
     names = set(re.findall(r"`(\w+)`", text))
     if "figures" in names:
-        names = names - {"figures"} | {f"draw_{figure}" for figure in problem.FIGURES if figure != "encoder_loss"}
+        names = names - {"figures"} | {f"draw_{figure}" for figure in problem.FIGURES if figure not in OF_ENCODERS}
     return frozenset(names)
 
 

@@ -124,6 +124,19 @@ def save_scores(path: str | Path, rows: NDArray[np.void], provenance: Mapping[st
         pq.write_table(table, temporary, write_page_checksum=True)
 
 
+def load_scores(path: str | Path) -> NDArray[np.void]:
+    """Rows of `scores.parquet` as a structured array, in their order; `InputError` if it is none."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a table of scores ({one_line(error)})") from None
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    rows = np.empty(table.num_rows, np.dtype([(name, column.dtype) for name, column in columns.items()]))
+    for name, column in columns.items():
+        rows[name] = column
+    return rows
+
+
 def load_best(path: str | Path, number: int) -> list[int]:
     """Candidate numbers of the `number` best scores, best first."""
     try:

@@ -106,8 +106,22 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     for key, limit in experiment["search"]["budget"].items():
         if isinstance(limit, list) and limit[0] > limit[1]:
             raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
+    shard_size = experiment["refine"]["shard_size"]
+    for name, method in experiment["methods"].items():
+        if labelled(method, experiment["refine"]) >= m:
+            raise InputError(
+                f"methods.{name}.rerank: {method['rerank']} of m = {m} in shards of {shard_size} (refine.shard_size) "
+                "leaves none to rank anew; expected a smaller share or smaller shards"
+            )
     _check_methods(experiment["methods"], experiment["space"]["training_size"])
     _check_predictors(experiment["predictors"], experiment["methods"], size)
+
+
+def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
+    """Candidates of a search that are tuned before the others are ranked anew, whole shards; 0 if none are."""
+    size, m = int(refine["shard_size"]), int(refine["top_m"])
+    shards: int = -(-math.ceil(method.get("rerank", 0) * m) // size)
+    return shards * size
 
 
 def _check_names(experiments: Mapping[str, Any], source: str) -> None:
@@ -129,7 +143,7 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
         for key, without in (("match", ("search",)), ("criterion", ("search", "tuned"))):
             if method["kind"] in without and key in method:
                 raise InputError(f"methods.{name}.{key}: only a baseline has it; expected no '{key}' here")
-        for key in ("score", "encoder", "search"):
+        for key in ("score", "encoder", "search", "rerank"):
             if method["kind"] != "search" and key in method:
                 raise InputError(f"methods.{name}.{key}: only a search has it; expected no '{key}' here")
         if method.get("score", ENCODER) != ENCODER and "encoder" in method:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sacp.colony import Colony
+from sacp.config import labelled
 from sacp.problem import ENCODER, FIGURES, OF_ENCODERS
 from sacp.problem import SAMPLE as SAMPLE_SEARCH
 from sacp.training import Recipe
@@ -197,6 +198,14 @@ class _Seed:
             first = self._named(find)
         yield self._job(scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, first)
         shards = list(self._shards(f"tune_shard/{method}", "tune_shard", refine["top_m"], self._named(scores)))
+        if number := labelled(self.experiment["methods"][method], refine):
+            known = -(-number // refine["shard_size"])
+            learned = f"rescore_candidates/{method}"
+            # ASSUME: ranking anew takes as long as scoring.
+            seconds, taught = cost.start + cost.score[method], tuple(job.name for job in shards[:known])
+            yield self._job(learned, "score_candidates", seconds, after=taught)
+            later = [replace(job, after=self._named(learned)) for job in shards[known:]]
+            shards = [*shards[:known], *later]
         yield from shards
         yield self._job(ranked, REST, cost.start, after=tuple(job.name for job in shards))
         trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]

@@ -7,7 +7,8 @@ from typing import Any
 IMAGE_FOLDER = "imagefolder"  # the data source of image files
 IMAGE_SIZE = 224  # pixels of its images, where a config gives no other
 FIGURES = (
-    "method", "sweeps", "encoder_loss", "scores", "embedding", "kept_channels", "accuracy_flops", "learning_curves",
+    "method", "sweeps", "encoder_loss", "scores", "responses", "embedding", "kept_channels", "accuracy_flops",
+    "learning_curves",
 )  # fmt: skip
 ENCODER = "encoder"  # the score of a search that has an encoder; all others are closed forms
 SAMPLE = "sample"  # the search over the sample that all methods share; others find candidates of their own
