@@ -45,6 +45,7 @@ test-slurm-short: $(VENV)/.complete ## Run the demo on a Slurm cluster of one no
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py
+	$(BIN)/python tests/benchmarks/beyond_sample.py
 
 bench-training: $(VENV)/.complete ## Measure the training loop against the usual one and against bare steps.
 	$(BIN)/python tests/benchmarks/training.py
@@ -64,7 +65,7 @@ check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile an
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
-	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml config/cifar10_study.yaml; do for profile in profiles/*; do \
+	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml config/cifar10_study.yaml config/cifar10_score.yaml; do for profile in profiles/*; do \
 		echo "dry run: $$config with $$profile"; \
 		$(BIN)/snakemake --profile $$profile --configfile $$config --dry-run --quiet $(NO_DATA); \
 	done; done
