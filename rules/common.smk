@@ -235,13 +235,13 @@ def predictor_inputs(wildcards):
 
 def labelled_shards(wildcards):
     """Shards of the candidates that are tuned before the others are ranked anew."""
-    number = sacp_config.labelled(method_of(wildcards), experiment_of(wildcards)["refine"])
+    number = problem.labelled(method_of(wildcards), experiment_of(wildcards)["refine"])
     return shards_of(f"{wildcards.method}/topm", number, wildcards)
 
 
 def ranks_of(wildcards):
     """The scores by which a shard's candidates are ranked: the search's, or those of a search that has learned since."""
-    number = sacp_config.labelled(method_of(wildcards), experiment_of(wildcards)["refine"])
+    number = problem.labelled(method_of(wildcards), experiment_of(wildcards)["refine"])
     name = "rescored" if number and int(wildcards.first) >= number else "scores"
     return f"<results>/{wildcards.experiment}/seed{wildcards.seed}/{wildcards.method}/{name}.parquet"
 

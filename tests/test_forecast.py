@@ -50,8 +50,8 @@ def chain(*seconds: float) -> list[Job]:
     return [Job(str(n), REST, "all", s, after=(str(n - 1),) if n else ()) for n, s in enumerate(seconds)]
 
 
-def resolved(name: str) -> dict:
-    path = ROOT / f"config/{name}.yaml"
+def resolved(name: str, root: Path = ROOT) -> dict:
+    path = root / f"config/{name}.yaml"
     return config.resolve(yaml.safe_load(path.read_text()), ROOT / "config/schema.yaml", str(path))
 
 
@@ -196,8 +196,9 @@ def test_forecast_counts_the_jobs_that_snakemake_plans(checkout: Checkout, name:
     run = checkout.snakemake("--dry-run", "--configfile", f"config/{name}.yaml", *no_data)
     assert run.status == 0, run.output
     planned = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", run.output, re.MULTILINE)}
-    costs = {experiment: COSTS for experiment in resolved(name)["experiments"]}
-    forecast = Counter(job.name.partition("/")[0] for job in jobs_of(resolved(name), costs))
+    settings = resolved(name, checkout.path)  # of the shortened demo
+    costs = {experiment: COSTS for experiment in settings["experiments"]}
+    forecast = Counter(job.name.partition("/")[0] for job in jobs_of(settings, costs))
     behind_a_checkpoint = {"train_candidate", "select_baseline", "all", "total"}
     for rule in set(planned) - behind_a_checkpoint:
         assert forecast[rule] == planned[rule], rule

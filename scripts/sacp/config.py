@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from sacp.errors import InputError, nearest
-from sacp.problem import ENCODER, SAMPLE
+from sacp.problem import ENCODER, SAMPLE, labelled
 
 Tree = dict[str, Any]
 REQUIRED = (
@@ -115,13 +115,6 @@ def check_experiment(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
             )
     _check_methods(experiment["methods"], experiment["space"]["training_size"])
     _check_predictors(experiment["predictors"], experiment["methods"], size)
-
-
-def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
-    """Candidates of a search that are tuned before the others are ranked anew, whole shards; 0 if none are."""
-    size, m = int(refine["shard_size"]), int(refine["top_m"])
-    shards: int = -(-math.ceil(method.get("rerank", 0) * m) // size)
-    return shards * size
 
 
 def _check_names(experiments: Mapping[str, Any], source: str) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sacp.colony import Colony
-from sacp.config import labelled
-from sacp.problem import ENCODER, FIGURES, OF_ENCODERS
+from sacp.problem import ENCODER, FIGURES, OF_ENCODERS, labelled
 from sacp.problem import SAMPLE as SAMPLE_SEARCH
 from sacp.training import Recipe
 

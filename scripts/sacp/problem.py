@@ -1,5 +1,6 @@
 """What a config says about a network, its images and its weights; read while jobs are planned, so without torch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     network = experiment["network"]
     shape = {"in_channels": channels, "image_size": size, "num_classes": classes}
     return {"name": network["name"], "width": network["width"], **shape}
+
+
+def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
+    """Candidates of a search that are tuned before the others are ranked anew, whole shards; 0 if none are."""
+    size, m = int(refine["shard_size"]), int(refine["top_m"])
+    shards: int = -(-math.ceil(method.get("rerank", 0) * m) // size)
+    return shards * size
 
 
 def is_weights_file(weights: str | Path) -> bool:

@@ -24,6 +24,7 @@ from sacp.networks import NetworkSpec
 from torch import nn
 
 IMAGES = 500
+LEAST_SHARE = 1e-3  # channels of the largest L1 norm may be dead, with features that are all zero
 Values = np.ndarray
 
 
@@ -144,7 +145,7 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
     """The random sample of a seed, and the networks of the narrow band."""
     folder = results / model / f"seed{seed}"
     graph = checkpoint.load_graph(results / model / "network.json")
-    settings = files.read_json(next(folder.glob("*/winner/network.json")))["provenance"]["config"]
+    settings = files.read_json(next(folder.glob("*/winner/network.json")))["provenance"]["settings"]
     base = checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network.eval()
     splits = data.load_splits(next((results / "data").glob("*.safetensors")), settings["validation"], seed)
     images = [images for images, _ in evaluation_batches(splits.train.part(torch.arange(IMAGES)), _normalizer(splits))]
@@ -176,7 +177,8 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
         kept = {}
         for what, values in weighed.items():
             shares = [np.cumsum(v[channels]) / v.sum() for v, channels in zip(values, order, strict=True)]
-            kept[what] = np.stack([share[counts[:, g] - 1] for g, share in enumerate(shares)], axis=1)
+            found_shares = np.stack([share[counts[:, g] - 1] for g, share in enumerate(shares)], axis=1)
+            kept[what] = np.maximum(found_shares, LEAST_SHARE)
         rank = np.argsort(np.argsort(flops, kind="stable"))
         block = rank * 3 // len(rank) if len(found) == 0 else np.zeros(len(rank), int)
         found.append(Networks(graph, kept, flops, parameters, accuracy.to_numpy(), scores, block))
