@@ -1,0 +1,59 @@
+"""What ranking anew is worth on a finished study: learned from some random networks, judged on the others.
+
+    .venv/bin/python tests/benchmarks/reranking.py results/cifar10_score
+
+For each network and seed, a part of the random sample is taken for tuned candidates, the rest and the networks of
+`random-picks` for those that are ranked anew. Kendall's tau of `log-mass`, of the model that the tuned ones taught
+whether or not cross-validation wants it, and of what `rerank` would use; means over seeds and draws.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sacp import artefacts, checkpoint, criteria, files, reranking, scoring, space
+from sacp.networks import NetworkSpec
+from scipy.stats import kendalltau
+
+LABELS = (8, 12, 16)
+DRAWS = 20
+LEVELS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    results = parser.parse_args().results
+    raw, rows = pd.read_csv(results / "tables/predictors_raw.csv"), []
+    for (model, seed), sample in raw.groupby(["model", "seed"]):
+        folder = results / str(model) / f"seed{seed}"
+        graph = checkpoint.load_graph(results / str(model) / "network.json")
+        settings = files.read_json(next(folder.glob("*/winner/network.json")))["provenance"]["settings"]
+        norms = criteria.l1_norms(
+            checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network, graph
+        )
+        picked = pd.read_csv(folder / "random-picks/topm.csv")
+        numbers = [*sample["candidate"], *picked["candidate"]]
+        accuracy = np.array([*sample.filter(like="accuracy_").mean(axis=1), *picked["validation_accuracy_percent"]])
+        steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
+        mass = np.log(criteria.kept_mass(norms, space.kept_counts(steps, graph.channels, LEVELS)))
+        values = scoring.additive_values("log-mass", graph, norms, LEVELS)
+        scores = values[np.arange(len(values)), steps].sum(axis=1)
+        rng = np.random.default_rng(0)
+        for labels in LABELS:
+            for _ in range(DRAWS):
+                known = rng.permutation(len(sample))[:labels]
+                rest = np.setdiff1d(np.arange(len(numbers)), known)
+                lesson = reranking.learn(scores[known], mass[known], accuracy[known])
+                assert lesson is not None
+                anew = lesson.model.predict(scores[rest], mass[rest])
+                by_score, by_model = (kendalltau(each, accuracy[rest]).statistic for each in (scores[rest], anew))
+                used = by_model if lesson.is_better else by_score
+                rows.append((model, labels, by_score, by_model, used, lesson.is_better))
+    table = pd.DataFrame(rows, columns=["model", "labels", "log-mass", "model always", "as rerank does", "used"])
+    print(table.groupby(["model", "labels"]).mean().round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()
