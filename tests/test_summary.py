@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import Checkout
-from sacp import summary
+from sacp import problem, summary
 
 RECORD = {"rule": "train_base", "seconds": 7200.0, "started": "2026-01-01T00:00:00", "commit": "abc", "device": "cpu",
           "seed": 0, "versions": {"torch": "2"}}  # fmt: skip
@@ -55,7 +55,7 @@ def test_the_summary_opens_without_an_error_and_shows_all_tables_and_figures(
     assert console == ""
     for heading in ("table3", "table4", "table1", "Cost", "Provenance", "Configuration"):
         assert f"<h2>{heading}</h2>" in document
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == 8
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == len(problem.FIGURES)
 
 
 @pytest.mark.workflow
