@@ -59,8 +59,12 @@ def methods_of(experiment, *kinds):
 
 def names_of_kind(*kinds):
     """A pattern of the names of all methods of these kinds, in whatever experiment; of none, if there are none."""
-    names = {name for experiment in resolved["experiments"] for name in methods_of(experiment, *kinds)}
-    return "|".join(sorted(names)) or "(?!)"
+    return pattern_of(name for experiment in resolved["experiments"] for name in methods_of(experiment, *kinds))
+
+
+def pattern_of(names):
+    """A pattern of these names; one that matches nothing, if there are none."""
+    return "|".join(sorted(set(names))) or "(?!)"
 
 
 def ordered(value):
@@ -200,13 +204,12 @@ def find_settings(wildcards):
 
 def finders():
     """A pattern of the names of all searches that find candidates of their own."""
-    names = {
+    return pattern_of(
         name
         for experiment, settings in resolved["experiments"].items()
         for name in methods_of(experiment, "search")
         if settings["methods"][name]["search"] != problem.SAMPLE
-    }
-    return "|".join(sorted(names)) or "(?!)"
+    )
 
 
 def candidates_of(wildcards):
@@ -426,10 +429,15 @@ def first_seed(name):
 
 def of_methods(name, *kinds):
     """An input function: a file of each method of these kinds, of all if none is given, of the first seed."""
+    return of_named(name, lambda experiment: methods_of(experiment, *kinds))
+
+
+def of_named(name, methods):
+    """An input function: a file of each method that `methods` names for an experiment, of the first seed."""
 
     def inputs(wildcards):
         folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
-        return [f"{folder}/{method}/{name}" for method in methods_of(wildcards.experiment, *kinds)]
+        return [f"{folder}/{method}/{name}" for method in methods(wildcards.experiment)]
 
     return inputs
 
@@ -440,12 +448,7 @@ def of_searches(name):
 
 def of_encoders(name):
     """An input function: a file of each search with an encoder, of the first seed."""
-
-    def inputs(wildcards):
-        folder = f"<results>/{wildcards.experiment}/seed{resolved['seeds'][0]}"
-        return [f"{folder}/{method}/{name}" for method in with_encoder(wildcards.experiment)]
-
-    return inputs
+    return of_named(name, with_encoder)
 
 
 def encoder_candidates(wildcards):

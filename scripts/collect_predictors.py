@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from sacp import artefacts, checkpoint, cost, criteria, dense, files, job, predictors, provenance, ranking
+from sacp import artefacts, checkpoint, cost, criteria, dense, files, job, predictors, provenance, ranking, scoring
 from sacp.encoder import EncoderSettings, load
 from sacp.networks import NetworkSpec
 from sacp.space import kept_counts
@@ -24,8 +24,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
         settings = EncoderSettings(**settings)
         encoder = load(path, graph, levels, settings)
         scorer = dense.DenseScorer.of(encoder, graph, norms, levels, settings)
-        parts = np.array_split(steps, -(-len(steps) // scorer.chunk))
-        found[f"score of {name}"] = np.concatenate([scorer.score_chunk(part) for part in parts])
+        found[f"score of {name}"] = scoring.score_all(scorer, steps)
     tuned = pd.DataFrame([row for path in given.tuned for row in ranking.load_tuned(path)])
     accuracies = tuned[ranking.ACCURACY].to_numpy(np.float64).reshape(cfg["repeats"], len(steps))
     flops, _ = cost.costs_of_counts(graph, kept_counts(steps, graph.channels, levels))

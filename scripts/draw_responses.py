@@ -17,8 +17,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     encoders, responses = iter(given.encoders), {}
     for method, score in cfg["scores"].items():
         scorer = scoring.of_method(score, next(encoders) if "encoder" in score else None, graph, norms, levels)
-        parts = np.array_split(steps, -(-len(steps) // scorer.chunk))
-        scores = np.concatenate([scorer.score_chunk(part) for part in parts]).astype(np.float64)
+        scores = scoring.score_all(scorer, steps).astype(np.float64)
         responses[method] = search_figures.response(steps, scores, levels)
     names = [group.name for group in graph.groups]
     outputs = [Path(snakemake.output.png), Path(snakemake.output.pdf)]

@@ -15,7 +15,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
     constrained = Space.build(graph.weights, levels, space["threshold"])
     scorer = scoring.of_method(method, given.get("encoder"), graph, norms, levels)
     drawn = artefacts.Candidates(given.configs)
-    found = finding.find(method, cfg["search"], scorer, graph, norms, constrained, drawn, snakemake.threads)
+    found = finding.find(method, cfg["search"], scorer, graph, constrained, drawn, snakemake.threads)
     finding.check_number(len(found), cfg["top_m"], cfg["search"]["distance"])
     attributes = artefacts.attributes_of(graph, levels, space["threshold"], constrained.count, seed)
     attributes["provenance"] = provenance.finished(record)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sacp.cost import Budget, costs_of_counts
 from sacp.graph import Graph
-from sacp.scoring import Scorer
+from sacp.scoring import Scorer, score_all
 from sacp.space import Space, Steps, kept_counts
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def climb(
     """
     moves = _moves(starts.shape[1])
     steps: Steps = np.unique(starts, axis=0)
-    scores = _scores(scorer, steps)
+    scores = score_all(scorer, steps).astype(np.float64)
     open_rows, rounds = np.arange(len(steps)), 0
     while len(open_rows) and rounds < MOST_ROUNDS:
         rounds += 1
@@ -48,7 +48,7 @@ def climb(
             allowed = _allowed(near, graph, space, budget)
             owner = owner[allowed]
             inside: Steps = near[allowed].astype(np.uint8)
-            found = _scores(scorer, inside)
+            found = score_all(scorer, inside)
             order = np.lexsort((-found, owner))
             first = order[np.unique(owner[order], return_index=True)[1]]  # each owner's best neighbour
             better = first[found[first] > scores[part[owner[first]]]]
@@ -77,8 +77,3 @@ def _allowed(steps: NDArray[np.int16], graph: Graph, space: Space, budget: Budge
     counts = kept_counts(steps[inside], graph.channels, space.levels)
     inside[inside] = budget.holds(*costs_of_counts(graph, counts))
     return inside
-
-
-def _scores(scorer: Scorer, steps: Steps) -> NDArray[np.float64]:
-    parts = [scorer.score_chunk(steps[at : at + scorer.chunk]) for at in range(0, len(steps), scorer.chunk)]
-    return np.concatenate(parts).astype(np.float64) if parts else np.empty(0)

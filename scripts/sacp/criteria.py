@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.graph import Graph
+from sacp.space import kept_counts
 
 Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
 Order = list[NDArray[np.int64]]  # per group, channel numbers from the most to the least important, [C_g]
@@ -45,6 +46,20 @@ def kept_mass(norms: Norms, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each group's L1 mass that its `counts` largest channels hold, counts [n, G] -> [n, G]."""
     shares = [np.cumsum(np.sort(values)[::-1]) / values.sum() for values in norms]
     return np.stack([share[counts[:, group] - 1] for group, share in enumerate(shares)], axis=1)
+
+
+def log_mass_by_step(norms: Norms, levels: int) -> NDArray[np.float64]:
+    """Log of the share of each group's L1 mass that is kept at each step, [G, levels]."""
+    steps = np.repeat(np.arange(levels)[:, None], len(norms), axis=1)  # [levels, G]
+    shares = kept_mass(norms, kept_counts(steps, [len(values) for values in norms], levels))
+    logs: NDArray[np.float64] = np.log(shares).T
+    return logs
+
+
+def log_mass_weights(graph: Graph) -> NDArray[np.float64]:
+    """Weights of the groups' log masses in the score `log-mass`: sqrt(C) for each of a group's layers, [G]."""
+    weights: NDArray[np.float64] = np.array([len(group.layers) * np.sqrt(group.channels) for group in graph.groups])
+    return weights
 
 
 def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:

@@ -55,15 +55,14 @@ def best(
     relaxations = problem.relaxations()
     top = min(relaxed.top for relaxed in relaxations)
     # The first list is as short as rounding allows; each is a little deeper than the one before.
-    depth, is_all = 1e-6 * (1 + abs(top)), False
+    depth = 1e-6 * (1 + abs(top))
     while True:
-        level = top - depth
-        is_all = level < relaxations[0].floor
-        listed = _listed(relaxations, -np.inf if is_all else level)
+        level = top - depth if top - depth >= relaxations[0].floor else -np.inf
+        listed = _listed(relaxations, level)
         chosen, sums = problem.inside(listed)
-        sure = sums >= (-np.inf if is_all else level)
+        sure = sums >= level
         chosen, sums = apart(chosen[sure], sums[sure], found, distance)
-        if len(chosen) >= found or is_all:
+        if len(chosen) >= found or level == -np.inf:
             break
         depth *= WIDER if 10 * len(listed) > found else MUCH_WIDER
     if not len(chosen):

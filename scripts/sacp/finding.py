@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from sacp import climb, exact, scoring
 from sacp.cost import Budget, cost_of_graph
-from sacp.criteria import Norms
 from sacp.errors import InputError
 from sacp.graph import Graph
 from sacp.space import Space, Steps
@@ -30,17 +29,16 @@ class Sample(Protocol):
 
 
 def find(
-    method: Mapping[str, Any], search: Mapping[str, Any], scorer: scoring.Scorer, graph: Graph, norms: Norms,
-    space: Space, sample: Sample, threads: int = 1,
+    method: Mapping[str, Any], search: Mapping[str, Any], scorer: scoring.Scorer, graph: Graph, space: Space,
+    sample: Sample, threads: int = 1,
 ) -> Steps:  # fmt: skip
     """The best candidates of the whole space, or those reached from the best of the sample, best first, [n, G].
 
     Args:
-        method: `search` (exact or local) and `score`.
+        method: its `search`, exact or local.
         search: `budget`, `found` and `distance`.
-        scorer: of the method.
+        scorer: of the method; `exact` needs an additive one.
         graph: the network's graph.
-        norms: L1 norms of the channels, per group [C_g].
         space: the space, with its threshold.
         sample: what `local` starts from.
         threads: chunks of the sample scored at the same time.
@@ -50,8 +48,8 @@ def find(
     """
     budget, number = Budget.of(search["budget"], cost_of_graph(graph)), search["found"]
     if method["search"] == "exact":
-        values = scoring.additive_values(method["score"], graph, norms, space.levels)
-        return exact.best(values, graph, space, budget, number, search["distance"])[0]
+        assert isinstance(scorer, scoring.AdditiveScorer)
+        return exact.best(scorer.values, graph, space, budget, number, search["distance"])[0]
     best = scoring.search(iter(sample), sample.total, scorer, graph, space.levels, number, budget, threads)
     starts = sample.rows(np.sort(best["candidate"]))
     found, scores = climb.climb(starts, scorer, graph, space, budget)

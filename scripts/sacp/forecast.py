@@ -198,7 +198,7 @@ class _Seed:
         yield self._job(scores, "score_candidates", cost.search_start + cost.score[method], threads, 0, first)
         shards = list(self._shards(f"tune_shard/{method}", "tune_shard", refine["top_m"], self._named(scores)))
         if number := labelled(self.experiment["methods"][method], refine):
-            known = -(-number // refine["shard_size"])
+            known = number // refine["shard_size"]  # whole shards
             learned = f"rescore_candidates/{method}"
             # ASSUME: ranking anew takes as long as scoring.
             seconds, taught = cost.start + cost.score[method], tuple(job.name for job in shards[:known])

@@ -52,7 +52,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         started = time.monotonic()
         constrained = Space.build(graph.weights, space["levels"], space["threshold"])
         sample = _Part(candidates)
-        finding.find(method, request["search"], scorer, graph, norms, constrained, sample, request["threads"])
+        finding.find(method, request["search"], scorer, graph, constrained, sample, request["threads"])
         found = time.monotonic() - started + (scores if method["search"] == "local" else 0.0)
         scores = ready
     return {"sample_seconds": sampling, "encoder_seconds": training, "find_seconds": found, "score_seconds": scores}

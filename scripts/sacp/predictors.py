@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from sacp.cost import costs_of_counts
-from sacp.criteria import kept_mass, l1_norms
+from sacp.criteria import kept_mass, l1_norms, log_mass_weights
 from sacp.graph import Graph
 from sacp.space import Steps, kept_counts, pruning_ratio
 
@@ -38,14 +38,14 @@ def trivial(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> dict
     counts = kept_counts(steps, graph.channels, levels)
     flops, parameters = costs_of_counts(graph, counts)
     mass = np.log(kept_mass(l1_norms(network, graph), counts))  # [n, G]
-    layers, channels = np.array([len(group.layers) for group in graph.groups]), np.array(graph.channels)
+    layers = np.array([len(group.layers) for group in graph.groups])
     return {
         "minus pruning ratio": -pruning_ratio(steps, graph.weights, levels),
         "FLOPs": flops.astype(np.float64),
         "parameters": parameters.astype(np.float64),
         "kept L1 mass, mean": np.exp(mass) @ layers / layers.sum(),
         "kept L1 mass, sum of logs": mass @ layers,
-        "kept L1 mass, sum of sqrt(C) logs": mass @ (layers * np.sqrt(channels)),
+        "kept L1 mass, sum of sqrt(C) logs": mass @ log_mass_weights(graph),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sacp.cost import Budget, costs_of_counts
-from sacp.criteria import Norms, kept_mass
+from sacp.criteria import Norms, log_mass_by_step, log_mass_weights
 from sacp.dense import DenseScorer
 from sacp.encoder import DISTANCE, EncoderSettings, load
 from sacp.errors import InputError
@@ -36,6 +36,12 @@ class Scorer(Protocol):
 
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of configurations, [B, G] -> float32 [B]."""
+
+
+def score_all(scorer: Scorer, steps: Steps) -> NDArray[np.float32]:
+    """Scores of configurations, chunk by chunk, [n, G] -> float32 [n]."""
+    parts = [scorer.score_chunk(steps[at : at + scorer.chunk]) for at in range(0, len(steps), scorer.chunk)]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
 class AdditiveScorer:
@@ -60,17 +66,13 @@ def additive_values(score: str, graph: Graph, norms: Norms, levels: int) -> NDAr
     `log-mass` is the sum over layers of sqrt(C) ln(kept share of the L1 mass), `pruning-ratio` minus R of eq. 1.
     `random` is zero for all: of equal scores the earlier candidates come first, and those were drawn at random.
     """
-    groups = len(graph.groups)
-    steps = np.repeat(np.arange(levels)[:, None], groups, axis=1)  # [levels, G]
     if score == "random":
-        return np.zeros((groups, levels))
+        return np.zeros((len(graph.groups), levels))
     if score == "pruning-ratio":
         weights = np.array(graph.weights, np.float64)
         ratios: NDArray[np.float64] = weights[:, None] * np.arange(levels) / (levels * weights.sum())
         return -ratios
-    layers, channels = np.array([len(group.layers) for group in graph.groups]), np.array(graph.channels)
-    shares = kept_mass(norms, kept_counts(steps, graph.channels, levels))  # [levels, G]
-    values: NDArray[np.float64] = (layers * np.sqrt(channels) * np.log(shares)).T
+    values: NDArray[np.float64] = log_mass_weights(graph)[:, None] * log_mass_by_step(norms, levels)
     return values
 
 
