@@ -12,6 +12,7 @@ from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.criteria import l1_norms
 from sacp.errors import InputError
 from sacp.graph import Graph
+from sacp.problem import LOG_MASS
 from sacp.scoring import additive_values
 from sacp.space import Space, kept_counts, pruning_ratio
 
@@ -68,7 +69,7 @@ def test_the_best_are_those_of_brute_force(name, seed, levels, threshold, flops,
 def test_the_optimum_of_the_papers_networks_beats_a_sample(name: str, limits: dict) -> None:
     network, graph, _ = any_network(name, width=1.0)
     space, budget = Space.build(graph.weights, 10, THRESHOLDS[name]), Budget.of(limits, cost_of_graph(graph))
-    values = additive_values("log-mass", graph, l1_norms(network, graph), 10)
+    values = additive_values({"score": LOG_MASS, "exponents": {}}, graph, l1_norms(network, graph), 10)
     chosen, scores = exact.best(values, graph, space, budget, 100)
     assert len(np.unique(chosen, axis=0)) == 100
     assert (np.diff(scores) <= 0).all()

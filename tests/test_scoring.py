@@ -8,7 +8,7 @@ import pytest
 import torch
 from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
-from sacp.criteria import Order, random_order
+from sacp.criteria import Order, log_mass_weights, random_order
 from sacp.dense import DenseScorer
 from sacp.encoder import DeficitFeatures, Encoder, NodeFeatures, edge_index
 from sacp.errors import InputError
@@ -103,7 +103,7 @@ def test_the_original_is_nearest_to_itself() -> None:
 def test_closed_forms_are_sums_over_the_groups(score: str) -> None:
     _, graph, order, steps = problem("resnet20")
     norms = norms_of(order)
-    scorer = of_method({"score": score}, None, graph, norms, LEVELS)
+    scorer = of_method({"score": score, "exponents": {}}, None, graph, norms, LEVELS)
     found = scorer.score_chunk(steps[:50])
     counts = kept_counts(steps[:50], graph.channels, LEVELS)
     for number, row in enumerate(counts):
@@ -113,6 +113,31 @@ def test_closed_forms_are_sums_over_the_groups(score: str) -> None:
             for group, values, count in zip(graph.groups, norms, row, strict=True)
         )
         assert found[number] == pytest.approx(expected[score], rel=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "positions"), [(0, 0), (0.5, 0.25), (1, -0.5)])
+@pytest.mark.parametrize("name", ["resnet20", "vgg11", "depthwise"])
+def test_log_masses_are_weighted_by_channels_and_positions(name: str, channels: float, positions: float) -> None:
+    network, graph, shape = any_network(name)
+    sizes = {}
+
+    def keep_size(layer: str):
+        def hook(module, given, output) -> None:
+            biased = module.groups > 1 and module.bias is not None  # then the bias counts as one more weight
+            weights = module.weight[0].numel()
+            sizes[layer] = output.shape[2] * output.shape[3] * weights / (weights + biased)
+
+        return hook
+
+    for layer, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(keep_size(layer))
+    network.eval()(torch.zeros(shape))
+    expected = [
+        sum(len(network.get_submodule(layer).weight) ** channels * sizes[layer] ** positions for layer in group.layers)
+        for group in graph.groups
+    ]
+    assert log_mass_weights(graph, channels, positions) == pytest.approx(expected)
 
 
 def test_tables_are_used_where_they_fit_and_dense_batches_where_not() -> None:

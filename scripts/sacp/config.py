@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from sacp.errors import InputError, nearest
-from sacp.problem import ENCODER, SAMPLE, labelled
+from sacp.problem import ENCODER, LOG_MASS, SAMPLE, labelled
 
 Tree = dict[str, Any]
 REQUIRED = (
@@ -143,9 +143,11 @@ def _check_methods(methods: Mapping[str, Any], training_size: int) -> None:
             raise InputError(
                 f"methods.{name}.encoder: the score '{method['score']}' needs none; expected no 'encoder' here"
             )
-        if method.get("search") == "exact" and method["score"] != "log-mass":
+        if method.get("score") != LOG_MASS and "exponents" in method:
+            raise InputError(f"methods.{name}.exponents: only the score '{LOG_MASS}' has them; expected none here")
+        if method.get("search") == "exact" and method["score"] != LOG_MASS:
             raise InputError(
-                f"methods.{name}.search: 'exact' needs the score 'log-mass', found '{method['score']}'; use 'local'"
+                f"methods.{name}.search: 'exact' needs the score '{LOG_MASS}', found '{method['score']}'; use 'local'"
             )
         _check_encoder(f"methods.{name}.encoder", method.get("encoder", {}))
         is_regression = method.get("encoder", {}).get("objective") == "regression"
@@ -202,7 +204,7 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
     result = dict(value)
     for key, subschema in schema.get("properties", {}).items():
         subschema = _dereferenced(subschema, root)
-        if subschema.get("type") == "object" and key not in ("encoder", "defaults"):
+        if subschema.get("type") == "object" and key not in ("encoder", "exponents", "defaults"):
             given = result.get(key, subschema.get("default", {}))
             over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
             base = subschema.get("default", {}) if over_default else {}
@@ -218,6 +220,8 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result["encoder"] = _filled(result.get("encoder", {}), schema["properties"]["encoder"], root)
             if result["encoder"]["objective"] == "regression":
                 result.setdefault("labels", LABELS)
+        elif result["score"] == LOG_MASS:
+            result["exponents"] = _filled(result.get("exponents", {}), schema["properties"]["exponents"], root)
     extra = schema.get("additionalProperties")
     if isinstance(extra, Mapping):
         result = {key: _filled(item, extra, root) for key, item in result.items()}

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.graph import Graph
+from sacp.graph import CONV, Graph, Node
 from sacp.space import kept_counts
 
 Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
@@ -56,10 +56,26 @@ def log_mass_by_step(norms: Norms, levels: int) -> NDArray[np.float64]:
     return logs
 
 
-def log_mass_weights(graph: Graph) -> NDArray[np.float64]:
-    """Weights of the groups' log masses in the score `log-mass`: sqrt(C) for each of a group's layers, [G]."""
-    weights: NDArray[np.float64] = np.array([len(group.layers) * np.sqrt(group.channels) for group in graph.groups])
+def log_mass_weights(graph: Graph, channels: float = 0.5, positions: float = 0) -> NDArray[np.float64]:
+    """Weights of the groups' log masses in the score `log-mass`: a sum over the group's layers, [G].
+
+    A layer of C channels that computes P positions has the weight C^channels * P^positions.
+    """
+    computed = {node.name: _positions(node) for node in graph.nodes if node.kind == CONV}
+    weights: NDArray[np.float64] = np.array(
+        [
+            sum(group.channels**channels * computed[layer] ** positions for layer in group.layers)
+            for group in graph.groups
+        ]
+    )
     return weights
+
+
+def _positions(conv: Node) -> float:
+    """Positions that a convolution computes: multiply-accumulates for each of its weights."""
+    if conv.params_pair:
+        return conv.flops_pair / conv.params_pair
+    return conv.flops_channel / conv.params_channel  # depthwise; a bias, if there is one, counts as a weight
 
 
 def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:

@@ -12,6 +12,7 @@ FIGURES = (
     "learning_curves",
 )  # fmt: skip
 ENCODER = "encoder"  # the score of a search that has an encoder; all others are closed forms
+LOG_MASS = "log-mass"  # the closed form that is weighted, and the only one that is searched exactly
 SAMPLE = "sample"  # the search over the sample that all methods share; others find candidates of their own
 OF_ENCODERS = ("encoder_loss", "embedding")  # figures that need an encoder
 LOOK_AT_IMAGES = frozenset({"hrank", "thinet"})  # of the criteria of baselines; others look at weights

@@ -60,26 +60,28 @@ class AdditiveScorer:
         return scores.astype(np.float32)
 
 
-def additive_values(score: str, graph: Graph, norms: Norms, levels: int) -> NDArray[np.float64]:
-    """What each group adds to a closed-form score at each step, [G, levels].
+def additive_values(method: Mapping[str, Any], graph: Graph, norms: Norms, levels: int) -> NDArray[np.float64]:
+    """What each group adds to a method's closed-form score at each step, [G, levels].
 
-    `log-mass` is the sum over layers of sqrt(C) ln(kept share of the L1 mass), `pruning-ratio` minus R of eq. 1.
+    `log-mass` is the weighted sum over layers of ln(kept share of the L1 mass), `pruning-ratio` minus R of eq. 1.
     `random` is zero for all: of equal scores the earlier candidates come first, and those were drawn at random.
     """
+    score = method["score"]
     if score == "random":
         return np.zeros((len(graph.groups), levels))
     if score == "pruning-ratio":
         weights = np.array(graph.weights, np.float64)
         ratios: NDArray[np.float64] = weights[:, None] * np.arange(levels) / (levels * weights.sum())
         return -ratios
-    values: NDArray[np.float64] = log_mass_weights(graph)[:, None] * log_mass_by_step(norms, levels)
+    weights = log_mass_weights(graph, **method["exponents"])
+    values: NDArray[np.float64] = weights[:, None] * log_mass_by_step(norms, levels)
     return values
 
 
 def of_method(method: Mapping[str, Any], encoder: str | Path | None, graph: Graph, norms: Norms, levels: int) -> Scorer:
     """The scorer of a search method: of its trained encoder, or of its closed form."""
     if method["score"] != ENCODER:
-        return AdditiveScorer(additive_values(method["score"], graph, norms, levels))
+        return AdditiveScorer(additive_values(method, graph, norms, levels))
     assert encoder is not None
     settings = EncoderSettings(**method["encoder"])
     return make_scorer(DenseScorer.of(load(encoder, graph, levels, settings), graph, norms, levels, settings))
