@@ -9,6 +9,9 @@ that later terms need in the state too. Then configurations are built up group b
 one of several prices, no way to go on reaches some level. Once enough of those within the budget reach that level,
 nothing that was dropped can be better. So the result is exact with a budget too; the prices decide only how long the
 list becomes.
+
+Narrow groups keep equal numbers of channels at several steps, and configurations that keep equal numbers everywhere are
+one network. Of such steps only the last is used: it meets the threshold wherever another does.
 """
 
 import logging
@@ -38,10 +41,10 @@ Values = NDArray[np.float64]
 def best(
     values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1
 ) -> tuple[Steps, Values]:
-    """The `found` configurations of the highest sums of values, best first: steps [n, G] and sums [n].
+    """The `found` networks of the highest sums of values, best first: steps [n, G] and sums [n].
 
     Args:
-        values: what each group adds at each step, [G, levels].
+        values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels].
         graph: the network's graph, for costs.
         space: the space, with its threshold.
         budget: bounds on costs.
@@ -180,9 +183,10 @@ class _Relaxation:
         place = {group: number for number, group in enumerate([*self.order, self.groups])}
         steps = np.repeat(np.arange(self.levels)[:, None], self.groups, axis=1)
         counts = kept_counts(steps, graph.channels, self.levels).astype(float)  # [levels, G]
+        is_last = np.vstack([counts[1:] != counts[:-1], np.ones((1, self.groups), bool)])
         counts = np.hstack([counts[:, self.order], np.ones((self.levels, 1))]).T  # [G + 1, levels]
         self.constant = 0.0
-        self.own = problem.values[self.order]  # [G, levels]
+        self.own = np.where(is_last.T, problem.values, -np.inf)[self.order]  # [G, levels]
         self.pairs: list[dict[int, Values]] = [{} for _ in range(self.groups)]  # later: earlier -> [earlier, later]
         for price, cost, (least, most) in zip(prices, problem.costs, problem.bounds, strict=True):
             if not price:
@@ -278,7 +282,7 @@ class _Relaxation:
     @cached_property
     def floor(self) -> float:
         """No bound of a configuration is lower."""
-        low = self.own.min(axis=1).sum() + self.constant
+        low = np.where(self.own > -np.inf, self.own, np.inf).min(axis=1).sum() + self.constant
         return float(low + sum(term.min() for pairs in self.pairs for term in pairs.values()))
 
 
