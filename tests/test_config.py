@@ -259,6 +259,29 @@ MISTAKES = [
     (METHODS, {"t": {"kind": "tuned", "match": "l1"}}, "methods.t.match: found 'l1', expected a search method: none"),
     (f"{METHODS}/s", {"kind": "search", "labels": 9}, "methods.s.labels: only the objective 'regression' has it"),
     (f"{METHODS}/s", {"kind": "search", "labels": 9999, "encoder": {"objective": "regression"}}, "labels: N' = 9999"),
+    (f"{METHODS}/s", {"kind": "search", "score": "mass"}, "methods.s.score: found 'mass' (did you mean 'log-mass'?)"),
+    (f"{METHODS}/s", {"kind": "search", "score": "random", "encoder": {}}, "s.encoder: the score 'random' needs none"),
+    (f"{METHODS}/s", {"kind": "search", "exponents": {}}, "s.exponents: only the score 'log-mass' has them"),
+    (f"{METHODS}/s", {"kind": "search", "score": "log-mass", "exponents": {"depth": 1}}, "unknown key 'depth'"),
+    (f"{METHODS}/s", {"kind": "search", "search": "exact"}, "s.search: 'exact' needs the score 'log-mass', found 'enc"),
+    (f"{METHODS}/s", {"kind": "search", "rerank": 0.99}, "s.rerank: 0.99 of m = 20 in shards of"),
+    (f"{METHODS}/b", {"kind": "random", "match": "sacp", "search": "local"}, "methods.b.search: only a search has it"),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"score": "distance", "negatives": "own", "anchor": "configuration"}},
+        "s.encoder.score: 'distance' goes with anchor: original, found configuration",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"score": "distance"}},
+        "s.encoder.score: 'distance' goes with negatives: own, found batch",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"objective": "literal", "negatives": "own"}},
+        "s.encoder.negatives: 'own' goes with the objective 'contrastive', found 'literal'",
+    ),
+    ("experiments/net/search/budget", {"flops": [0.5, 0.4]}, "budget.flops: found [0.5, 0.4], expected [at least, at"),
     ("experiments/net/sweep/m", [2000], "net.sweep.m: found 2000, expected values from k ="),
     ("experiments/net/predictors/sample", 2, "net.predictors.sample: found 2, expected 0 or at least 3"),
     ("experiments/net/predictors/sample", 1001, "net.predictors.sample: found 1001, more than M = 1000"),
@@ -308,6 +331,13 @@ def test_a_mistake_is_told_in_one_line_that_names_the_file_and_the_key(key, valu
     assert message.startswith("my.yaml: ")
     assert expected in message
     assert "\n" not in message
+
+
+def test_a_search_of_its_own_must_find_as_many_as_are_tuned():
+    value = with_value("experiments/net/search", {"found": 5})
+    assert resolved(value)
+    value["experiments"]["net"]["methods"] = {"s": {"kind": "search", "search": "local"}}
+    assert "experiments.net.search.found: found 5, expected at least m = 20 (refine.top_m)" in refusal(value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
