@@ -194,7 +194,8 @@ def encoder_file(wildcards):
 
 def score_settings(wildcards):
     """What a search's score is: of an encoder with these settings, or a closed form."""
-    return {key: method_of(wildcards)[key] for key in ("score", "encoder") if key in method_of(wildcards)}
+    keys = ("score", "encoder", "exponents")
+    return {key: method_of(wildcards)[key] for key in keys if key in method_of(wildcards)}
 
 
 def find_settings(wildcards):
@@ -533,6 +534,8 @@ def spent_inputs(wildcards):
                     if method_of(values)["search"] != problem.SAMPLE:
                         found["find_configs"].append(candidates_of(values))
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
+                    if problem.labelled(method_of(values), resolved["experiments"][experiment]["refine"]):
+                        found["score_candidates"].append(f"{folder}/{method}/rescored.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)
                 else:

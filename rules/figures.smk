@@ -22,10 +22,11 @@ rule draw_method:
     params:
         cfg=lambda wildcards: ordered(
             {
-                "score": score_settings(
+                "score": find_settings(
                     Values(experiment=wildcards.experiment, method=first_search(wildcards.experiment))
                 ),
                 "method": first_search(wildcards.experiment),
+                "found": experiment_of(wildcards)["search"]["found"],
                 "refine": experiment_of(wildcards)["refine"],
                 "seed": resolved["seeds"][0],
                 "space": experiment_of(wildcards)["space"],

@@ -17,6 +17,11 @@ with job.logged(snakemake.log[0], snakemake.threads):
     if score == ENCODER:
         encoder = cfg["score"]["encoder"]
         stage = ("encoder", f"objective {encoder['objective']}, {encoder['epochs']} epochs")
+    scored = {
+        "sample": f"of all {space['search_size']:,} candidates",
+        "exact": f"of the {cfg['found']:,} best of the whole space",
+        "local": f"of {cfg['found']:,} reached from the best of {space['search_size']:,}",
+    }
     saved = 100 * (1 - winner["flops"] / base["flops"])
     stages = [
         (
@@ -28,7 +33,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
             f"N = {space['training_size']:,}; M = {space['search_size']:,} with R ≥ {space['threshold']}",
         ),
         stage,
-        ("scores", f"of all {space['search_size']:,} candidates"),
+        ("scores", scored[cfg["score"]["search"]]),
         ("light tuning", f"of the m = {refine['top_m']} best by score"),
         ("full training", f"of the k = {refine['top_k']} best by validation accuracy"),
         ("winner", f"{winner['test_accuracy_percent']:.2f} % (test), {saved:.1f} % of the FLOPs pruned"),
