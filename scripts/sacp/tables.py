@@ -9,7 +9,8 @@ field. A field of f groups takes levels ** f values. Nodes whose fields lie in o
 
 A distance is a sum over nodes of |h_v - h_v(original)|, where h_v is the output of the last layer: a table of single
 numbers over the field within all layers. Where that field is wide, as behind the sum of many residual branches, h_v is
-itself a sum, of what its neighbours give, each over a narrow field: tables of vectors, whose sum's length is taken.
+itself a sum, of what its neighbours give, each over a narrow field: tables of vectors, whose sum's length is taken. A
+node behind one residual branch more hears of the same neighbours and a few others: sums run on from node to node.
 """
 
 from itertools import product
@@ -24,9 +25,11 @@ from sacp.encoder import DISTANCE
 from sacp.space import Steps
 
 Field = tuple[int, ...]  # groups, ascending
+Columns = NDArray[np.int32]  # steps by group, [G, B]
+Change = dict[Field, dict[int, int]]  # sources that join a sum (1) or leave it (-1), by the field that they share
 ROWS_AT_A_TIME = 2048
 NARROW = 3  # groups in the field of a node whose distance has a table of its own
-AXES = 1e-7  # principal axes of a wide node's vectors with less than this share of the longest are left out
+AXES = 1e-6  # principal axes of wide nodes' vectors with less than this share of the longest are left out
 CHUNK = 1 << 14  # candidates looked up at a time: their indices and sums stay in the cache
 
 
@@ -60,7 +63,7 @@ def entries(dense: DenseScorer) -> int:
     """Rows that the tables of this encoder on this graph would have."""
     if dense.score == DISTANCE:
         narrow, wide = _narrow_and_wide(dense)
-        fields = [*_members(narrow), *(field for terms in wide.values() for field in terms)]
+        fields = [*_members(narrow), *(field for run in wide for change in run.values() for field in change)]
     else:
         fields = list(shared_fields(node_fields(dense, dense.layers - 1)))
     return sum(dense.levels ** len(field) for field in fields)
@@ -90,7 +93,7 @@ class TableScorer:
     @torch.no_grad()
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of a chunk of configurations, [B, G] -> float32 [B]."""
-        index = _rows_of(steps, self.fields, self.offsets, self.levels)
+        index = _rows_of(_columns(steps), self.fields, self.offsets, self.levels)
         sums = torch.nn.functional.embedding_bag(index, self.table, mode="sum")  # [B, hidden + 1]
         z = sums[:, : self.hidden]
         norm = (z * z).sum(dim=1).sqrt().clamp_min(1e-12)
@@ -103,72 +106,85 @@ class TableScorer:
 class DistanceTables:
     """Distance scores of configurations from tables. Same scores as `DenseScorer`, to rounding."""
 
-    chunk = CHUNK
+    chunk = CHUNK >> 2  # with running sums of vectors
 
     def __init__(self, dense: DenseScorer) -> None:
         self.levels = dense.levels
-        nodes = len(dense.adjacency)
         narrow, wide = _narrow_and_wide(dense)
         shared = _members(narrow)
         self.fields = list(shared)
         self.offsets = _offsets(self.fields, self.levels)
         with torch.no_grad():
-            parts = [_distance_table(dense, field, members) / nodes for field, members in shared.items()]
+            parts = [_distance_table(dense, field, members) for field, members in shared.items()]
             self.table = torch.cat(parts)[:, None] if parts else torch.zeros(0, 1)  # [R, 1]
-            self.wide = [_Wide(dense, node, terms) for node, terms in wide.items()]
-        self.nodes = nodes
+            self.wide = [_Running(dense, run) for run in wide]
+        self.nodes = len(dense.adjacency)
 
     @torch.no_grad()
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of a chunk of configurations, [B, G] -> float32 [B]."""
-        total = torch.zeros(len(steps))
+        total, columns = torch.zeros(len(steps)), _columns(steps)
         if self.fields:
-            index = _rows_of(steps, self.fields, self.offsets, self.levels)
+            index = _rows_of(columns, self.fields, self.offsets, self.levels)
             total += torch.nn.functional.embedding_bag(index, self.table, mode="sum")[:, 0]
-        for node in self.wide:
-            total += node.distances(steps) / self.nodes
-        scores: NDArray[np.float32] = (-total).numpy()
+        for run in self.wide:
+            run.add_distances(columns, total)
+        scores: NDArray[np.float32] = (-total / self.nodes).numpy()
         return scores
 
 
-class _Wide:
-    """A node whose output is a sum of vectors, each over a narrow field.
+class _Running:
+    """Wide nodes one after the other, each from the sum of the one before: only what differs is looked up.
 
-    Lengths do not change when all vectors are turned: along their principal axes, most coordinates vanish.
+    Kipf's normalisation of an edge from u to v is b_u b_v, so that h_v - h_v(original) = b_v times the sum over its
+    sources of b_u (x_u - x_u(original)): nodes differ in their sources and in a factor. Lengths do not change when all
+    vectors are turned: along their principal axes, most coordinates vanish.
     """
 
-    def __init__(self, dense: DenseScorer, node: int, terms: dict[Field, list[int]]) -> None:
-        self.levels, self.fields = dense.levels, list(terms)
-        self.offsets = _offsets(self.fields, self.levels)
-        hops = dense.layers - 1
-        tables = [
-            _field_table(dense, field, sources, hops, dense.adjacency[node, sources])
-            for field, sources in terms.items()
-        ]
-        tables[0] = tables[0] + (dense.encoder.layers[-1].bias - dense.original_outputs[0, node])
-        vectors = torch.cat(tables).double()  # [R, hidden]
+    def __init__(self, dense: DenseScorer, changes: dict[int, Change]) -> None:
+        self.levels, hops = dense.levels, dense.layers - 1
+        factors = dense.adjacency.diagonal().sqrt()  # b, from the self-loops
+        self.factors = [float(factors[node]) for node in changes]
+        self.fields = [list(change) for change in changes.values()]
+        tables = []
+        for change in changes.values():
+            for field, signs in change.items():
+                sources = list(signs)
+                weights = factors[sources] * torch.tensor(list(signs.values()), dtype=factors.dtype)
+                table = _field_table(dense, field, sources, hops, weights).double()
+                tables.append(table - table[0])  # the first row is the original's
+        vectors = torch.cat(tables)  # [R, hidden]
         lengths, axes = torch.linalg.eigh(vectors.T @ vectors)
-        kept = lengths > lengths[-1] * AXES**2
-        self.table = (vectors @ axes[:, kept]).float().contiguous()
+        turned = (vectors @ axes[:, lengths > lengths[-1] * AXES**2]).float()
+        sizes = [sum(self.levels ** len(field) for field in fields) for fields in self.fields]
+        self.tables = [table.contiguous() for table in turned.split(sizes)]
 
-    def distances(self, steps: Steps) -> Tensor:
-        """|h_v - h_v(original)| of configurations, [B, G] -> [B]."""
-        index = _rows_of(steps, self.fields, self.offsets, self.levels)
-        sums = torch.nn.functional.embedding_bag(index, self.table, mode="sum")
-        distances: Tensor = torch.linalg.vector_norm(sums, dim=1)
-        return distances
+    def add_distances(self, columns: Columns, total: Tensor) -> None:
+        """Add the sum over the nodes of |h_v - h_v(original)| of configurations [G, B] to `total` [B]."""
+        sums = torch.zeros(len(total), self.tables[0].shape[1])
+        for fields, table, factor in zip(self.fields, self.tables, self.factors, strict=True):
+            index = _rows_of(columns, fields, _offsets(fields, self.levels), self.levels)
+            sums += torch.nn.functional.embedding_bag(index, table, mode="sum")
+            total += factor * torch.linalg.vector_norm(sums, dim=1)
 
 
-def _narrow_and_wide(dense: DenseScorer) -> tuple[list[Field | None], dict[int, dict[Field, list[int]]]]:
-    """Fields of the narrow nodes, None for wide ones; for these, their sources by the field that they share."""
+def _narrow_and_wide(dense: DenseScorer) -> tuple[list[Field | None], list[dict[int, Change]]]:
+    """Fields of the narrow nodes, None for wide ones, and the wide nodes in runs that share a running sum."""
     fields, of_sources = node_fields(dense, dense.layers), node_fields(dense, dense.layers - 1)
-    wide = {}
+    runs, before = list[dict[int, Change]](), set[int]()
     for node, field in enumerate(fields):
-        if len(field) > NARROW:
-            sources = np.flatnonzero(dense.adjacency[node].numpy()).tolist()
-            shared = shared_fields([of_sources[source] for source in sources])
-            wide[node] = {key: [sources[member] for member in members] for key, members in shared.items()}
-    return [None if node in wide else field for node, field in enumerate(fields)], wide
+        if len(field) <= NARROW:
+            continue
+        sources = set(np.flatnonzero(dense.adjacency[node].numpy()).tolist())
+        if not runs or len(sources ^ before) >= len(sources):
+            runs, before = [*runs, {}], set()
+        signs = {source: 1 if source in sources else -1 for source in sorted(sources ^ before)}
+        shared = shared_fields([of_sources[source] for source in signs])
+        changed = list(signs.items())
+        runs[-1][node] = {key: dict(changed[member] for member in members) for key, members in shared.items()}
+        before = sources
+    wide = {node for run in runs for node in run}
+    return [None if node in wide else field for node, field in enumerate(fields)], runs
 
 
 def _members(fields: list[Field | None]) -> dict[Field, list[int]]:
@@ -196,12 +212,16 @@ def _offsets(fields: list[Field], levels: int) -> NDArray[np.int64]:
     return np.cumsum([0, *sizes[:-1]])
 
 
-def _rows_of(steps: Steps, fields: list[Field], offsets: NDArray[np.int64], levels: int) -> Tensor:
-    """Rows that configurations [B, G] take in tables that follow one another, int32 [B, fields]."""
-    columns = np.ascontiguousarray(steps.T, dtype=np.int32)  # [G, B]
-    index = np.empty((len(steps), len(fields)), np.int32)
+def _columns(steps: Steps) -> Columns:
+    """Configurations by group, [B, G] -> [G, B]."""
+    return np.ascontiguousarray(steps.T, dtype=np.int32)
+
+
+def _rows_of(columns: Columns, fields: list[Field], offsets: NDArray[np.int64], levels: int) -> Tensor:
+    """Rows that configurations [G, B] take in tables that follow one another, int32 [B, fields]."""
+    index = np.empty((columns.shape[1], len(fields)), np.int32)
     for number, (field, offset) in enumerate(zip(fields, offsets, strict=True)):
-        row = np.zeros(len(steps), np.int32)
+        row = np.zeros(columns.shape[1], np.int32)
         for group in field:
             row = row * levels + columns[group]
         index[:, number] = row + offset
