@@ -2,7 +2,8 @@
 
 import numpy as np
 from sacp import artefacts, checkpoint, criteria, files, job, provenance, ranking
-from sacp.encoder import LOSS_COLUMNS, EncoderSettings, Labels, save, train_encoder
+from sacp.contrastive import LOSS_COLUMNS, Labels, train_encoder
+from sacp.encoder import EncoderSettings, save
 from sacp.networks import NetworkSpec
 
 with job.logged(snakemake.log[0], snakemake.threads):

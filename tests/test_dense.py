@@ -6,8 +6,9 @@ import torch
 from networks_zoo import any_network, built
 from sacp.criteria import Order, l1_order
 from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, NodeFeatures, edge_index, normalised_adjacency
+from sacp.encoder import Encoder, edge_index, normalised_adjacency
 from sacp.errors import InputError
+from sacp.features import NodeFeatures
 from sacp.graph import CONV, Graph, Node
 from sacp.space import draw_training
 from torch import Tensor

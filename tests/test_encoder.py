@@ -7,18 +7,12 @@ import pytest
 import torch
 from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp import encoder as encoders
+from sacp.contrastive import Labels, objective_loss, pair_loss, train_encoder
 from sacp.criteria import Order, kept_channels, random_order
 from sacp.dense import DenseScorer
-from sacp.encoder import (
-    DeficitFeatures,
-    Encoder,
-    EncoderSettings,
-    NodeFeatures,
-    edge_index,
-    objective_loss,
-    pair_loss,
-)
+from sacp.encoder import Encoder, EncoderSettings, edge_index
 from sacp.errors import InputError
+from sacp.features import DeficitFeatures, NodeFeatures
 from sacp.graph import Graph
 from sacp.seeds import derive
 from sacp.space import draw_training, kept_counts
@@ -49,7 +43,7 @@ def problem(name: str = "resnet8") -> tuple[Graph, Order, np.ndarray]:
 
 def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, list[dict[str, float]]]:
     graph, order, training = problem(name)
-    return encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(**changes), seed)
+    return train_encoder(graph, norms_of(order), training, LEVELS, settings(**changes), seed)
 
 
 def deficits(graph: Graph, norms: list[np.ndarray], step: np.ndarray) -> list[list[float]]:
@@ -374,9 +368,9 @@ def labelled(accuracy, **changes) -> tuple[Encoder, list[dict[str, float]], np.n
     graph, order, training = problem()
     accuracies = accuracy(training.astype(float))
     rows = np.arange(60)
-    labels = encoders.Labels(rows, accuracies[rows])
+    labels = Labels(rows, accuracies[rows])
     more = {"objective": "regression", "epochs": 150, "lr": 0.01} | changes
-    trained, history = encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(**more), 0, labels)
+    trained, history = train_encoder(graph, norms_of(order), training, LEVELS, settings(**more), 0, labels)
     return trained, history, accuracies
 
 
@@ -399,9 +393,9 @@ def test_a_regression_on_equal_accuracies_predicts_them():
 
 def test_a_regression_needs_two_labels():
     graph, order, training = problem()
-    labels = encoders.Labels(np.array([3]), np.array([80.0]))
+    labels = Labels(np.array([3]), np.array([80.0]))
     with pytest.raises(InputError, match="encoder: 1 labels; a regression needs two"):
-        encoders.train_encoder(graph, norms_of(order), training, LEVELS, settings(objective="regression"), 0, labels)
+        train_encoder(graph, norms_of(order), training, LEVELS, settings(objective="regression"), 0, labels)
 
 
 def test_a_regressions_head_is_kept_in_its_file(tmp_path):

@@ -10,8 +10,9 @@ from networks_zoo import PAPER_NETWORKS, any_network, norms_of
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.criteria import Order, log_mass_weights, random_order
 from sacp.dense import DenseScorer
-from sacp.encoder import DeficitFeatures, Encoder, NodeFeatures, edge_index
+from sacp.encoder import Encoder, edge_index
 from sacp.errors import InputError
+from sacp.features import DeficitFeatures, NodeFeatures
 from sacp.graph import Graph
 from sacp.scoring import MOST_ENTRIES, Scored, Scorer, make_scorer, of_method, search
 from sacp.space import draw_training, kept_counts, pruning_ratio

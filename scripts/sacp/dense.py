@@ -10,16 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sacp.criteria import Norms, Order, highest_first
-from sacp.encoder import (
-    DISTANCE,
-    Encoder,
-    EncoderSettings,
-    NodeFeatures,
-    Topology,
-    distance_scores,
-    node_features,
-)
+from sacp.encoder import DISTANCE, Encoder, EncoderSettings, Topology, distance_scores
 from sacp.errors import InputError
+from sacp.features import NodeFeatures, node_features
 from sacp.graph import Graph
 from sacp.space import Steps
 
@@ -59,7 +52,7 @@ class DenseScorer:
     @classmethod
     def of(cls, encoder: Encoder, graph: Graph, norms: Norms, levels: int, settings: EncoderSettings) -> "DenseScorer":
         """The scorer that an encoder's settings ask for; `norms` are the channels' L1 norms, per group [C_g]."""
-        features = node_features(graph, levels, settings, norms)
+        features = node_features(graph, levels, settings.features, norms)
         return cls(encoder, graph, highest_first(norms), levels, settings.edges, features, settings.score)
 
     def first_products(self, steps: Steps, nodes: list[int]) -> Tensor:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sacp import artefacts, cost, criteria, dense, finding, scoring  # noqa: F401 (artefacts: the stages import it, which takes time)
 from sacp.children import serve
-from sacp.encoder import Encoder, EncoderSettings, train_encoder
+from sacp.contrastive import train_encoder
+from sacp.encoder import Encoder, EncoderSettings
 from sacp.graph import Graph
 from sacp.networks import NetworkSpec, build
 from sacp.problem import ENCODER, SAMPLE

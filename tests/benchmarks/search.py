@@ -19,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import numpy as np
 import torch
 from sacp import criteria, scoring, space
+from sacp.contrastive import objective_loss, train_encoder
 from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, EncoderSettings, NodeFeatures, edge_index, objective_loss, train_encoder
+from sacp.encoder import Encoder, EncoderSettings, edge_index
+from sacp.features import NodeFeatures
 from sacp.networks import NetworkSpec, build
 from sacp.tables import TableScorer
 from sacp.tracing import trace
