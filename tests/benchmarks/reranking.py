@@ -19,6 +19,7 @@ from scipy.stats import kendalltau
 LABELS = (8, 12, 16)
 DRAWS = 20
 LEVELS = 10
+LOG_MASS = {"score": "log-mass", "exponents": {}}
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         accuracy = np.array([*sample.filter(like="accuracy_").mean(axis=1), *picked["validation_accuracy_percent"]])
         steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
         mass = np.log(criteria.kept_mass(norms, space.kept_counts(steps, graph.channels, LEVELS)))
-        values = scoring.additive_values("log-mass", graph, norms, LEVELS)
+        values = scoring.additive_values(LOG_MASS, graph, norms, LEVELS)
         scores = values[np.arange(len(values)), steps].sum(axis=1)
         rng = np.random.default_rng(0)
         for labels in LABELS:
