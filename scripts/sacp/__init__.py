@@ -10,3 +10,10 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
     from sacp import checkpoint  # imported here: the package itself costs no torch import
 
     return checkpoint.load(folder, network)
+
+
+def prune(network: Any, input_shape: tuple[int, int, int, int], **budget: Any) -> Any:
+    """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.shrink.shrink`."""
+    from sacp import shrink
+
+    return shrink.shrink(network, input_shape, **budget)

@@ -148,7 +148,7 @@ class _Problem:
                 continue
             # The slope of the bound is the excess of its maximiser's cost, sign reversed.
             direction = 1.0 if excess > 0 else -1.0
-            near, far = 0.0, direction * np.ptp(self.values) / self.bounds[number][direction > 0]
+            near, far = 0.0, direction * np.ptp(self.values) / max(1.0, self.bounds[number][direction > 0])
             for _ in range(ROUNDS):
                 if direction * self._excess(prices, number, far) <= 0:
                     break
