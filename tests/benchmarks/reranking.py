@@ -30,7 +30,7 @@ def main() -> None:
     for (model, seed), sample in raw.groupby(["model", "seed"]):
         folder = results / str(model) / f"seed{seed}"
         graph = checkpoint.load_graph(results / str(model) / "network.json")
-        settings = files.read_json(next(folder.glob("*/winner/network.json")))["provenance"]["settings"]
+        settings = files.load_torch(folder / "base.pt", ("provenance",))["provenance"]["settings"]
         norms = criteria.l1_norms(
             checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network, graph
         )

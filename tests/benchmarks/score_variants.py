@@ -145,7 +145,7 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
     """The random sample of a seed, and the networks of the narrow band."""
     folder = results / model / f"seed{seed}"
     graph = checkpoint.load_graph(results / model / "network.json")
-    settings = files.read_json(next(folder.glob("*/winner/network.json")))["provenance"]["settings"]
+    settings = files.load_torch(folder / "base.pt", ("provenance",))["provenance"]["settings"]
     base = checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network.eval()
     splits = data.load_splits(next((results / "data").glob("*.safetensors")), settings["validation"], seed)
     images = [images for images, _ in evaluation_batches(splits.train.part(torch.arange(IMAGES)), _normalizer(splits))]
