@@ -38,7 +38,7 @@ with job.logged(snakemake.log[0], snakemake.threads):
         predicted = np.empty(candidates.total)
         for start, steps in candidates:
             block = slice(start, start + len(steps))
-            predicted[block] = lesson.model.predict(scores[block], mass(steps))
+            predicted[block] = lesson.model.predict(scores[block], mass(steps), lesson.domain)
         order = np.argsort(-predicted[rest["candidate"]], kind="stable")
         rest = rest[order]
         rest["score"] = predicted[rest["candidate"]]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import Checkout
-from sacp.reranking import LEAST, learn
+from sacp.reranking import LEAST, Domain, learn
 
 WORTH = np.array([4.0, 0.0, -2.0, 1.0])
 
@@ -22,7 +22,8 @@ def test_what_the_masses_are_worth_is_found_and_cross_validation_says_so() -> No
     assert lesson is not None
     assert lesson.is_better
     assert lesson.error < 1 < 2 < lesson.error_of_score
-    assert lesson.model.weights == pytest.approx(WORTH, abs=0.3)
+    worth = lesson.model.ridge.coef_ / lesson.model.deviation
+    assert worth == pytest.approx(WORTH, abs=0.3)
     scores, mass, accuracies = tuned(1000, 0, seed=1)
     assert np.corrcoef(lesson.model.predict(scores, mass), accuracies)[0, 1] > 0.99
 
@@ -45,8 +46,36 @@ def test_nothing_is_learned_from_few_networks_or_from_a_group_that_does_not_vary
     mass[:, 1] = -0.7
     lesson = learn(scores, mass, accuracies)
     assert lesson is not None
-    assert lesson.model.weights[1] == 0
-    assert np.isfinite(lesson.model.predict(scores, mass)).all()
+    at_hand = lesson.model.predict(scores, mass, lesson.domain)
+    assert np.isfinite(at_hand).all()
+    mass[:, 1] = -0.71
+    assert lesson.model.predict(scores, mass, lesson.domain) == pytest.approx(
+        lesson.model.line.predict(scores[:, None])
+    )
+
+
+def test_far_from_what_was_tuned_the_line_in_the_score_stands_alone() -> None:
+    scores, mass, accuracies = tuned(40, 0.1)
+    lesson = learn(scores, mass, accuracies)
+    assert lesson is not None
+    line = lesson.model.line.predict(scores[:, None])
+    near, far = mass * 0.9, mass + 30
+    assert lesson.model.predict(scores, near, lesson.domain) == pytest.approx(lesson.model.predict(scores, near))
+    assert lesson.model.predict(scores, far, lesson.domain) == pytest.approx(line)
+    assert np.abs(lesson.model.predict(scores, far) - line).min() > 1
+
+
+def test_the_domain_ends_where_the_farthest_network_that_was_left_out_lay() -> None:
+    features, penalty = np.random.default_rng(0).normal(size=(12, 5)), 0.3
+    left_out = []
+    for number in range(len(features)):
+        others = np.delete(features, number, axis=0)
+        inverse = np.linalg.inv(others.T @ others + penalty * np.eye(5))
+        left_out.append(features[number] @ inverse @ features[number])
+    domain = Domain.of(features, penalty)
+    assert domain.farthest == pytest.approx(max(left_out))
+    assert domain.holds(features).all()
+    assert not domain.holds(features * 100).any()
 
 
 @pytest.mark.workflow

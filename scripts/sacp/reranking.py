@@ -2,7 +2,10 @@
 
 Accuracy is modelled as a line in the score, plus a ridge regression on the groups' log masses of what the line leaves
 over. The score is the prior: with few labels the ridge can say little. Whether it says anything is judged by
-leave-one-out cross-validation, and only then is it used; a narrow pick teaches nothing about the rest.
+leave-one-out cross-validation, and only then is it used.
+
+A narrow pick teaches nothing about networks unlike it. Cross-validation vouches for the ridge as far from the tuned as
+those were that it left out, by leverage, x' (X'X + penalty)^-1 x; farther away the line in the score stands alone.
 """
 
 from dataclasses import dataclass
@@ -15,19 +18,57 @@ from sklearn.model_selection import LeaveOneOut
 Values = NDArray[np.float64]
 PENALTIES = np.logspace(-2, 4, 13)  # of the ridge, on standardised features; chosen by leave-one-out
 LEAST = 8  # labels, below which nothing is learned
+TINY = 1e-6  # deviation of a group's log masses that is none
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where cross-validation vouches for a ridge regression, in its standardised features."""
+
+    inverse: Values  # of X'X + penalty, [G, G]
+    farthest: float  # leverage of the network that lay farthest from the others
+
+    @classmethod
+    def of(cls, features: Values, penalty: float) -> "Domain":
+        """The domain of a ridge that was fitted to standardised features [n, G]."""
+        precision = features.T @ features + penalty * np.eye(features.shape[1])
+        inverse = np.linalg.inv(precision).astype(np.float64)
+        leverage = _leverage(features, inverse)
+        # A network has the leverage h / (1 - h) where it is left out, by the Sherman-Morrison formula.
+        return cls(inverse, float((leverage / (1 - leverage)).max()))
+
+    def holds(self, features: Values) -> NDArray[np.bool_]:
+        """Which networks with these standardised features [n, G] are inside, [n]."""
+        inside: NDArray[np.bool_] = _leverage(features, self.inverse) <= self.farthest
+        return inside
+
+
+def _leverage(features: Values, inverse: Values) -> Values:
+    leverage: Values = ((features @ inverse) * features).sum(axis=1)
+    return leverage
 
 
 @dataclass(frozen=True)
 class Model:
-    """Predicts accuracies in percent: intercept + slope * score + weights . log masses."""
+    """Predicts accuracies in percent: a line in the score, and a ridge regression on standardised log masses."""
 
-    intercept: float
-    slope: float
-    weights: Values  # [G]
+    line: LinearRegression
+    ridge: RidgeCV
+    mean: Values  # of the log masses, [G]
+    deviation: Values  # [G]; tiny where the tuned networks do not vary: all others lie outside what they teach
 
-    def predict(self, scores: Values, mass: Values) -> Values:
-        """Accuracies of networks with these scores [n] and log masses [n, G]."""
-        predictions: Values = self.intercept + self.slope * scores + mass @ self.weights
+    def standardised(self, mass: Values) -> Values:
+        """Features of the ridge, [n, G] -> [n, G]."""
+        features: Values = (mass - self.mean) / self.deviation
+        return features
+
+    def predict(self, scores: Values, mass: Values, domain: Domain | None = None) -> Values:
+        """Accuracies of networks with these scores [n] and log masses [n, G]; outside the domain, by the line alone."""
+        features = self.standardised(mass)
+        predictions: Values = self.line.predict(scores[:, None])
+        inside = np.ones(len(scores), bool) if domain is None else domain.holds(features)
+        if inside.any():
+            predictions[inside] += self.ridge.predict(features[inside])
         return predictions
 
 
@@ -36,6 +77,7 @@ class Lesson:
     """What the tuned candidates taught: a model, and its errors in cross-validation against the score's alone."""
 
     model: Model
+    domain: Domain
     error: float  # root mean squared, percent, of the model
     error_of_score: float  # of a line in the score
 
@@ -57,21 +99,17 @@ def learn(scores: Values, mass: Values, accuracies: Values) -> Lesson | None:
         return None
     left_out = np.empty((2, len(accuracies)))
     for rest, (one,) in LeaveOneOut().split(accuracies):
-        for row, with_mass in enumerate((True, False)):
-            model = _fitted(scores[rest], mass[rest], accuracies[rest], with_mass)
-            left_out[row, one] = model.predict(scores[[one]], mass[[one]])[0]
+        model = _fitted(scores[rest], mass[rest], accuracies[rest])
+        left_out[0, one] = model.predict(scores[[one]], mass[[one]])[0]
+        left_out[1, one] = model.line.predict(scores[[one], None])[0]
     errors = np.sqrt(((left_out - accuracies) ** 2).mean(axis=1))
-    return Lesson(_fitted(scores, mass, accuracies, True), float(errors[0]), float(errors[1]))
+    model = _fitted(scores, mass, accuracies)
+    domain = Domain.of(model.standardised(mass), float(model.ridge.alpha_))
+    return Lesson(model, domain, float(errors[0]), float(errors[1]))
 
 
-def _fitted(scores: Values, mass: Values, accuracies: Values, with_mass: bool) -> Model:
+def _fitted(scores: Values, mass: Values, accuracies: Values) -> Model:
     line = LinearRegression(positive=True).fit(scores[:, None], accuracies)
-    slope, intercept = float(line.coef_[0]), float(line.intercept_)
-    weights = np.zeros(mass.shape[1])
-    if with_mass:
-        mean, deviation = mass.mean(axis=0), mass.std(axis=0)
-        deviation[deviation < 1e-9] = np.inf  # a group that does not vary teaches nothing
-        ridge = RidgeCV(PENALTIES).fit((mass - mean) / deviation, accuracies - line.predict(scores[:, None]))
-        weights = ridge.coef_ / deviation
-        intercept += float(ridge.intercept_ - mean @ weights)
-    return Model(intercept, slope, weights)
+    mean, deviation = mass.mean(axis=0), np.maximum(mass.std(axis=0), TINY)
+    ridge = RidgeCV(PENALTIES).fit((mass - mean) / deviation, accuracies - line.predict(scores[:, None]))
+    return Model(line, ridge, mean, deviation)

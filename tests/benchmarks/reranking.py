@@ -16,6 +16,7 @@ from sacp import artefacts, checkpoint, criteria, files, reranking, scoring, spa
 from sacp.networks import NetworkSpec
 from scipy.stats import kendalltau
 
+ACCURACY = "validation_accuracy_percent"
 LABELS = (8, 12, 16)
 DRAWS = 20
 LEVELS = 10
@@ -26,17 +27,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     results = parser.parse_args().results
-    raw, rows = pd.read_csv(results / "tables/predictors_raw.csv"), []
-    for (model, seed), sample in raw.groupby(["model", "seed"]):
-        folder = results / str(model) / f"seed{seed}"
-        graph = checkpoint.load_graph(results / str(model) / "network.json")
+    rows = []
+    for folder in sorted(path.parents[2] for path in results.glob("*/seed*/sample/search/repeat0")):
+        model = folder.parent.name
+        sample = pd.concat(map(pd.read_csv, sorted((folder / "sample/search/repeat0").glob("???-???.csv"))))
+        graph = checkpoint.load_graph(folder.parent / "network.json")
         settings = files.load_torch(folder / "base.pt", ("provenance",))["provenance"]["settings"]
         norms = criteria.l1_norms(
             checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network, graph
         )
         picked = pd.read_csv(folder / "random-picks/topm.csv")
         numbers = [*sample["candidate"], *picked["candidate"]]
-        accuracy = np.array([*sample.filter(like="accuracy_").mean(axis=1), *picked["validation_accuracy_percent"]])
+        accuracy = np.array([*sample[ACCURACY], *picked[ACCURACY]])
         steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
         mass = np.log(criteria.kept_mass(norms, space.kept_counts(steps, graph.channels, LEVELS)))
         values = scoring.additive_values(LOG_MASS, graph, norms, LEVELS)
@@ -48,7 +50,7 @@ def main() -> None:
                 rest = np.setdiff1d(np.arange(len(numbers)), known)
                 lesson = reranking.learn(scores[known], mass[known], accuracy[known])
                 assert lesson is not None
-                anew = lesson.model.predict(scores[rest], mass[rest])
+                anew = lesson.model.predict(scores[rest], mass[rest], lesson.domain)
                 by_score, by_model = (kendalltau(each, accuracy[rest]).statistic for each in (scores[rest], anew))
                 used = by_model if lesson.is_better else by_score
                 rows.append((model, labels, by_score, by_model, used, lesson.is_better))
