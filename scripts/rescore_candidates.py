@@ -37,8 +37,9 @@ with job.logged(snakemake.log[0], snakemake.threads):
     if lesson is not None and lesson.is_better:
         predicted = np.empty(candidates.total)
         for start, steps in candidates:
-            block = slice(start, start + len(steps))
-            predicted[block] = lesson.model.predict(scores[block], mass(steps), lesson.domain)
+            here = np.flatnonzero(~np.isnan(scores[start : start + len(steps)]))
+            block = start + here
+            predicted[block] = lesson.model.predict(scores[block], mass(steps[here]), lesson.domain)
         order = np.argsort(-predicted[rest["candidate"]], kind="stable")
         rest = rest[order]
         rest["score"] = predicted[rest["candidate"]]

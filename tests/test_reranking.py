@@ -84,6 +84,7 @@ def test_later_shards_are_ranked_by_what_the_first_have_taught(checkout: Checkou
     settings = yaml.safe_load(path.read_text())
     settings["defaults"]["base"]["epochs"] = 3
     settings["defaults"]["methods"] = {"log-mass": {"kind": "search", "score": "log-mass", "rerank": 0.4}}
+    settings["defaults"]["search"] = {"keep": 5000}  # the others have no score
     settings["experiments"]["digits-resnet14"]["refine"] = {"top_m": 20, "top_k": 1, "shard_size": 10}
     path.write_text(yaml.safe_dump(settings))
     folder = "results/demo/digits-resnet14/seed0/log-mass"

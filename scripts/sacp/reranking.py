@@ -65,9 +65,9 @@ class Model:
     def predict(self, scores: Values, mass: Values, domain: Domain | None = None) -> Values:
         """Accuracies of networks with these scores [n] and log masses [n, G]; outside the domain, by the line alone."""
         features = self.standardised(mass)
-        predictions: Values = self.line.predict(scores[:, None])
+        predictions: Values = self.line.intercept_ + self.line.coef_[0] * scores
         inside = np.ones(len(scores), bool) if domain is None else domain.holds(features)
-        if inside.any():
+        if inside.any():  # scikit-learn refuses to predict for none
             predictions[inside] += self.ridge.predict(features[inside])
         return predictions
 
