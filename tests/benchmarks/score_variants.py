@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sacp import artefacts, checkpoint, criteria, data, files, space
+from sacp import artefacts, checkpoint, criteria, data, files, scoring, space
 from sacp.baselines import BATCH
 from sacp.batches import Normalizer, evaluation_batches
 from sacp.cost import costs_of_counts
@@ -24,6 +24,9 @@ from sacp.networks import NetworkSpec
 from torch import nn
 
 IMAGES = 500
+LEVELS = 10
+ENCODERS = ("sacp", "sacp-own", "sacp-deficit")
+ACCURACY = "validation_accuracy_percent"
 LEAST_SHARE = 1e-3  # channels of the largest L1 norm may be dead, with features that are all zero
 Values = np.ndarray
 
@@ -98,7 +101,7 @@ VARIANTS: dict[str, Callable[[Networks], Values]] = {
     "FLOPs": lambda n: n.flops,
     "parameters": lambda n: n.parameters,
     "minus pruning ratio": lambda n: per_layer(n, lambda c, *_: c, "channels", lambda share: share),
-    **{f"score of {name}": lambda n, name=name: n.scores[name] for name in ("sacp", "sacp-own", "sacp-deficit")},
+    **{f"score of {name}": lambda n, name=name: n.scores[name] for name in ENCODERS},
 }
 
 
@@ -151,28 +154,13 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
     images = [images for images, _ in evaluation_batches(splits.train.part(torch.arange(IMAGES)), _normalizer(splits))]
     weighed = masses(base, graph, [part for batch in images for part in batch.split(BATCH)])
     order = criteria.l1_order(base, graph)
-    raw = pd.read_csv(results / "tables/predictors_raw.csv")
-    raw = raw[(raw["model"] == model) & (raw["seed"] == seed)]
-    picked = pd.read_csv(folder / "random-picks/topm.csv")
-    every = {name: pd.read_parquet(folder / name / "scores.parquet") for name in ("sacp", "sacp-own", "sacp-deficit")}
+    drawn = pd.concat([tuned(path) for path in (folder / "sample/search").glob("repeat*/???-???.csv")])
+    every = {name: scorer_of(folder, name, graph, criteria.l1_norms(base, graph)) for name in ENCODERS}
     found = []
-    for numbers, accuracy, scores in (
-        (
-            raw["candidate"],
-            raw.filter(like="accuracy_").mean(axis=1),
-            {name: raw[f"score of {name}"].to_numpy() for name in every},
-        ),
-        (
-            picked["candidate"],
-            picked["validation_accuracy_percent"],
-            {
-                name: scores.set_index("candidate")["score"][picked["candidate"]].to_numpy()
-                for name, scores in every.items()
-            },
-        ),
-    ):
-        steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
-        counts = space.kept_counts(steps, graph.channels, 10)
+    for accuracy in (drawn.groupby("candidate")[ACCURACY].mean(), tuned(folder / "random-picks/topm.csv")[ACCURACY]):
+        steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in accuracy.index])
+        scores = {name: scoring.score_all(scorer, steps) for name, scorer in every.items()}
+        counts = space.kept_counts(steps, graph.channels, LEVELS)
         flops, parameters = costs_of_counts(graph, counts)
         kept = {}
         for what, values in weighed.items():
@@ -183,6 +171,17 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
         block = rank * 3 // len(rank) if len(found) == 0 else np.zeros(len(rank), int)
         found.append(Networks(graph, kept, flops, parameters, accuracy.to_numpy(), scores, block))
     return found[0], found[1]
+
+
+def tuned(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path).set_index("candidate")
+
+
+def scorer_of(folder: Path, name: str, graph: Graph, norms: criteria.Norms) -> scoring.Scorer:
+    """The scorer of a trained encoder of the study."""
+    file = folder / name / "encoder.pt"
+    settings = files.load_torch(file, ("provenance",))["provenance"]["settings"]
+    return scoring.of_method({"score": "encoder", "encoder": settings["encoder"]}, file, graph, norms, LEVELS)
 
 
 def _normalizer(splits: data.Splits) -> Normalizer:
@@ -199,12 +198,12 @@ def concordance(score: Values, networks: Networks) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
+    parser.add_argument("--models", nargs="+", help="experiments of the study; all if not given")
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args()
-    raw = pd.read_csv(arguments.results / "tables/predictors_raw.csv")
     rows = []
-    for model in raw["model"].unique():
-        seeds = sorted(raw.loc[raw["model"] == model, "seed"].unique())
+    for model in arguments.models or sorted(path.parent.name for path in arguments.results.glob("*/network.json")):
+        seeds = sorted(int(path.name.removeprefix("seed")) for path in (arguments.results / model).glob("seed*"))
         pairs = [networks_of(arguments.results, model, seed) for seed in seeds]
         for name, variant in VARIANTS.items():
             row = {"model": model, "variant": name}
