@@ -215,7 +215,8 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.2f"))
     wide = table.pivot(index="variant", columns="model", values=["tau_choose", "tau_confirm"])
-    print(wide.assign(mean=wide["tau_choose"].mean(axis=1)).sort_values("mean").round(2).to_string())
+    order = wide["tau_choose"].mean(axis=1).sort_values(ascending=False).index
+    print(wide.loc[order].round(2).to_string())
     if arguments.csv:
         table.to_csv(arguments.csv, index=False)
 
