@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sacp.errors import InputError, one_line
+from sacp.forking import Fork
 from sacp.imagefolder import FileSet
 from sacp.seeds import derive
 
@@ -91,7 +92,7 @@ def load(files: FileSet, batches: Sequence[Tensor], view: View, workers: int, pi
     loader: DataLoader[Tensor | InputError] = DataLoader(
         _Pictures(files, view), batch_size=None, sampler=batches, num_workers=workers, pin_memory=pinned,
         generator=torch.Generator(),  # else the loader draws from the global one
-        multiprocessing_context="fork",  # another method would run the script again
+        multiprocessing_context=Fork(),  # another method would run the script again
         worker_init_fn=_leave_signals_to_the_parent,
     )  # fmt: skip
     for images in loader:

@@ -1,0 +1,49 @@
+"""Forked processes that cannot hang at their birth.
+
+A child has a copy of every lock and none of the threads that held them. CPython 3.11 itself takes a lock in each child
+before any code runs (the list of thread states, which a thread of C++ such as gloo's may have held), and then waits
+forever. So a child says that it was born; one that does not is ended, and forked again.
+"""
+
+import logging
+import os
+from multiprocessing import connection, context, popen_fork
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+log = logging.getLogger(__name__)
+BORN_WITHIN = 30.0  # seconds
+ATTEMPTS = 5
+
+
+class _Process(context.ForkProcess):
+    birth = -1  # where the child says that it was born: a file descriptor
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> popen_fork.Popen:  # noqa: N802 (multiprocessing's name)
+        assert isinstance(process_obj, _Process)
+        for _ in range(ATTEMPTS):
+            born, process_obj.birth = os.pipe()
+            child = popen_fork.Popen(process_obj)
+            os.close(process_obj.birth)
+            said = connection.wait([born], BORN_WITHIN)
+            os.close(born)
+            if said:
+                return child
+            log.warning("a process that was forked %g s ago does not run; it is forked again", BORN_WITHIN)
+            child.kill()
+            child.wait()
+        raise RuntimeError(f"{ATTEMPTS} forked processes in turn did not run within {BORN_WITHIN:g} s each")
+
+    def _bootstrap(self, *args: Any, **kwargs: Any) -> int:
+        """In the child, the first of its own code."""
+        os.write(self.birth, b"born")
+        os.close(self.birth)
+        code: int = super()._bootstrap(*args, **kwargs)  # type: ignore[misc]
+        return code
+
+
+class Fork(context.ForkContext):
+    """multiprocessing's way `fork`, whose processes run or are forked again."""
+
+    Process = _Process
