@@ -534,7 +534,7 @@ def spent_inputs(wildcards):
                     if method_of(values)["search"] != problem.SAMPLE:
                         found["find_configs"].append(candidates_of(values))
                     found["score_candidates"].append(f"{folder}/{method}/scores.parquet")
-                    if problem.labelled(method_of(values), resolved["experiments"][experiment]["refine"]):
+                    if problem.labelled(method_of(values), experiment_of(values)["refine"]):
                         found["score_candidates"].append(f"{folder}/{method}/rescored.parquet")
                     found["tune_shard"] += [path.replace(".csv", ".provenance.json") for path in shards(values)]
                     found["train_candidate_search"] += trained_candidates(values)

@@ -5,10 +5,9 @@ import pytest
 from networks_zoo import any_network
 from sacp import climb, exact, finding
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
-from sacp.criteria import l1_norms
+from sacp.criteria import l1_norms, log_mass_values
 from sacp.errors import InputError
-from sacp.problem import LOG_MASS
-from sacp.scoring import AdditiveScorer, additive_values
+from sacp.scoring import AdditiveScorer
 from sacp.space import Space, kept_counts, pruning_ratio
 
 LEVELS, THRESHOLD = 10, 0.4
@@ -19,7 +18,7 @@ def climbed():
     network, graph, _ = any_network("resnet14", 0.5)
     space = Space.build(graph.weights, LEVELS, THRESHOLD)
     budget = Budget.of({"flops": [0.3, 0.33]}, cost_of_graph(graph))
-    values = additive_values({"score": LOG_MASS, "exponents": {}}, graph, l1_norms(network, graph), LEVELS)
+    values = log_mass_values(graph, l1_norms(network, graph), LEVELS)
     drawn = space.draw(20_000, 0)
     inside = budget.holds(*costs_of_counts(graph, kept_counts(drawn, graph.channels, LEVELS)))
     starts = drawn[inside][:20]

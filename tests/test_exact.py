@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from networks_zoo import PAPER_NETWORKS, any_network
 from sacp import exact
 from sacp.cost import Budget, cost_of_graph, costs_of_counts
-from sacp.criteria import l1_norms
+from sacp.criteria import l1_norms, log_mass_values
 from sacp.errors import InputError
 from sacp.graph import Graph
-from sacp.problem import LOG_MASS
-from sacp.scoring import additive_values
 from sacp.space import Space, kept_counts, pruning_ratio
 
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}
@@ -79,7 +77,7 @@ def test_the_best_are_those_of_brute_force(name, seed, levels, threshold, flops,
 def test_the_optimum_of_the_papers_networks_beats_a_sample(name: str, limits: dict) -> None:
     network, graph, _ = any_network(name, width=1.0)
     space, budget = Space.build(graph.weights, 10, THRESHOLDS[name]), Budget.of(limits, cost_of_graph(graph))
-    values = additive_values({"score": LOG_MASS, "exponents": {}}, graph, l1_norms(network, graph), 10)
+    values = log_mass_values(graph, l1_norms(network, graph), 10)
     chosen, scores = exact.best(values, graph, space, budget, 100)
     assert len(np.unique(chosen, axis=0)) == 100
     assert (np.diff(scores) <= 0).all()

@@ -46,6 +46,7 @@ def test_nothing_is_learned_from_few_networks_or_from_a_group_that_does_not_vary
     mass[:, 1] = -0.7
     lesson = learn(scores, mass, accuracies)
     assert lesson is not None
+    assert lesson.model.ridge.coef_[1] == pytest.approx(0, abs=1e-9)
     at_hand = lesson.model.predict(scores, mass, lesson.domain)
     assert np.isfinite(at_hand).all()
     mass[:, 1] = -0.71

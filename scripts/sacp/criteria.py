@@ -71,6 +71,16 @@ def log_mass_weights(graph: Graph, channels: float = 0.5, positions: float = 0) 
     return weights
 
 
+def log_mass_values(
+    graph: Graph, norms: Norms, levels: int, channels: float = 0.5, positions: float = 0
+) -> NDArray[np.float64]:
+    """What each group adds to the score `log-mass` at each step, with these exponents of the weights, [G, levels]."""
+    values: NDArray[np.float64] = log_mass_weights(graph, channels, positions)[:, None] * log_mass_by_step(
+        norms, levels
+    )
+    return values
+
+
 def _positions(conv: Node) -> float:
     """Positions that a convolution computes: multiply-accumulates for each of its weights."""
     if conv.params_pair:

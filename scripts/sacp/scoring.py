@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sacp.cost import Budget, costs_of_counts
-from sacp.criteria import Norms, log_mass_by_step, log_mass_weights
+from sacp.criteria import Norms, log_mass_values
 from sacp.dense import DenseScorer
 from sacp.encoder import DISTANCE, EncoderSettings, load
 from sacp.errors import InputError
@@ -73,9 +73,7 @@ def additive_values(method: Mapping[str, Any], graph: Graph, norms: Norms, level
         weights = np.array(graph.weights, np.float64)
         ratios: NDArray[np.float64] = weights[:, None] * np.arange(levels) / (levels * weights.sum())
         return -ratios
-    weights = log_mass_weights(graph, **method["exponents"])
-    values: NDArray[np.float64] = weights[:, None] * log_mass_by_step(norms, levels)
-    return values
+    return log_mass_values(graph, norms, levels, **method["exponents"])
 
 
 def of_method(method: Mapping[str, Any], encoder: str | Path | None, graph: Graph, norms: Norms, levels: int) -> Scorer:

@@ -4,10 +4,8 @@ from torch import nn
 
 from sacp import exact
 from sacp.cost import Budget, cost_of_graph
-from sacp.criteria import highest_first, kept_channels, l1_norms
+from sacp.criteria import highest_first, kept_channels, l1_norms, log_mass_values
 from sacp.errors import InputError
-from sacp.problem import LOG_MASS
-from sacp.scoring import additive_values
 from sacp.space import Space, kept_counts
 from sacp.surgery import prune
 from sacp.tracing import trace
@@ -38,7 +36,7 @@ def shrink(
         raise InputError(f"budget: found {found}, expected flops or parameters above 0; below 1, a share")
     graph = trace(network, input_shape)
     norms = l1_norms(network, graph)
-    values = additive_values({"score": LOG_MASS, "exponents": {}}, graph, norms, levels)
+    values = log_mass_values(graph, norms, levels)
     budget = Budget.of(limits, cost_of_graph(graph))
     steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
     counts = kept_counts(steps[0], graph.channels, levels)

@@ -146,6 +146,7 @@ class _Running:
         factors = dense.adjacency.diagonal().sqrt()  # b, from the self-loops
         self.factors = [float(factors[node]) for node in changes]
         self.fields = [list(change) for change in changes.values()]
+        self.offsets = [_offsets(fields, self.levels) for fields in self.fields]
         tables = []
         for change in changes.values():
             for field, signs in change.items():
@@ -162,8 +163,9 @@ class _Running:
     def add_distances(self, columns: Columns, total: Tensor) -> None:
         """Add the sum over the nodes of |h_v - h_v(original)| of configurations [G, B] to `total` [B]."""
         sums = torch.zeros(len(total), self.tables[0].shape[1])
-        for fields, table, factor in zip(self.fields, self.tables, self.factors, strict=True):
-            index = _rows_of(columns, fields, _offsets(fields, self.levels), self.levels)
+        nodes = zip(self.fields, self.offsets, self.tables, self.factors, strict=True)
+        for fields, offsets, table, factor in nodes:
+            index = _rows_of(columns, fields, offsets, self.levels)
             sums += torch.nn.functional.embedding_bag(index, table, mode="sum")
             total += factor * torch.linalg.vector_norm(sums, dim=1)
 

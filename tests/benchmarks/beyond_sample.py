@@ -18,7 +18,6 @@ from sacp.tracing import trace
 
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}
 LEVELS = 10
-LOG_MASS = {"score": "log-mass", "exponents": {}}
 DENSE = 20_000  # candidates scored in dense batches
 COSINE = EncoderSettings(64, 3, "directed", "contrastive", "original", 0.1, 1, 32, 1e-3)
 DISTANCE = EncoderSettings(
@@ -70,7 +69,7 @@ def main() -> None:
     print(f"\n| network | budget | exact, 1,000 best (s) | best | 1,000th | best of {options.candidates:,} drawn |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, (graph, norms, inside) in problems.items():
-        values = scoring.additive_values(LOG_MASS, graph, norms, LEVELS)
+        values = criteria.log_mass_values(graph, norms, LEVELS)
         scorer = scoring.AdditiveScorer(values)
         drawn = inside.sample(options.candidates, 1, 2)
         scores = np.concatenate([scorer.score_chunk(part) for part in np.array_split(drawn, 100)])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sacp import artefacts, checkpoint, criteria, files, reranking, scoring, space
+from sacp import artefacts, checkpoint, criteria, files, reranking, space
 from sacp.networks import NetworkSpec
 from scipy.stats import kendalltau
 
@@ -20,7 +20,6 @@ ACCURACY = "validation_accuracy_percent"
 LABELS = (8, 12, 16)
 DRAWS = 20
 LEVELS = 10
-LOG_MASS = {"score": "log-mass", "exponents": {}}
 
 
 def main() -> None:
@@ -41,7 +40,7 @@ def main() -> None:
         accuracy = np.array([*sample[ACCURACY], *picked[ACCURACY]])
         steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
         mass = np.log(criteria.kept_mass(norms, space.kept_counts(steps, graph.channels, LEVELS)))
-        values = scoring.additive_values(LOG_MASS, graph, norms, LEVELS)
+        values = criteria.log_mass_values(graph, norms, LEVELS)
         scores = values[np.arange(len(values)), steps].sum(axis=1)
         rng = np.random.default_rng(0)
         for labels in LABELS:

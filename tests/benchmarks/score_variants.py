@@ -155,7 +155,7 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
     weighed = masses(base, graph, [part for batch in images for part in batch.split(BATCH)])
     order = criteria.l1_order(base, graph)
     drawn = pd.concat([tuned(path) for path in (folder / "sample/search").glob("repeat*/???-???.csv")])
-    every = {name: scorer_of(folder, name, graph, criteria.l1_norms(base, graph)) for name in ENCODERS}
+    every = {name: scorer_of(folder, name, graph, weighed["L1"]) for name in ENCODERS}
     found = []
     for accuracy in (drawn.groupby("candidate")[ACCURACY].mean(), tuned(folder / "random-picks/topm.csv")[ACCURACY]):
         steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in accuracy.index])
