@@ -32,10 +32,10 @@ test: $(VENV)/.complete ## Run all tests.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
 test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits; long.
-	KILLS=20 $(BIN)/pytest tests/test_kills.py
+	KILLS=20 $(BIN)/pytest tests/workflow/test_kills.py
 
 test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
-	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/test_reruns.py
+	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/workflow/test_reruns.py
 
 test-slurm: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, as root, and break it in many ways.
 	$(BIN)/pytest -m slurm tests/slurm
@@ -57,7 +57,7 @@ bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
 
 explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data, and whether all of it is unchanged.
-	@$(BIN)/python -m sacp.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv))
+	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv))
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check

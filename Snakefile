@@ -15,9 +15,6 @@ report: "rules/captions/workflow.rst"
 include: "rules/common.smk"
 
 
-resolved = resolve_config()
-
-
 wildcard_constraints:
     dataset="[a-z0-9_-]+",
     experiment="[a-z0-9_-]+",
@@ -53,6 +50,6 @@ localrules:
 rule all:
     default_target: True
     input:
-        expand("<results>/tables/{table}.csv", table=tables()),
-        figure_files(),
+        paths.tables(),
+        paths.figures(),
         "<results>/summary.html",

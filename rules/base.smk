@@ -1,6 +1,7 @@
 rule trace_network:
     output:
-        "<results>/{experiment}/network.json",
+        network="<results>/{experiment}/network.json",
+        provenance="<results>/{experiment}/network.provenance.json",
     log:
         "<results>/logs/trace_network/{experiment}.log",
     conda:
@@ -9,19 +10,21 @@ rule trace_network:
         mem_mb=4000,
         runtime=minutes(10),
     params:
-        cfg=stage(),
-        code=code("trace_network"),
+        cfg=stages.parts,
+        code=code("trace_network", stages.parts),
     script:
         "../scripts/trace_network.py"
 
 
 rule train_base:
     input:
-        unpack(initial_weights),
-        data=data_file,
+        unpack(paths.weights),
+        data=paths.data,
     output:
         base="<results>/{experiment}/seed{seed}/base.pt",
+        metrics="<results>/{experiment}/seed{seed}/base_metrics.json",
         history="<results>/{experiment}/seed{seed}/base_history.csv",
+        provenance="<results>/{experiment}/seed{seed}/base.provenance.json",
     log:
         "<results>/logs/train_base/{experiment}-seed{seed}.log",
     conda:
@@ -33,7 +36,7 @@ rule train_base:
         gpu=gpus(resolved["processes"]),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("base", "device", "engine", "processes", "validation", published_weights=published_weights),
-        code=code("train_base"),
+        cfg=stages.base,
+        code=code("train_base", stages.base),
     script:
         "../scripts/train_base.py"

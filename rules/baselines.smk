@@ -1,10 +1,11 @@
 rule train_sparse:
     input:
-        data=data_file,
+        data=paths.data,
         base="<results>/{experiment}/seed{seed}/base.pt",
     output:
         sparse="<results>/{experiment}/seed{seed}/sparse.pt",
         history="<results>/{experiment}/seed{seed}/sparse_history.csv",
+        provenance="<results>/{experiment}/seed{seed}/sparse.provenance.json",
     log:
         "<results>/logs/train_sparse/{experiment}-seed{seed}.log",
     conda:
@@ -16,25 +17,26 @@ rule train_sparse:
         gpu=gpus(resolved["processes"]),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "processes", "sparse", "validation"),
-        code=code("train_sparse"),
+        cfg=stages.sparse,
+        code=code("train_sparse", stages.sparse),
     script:
         "../scripts/train_sparse.py"
 
 
-rule search_colony:
+checkpoint search_colony:
     input:
-        data=data_file,
+        data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        winner=matched_metrics,
+        winner=paths.matched,
     output:
         kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
         tuned="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.csv",
+        provenance="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.provenance.json",
     log:
         "<results>/logs/search_colony/{experiment}-seed{seed}-{method}-{candidate}.log",
     wildcard_constraints:
-        method=names_of_kind("colony"),
+        method=experiments.made_by("search_colony"),
     conda:
         "../envs/training.yaml"
     threads: resolved["threads"]
@@ -44,36 +46,32 @@ rule search_colony:
         gpu=gpus(1),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("colony", "device", "engine", "tune", "validation"),
-        code=code("search_colony"),
+        cfg=stages.colony,
+        code=code("search_colony", stages.colony),
     script:
         "../scripts/search_colony.py"
 
 
-rule select_baseline:
+checkpoint select_baseline:
     input:
-        unpack(selection_inputs),
+        unpack(paths.selection_inputs),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        winner=matched_metrics,
+        winner=paths.matched,
     output:
-        "<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
+        kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.provenance.json",
     log:
         "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}-{candidate}.log",
     wildcard_constraints:
-        method=names_of_kind("uniform", "random", "slimming"),
+        method=experiments.made_by("select_baseline"),
     conda:
         "../envs/training.yaml"
     resources:
         mem_mb=4000,
         runtime=minutes(30),
     params:
-        cfg=stage(
-            "space",
-            "validation",
-            kind=lambda wildcards: method_of(wildcards)["kind"],
-            criterion=lambda wildcards: method_of(wildcards).get("criterion", "l1"),
-        ),
-        code=code("select_baseline"),
+        cfg=stages.baseline,
+        code=code("select_baseline", stages.baseline),
     script:
         "../scripts/select_baseline.py"

@@ -1,8 +1,9 @@
 rule prepare_data:
     input:
-        dataset_files,
+        lambda wildcards: paths.dataset_files(resolved["datasets"][wildcards.dataset]),
     output:
-        "<results>/data/{dataset}.safetensors",
+        data="<results>/data/{dataset}.safetensors",
+        provenance="<results>/data/{dataset}.provenance.json",
     log:
         "<results>/logs/prepare_data/{dataset}.log",
     conda:
@@ -11,7 +12,7 @@ rule prepare_data:
         mem_mb=4000,
         runtime=minutes(30),
     params:
-        cfg=lambda wildcards: ordered(resolved["datasets"][wildcards.dataset]),
-        code=code("prepare_data"),
+        cfg=lambda wildcards: stages.dataset(wildcards.dataset),
+        code=code("prepare_data", lambda wildcards: stages.dataset(wildcards.dataset)),
     script:
         "../scripts/prepare_data.py"

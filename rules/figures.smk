@@ -1,17 +1,10 @@
 rule draw_method:
     input:
-        unpack(method_inputs),
+        unpack(paths.first_winner),
         network="<results>/{experiment}/network.json",
-        base=first_seed("base.pt"),
+        base=paths.first_seed("base_metrics.json"),
     output:
-        png=report(
-            "<results>/figures/method/{experiment}.png",
-            caption="captions/method.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "method"},
-        ),
-        pdf="<results>/figures/method/{experiment}.pdf",
-        provenance="<results>/figures/method/{experiment}.provenance.json",
+        **figure("method"),
     log:
         "<results>/logs/draw_method/{experiment}.log",
     conda:
@@ -20,18 +13,7 @@ rule draw_method:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "score": find_settings(
-                    Values(experiment=wildcards.experiment, method=first_search(wildcards.experiment))
-                ),
-                "method": first_search(wildcards.experiment),
-                "found": experiment_of(wildcards)["search"]["found"],
-                "refine": experiment_of(wildcards)["refine"],
-                "seed": resolved["seeds"][0],
-                "space": experiment_of(wildcards)["space"],
-            }
-        ),
+        cfg=stages.method_figure,
         code=code("draw_method"),
     script:
         "../scripts/draw_method.py"
@@ -39,16 +21,9 @@ rule draw_method:
 
 rule draw_sweeps:
     input:
-        unpack(sweep_inputs),
+        unpack(choices.sweep),
     output:
-        png=report(
-            "<results>/figures/sweeps/{experiment}.png",
-            caption="captions/sweeps.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "sweeps"},
-        ),
-        pdf="<results>/figures/sweeps/{experiment}.pdf",
-        provenance="<results>/figures/sweeps/{experiment}.provenance.json",
+        **figure("sweeps"),
     log:
         "<results>/logs/draw_sweeps/{experiment}.log",
     conda:
@@ -57,14 +32,7 @@ rule draw_sweeps:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "methods": methods_of(wildcards.experiment, "search"),
-                "seeds": resolved["seeds"],
-                "sizes": sweep_sizes(wildcards.experiment),
-                "top_k": experiment_of(wildcards)["refine"]["top_k"],
-            }
-        ),
+        cfg=stages.sweeps,
         code=code("draw_sweeps"),
     script:
         "../scripts/draw_sweeps.py"
@@ -72,24 +40,9 @@ rule draw_sweeps:
 
 rule draw_encoder_loss:
     input:
-        lambda wildcards: [
-            path
-            for method in with_encoder(wildcards.experiment)
-            for path in seed_paths(
-                "<results>/{experiment}/seed{seed}/{method}/encoder_loss.csv",
-                experiment=wildcards.experiment,
-                method=method,
-            )
-        ],
+        paths.encoder_losses,
     output:
-        png=report(
-            "<results>/figures/encoder_loss/{experiment}.png",
-            caption="captions/encoder_loss.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "encoder loss"},
-        ),
-        pdf="<results>/figures/encoder_loss/{experiment}.pdf",
-        provenance="<results>/figures/encoder_loss/{experiment}.provenance.json",
+        **figure("encoder_loss"),
     log:
         "<results>/logs/draw_encoder_loss/{experiment}.log",
     conda:
@@ -98,7 +51,7 @@ rule draw_encoder_loss:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({"methods": with_encoder(wildcards.experiment), "seeds": resolved["seeds"]}),
+        cfg=stages.encoder_losses,
         code=code("draw_encoder_loss"),
     script:
         "../scripts/draw_encoder_loss.py"
@@ -106,18 +59,11 @@ rule draw_encoder_loss:
 
 rule draw_scores:
     input:
-        scores=of_searches("scores.parquet"),
-        tuned=of_searches("topm.csv"),
-        winners=of_searches("winner/metrics.json"),
+        scores=paths.of_methods("scores.parquet", experiments.searches),
+        tuned=paths.of_methods("topm.csv", experiments.searches),
+        winners=paths.of_methods("winner/metrics.json", experiments.searches),
     output:
-        png=report(
-            "<results>/figures/scores/{experiment}.png",
-            caption="captions/scores.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "scores"},
-        ),
-        pdf="<results>/figures/scores/{experiment}.pdf",
-        provenance="<results>/figures/scores/{experiment}.provenance.json",
+        **figure("scores"),
     log:
         "<results>/logs/draw_scores/{experiment}.log",
     conda:
@@ -126,12 +72,7 @@ rule draw_scores:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "methods": methods_of(wildcards.experiment, "search"),
-                "seed": resolved["seeds"][0],
-            }
-        ),
+        cfg=stages.searches,
         code=code("draw_scores"),
     script:
         "../scripts/draw_scores.py"
@@ -140,18 +81,11 @@ rule draw_scores:
 rule draw_responses:
     input:
         network="<results>/{experiment}/network.json",
-        base=first_seed("base.pt"),
-        configs=first_seed("configs.h5"),
-        encoders=of_encoders("encoder.pt"),
+        base=paths.first_seed("base.pt"),
+        configs=paths.first_seed("configs.h5"),
+        encoders=paths.of_methods("encoder.pt", experiments.with_encoder),
     output:
-        png=report(
-            "<results>/figures/responses/{experiment}.png",
-            caption="captions/responses.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "responses"},
-        ),
-        pdf="<results>/figures/responses/{experiment}.pdf",
-        provenance="<results>/figures/responses/{experiment}.provenance.json",
+        **figure("responses"),
     log:
         "<results>/logs/draw_responses/{experiment}.log",
     conda:
@@ -160,16 +94,8 @@ rule draw_responses:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        # Not `ordered`: methods stand in the figure as they stand in the config.
-        cfg=lambda wildcards: {
-            "network": ordered(problem.network_settings(experiment_of(wildcards), resolved["datasets"])),
-            "scores": {
-                method: ordered(score_settings(Values(experiment=wildcards.experiment, method=method)))
-                for method in methods_of(wildcards.experiment, "search")
-            },
-            "seed": resolved["seeds"][0],
-        },
-        code=code("draw_responses"),
+        cfg=stages.responses,
+        code=code("draw_responses", stages.responses),
     script:
         "../scripts/draw_responses.py"
 
@@ -177,21 +103,14 @@ rule draw_responses:
 rule draw_embedding:
     input:
         network="<results>/{experiment}/network.json",
-        base=first_seed("base.pt"),
-        configs=first_seed("configs.h5"),
-        candidates=encoder_candidates,
-        encoders=of_encoders("encoder.pt"),
-        tuned=of_encoders("topm.csv"),
-        winners=of_encoders("winner/metrics.json"),
+        base=paths.first_seed("base.pt"),
+        configs=paths.first_seed("configs.h5"),
+        candidates=paths.encoder_candidates,
+        encoders=paths.of_methods("encoder.pt", experiments.with_encoder),
+        tuned=paths.of_methods("topm.csv", experiments.with_encoder),
+        winners=paths.of_methods("winner/metrics.json", experiments.with_encoder),
     output:
-        png=report(
-            "<results>/figures/embedding/{experiment}.png",
-            caption="captions/embedding.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "embedding"},
-        ),
-        pdf="<results>/figures/embedding/{experiment}.pdf",
-        provenance="<results>/figures/embedding/{experiment}.provenance.json",
+        **figure("embedding"),
     log:
         "<results>/logs/draw_embedding/{experiment}.log",
     conda:
@@ -200,17 +119,8 @@ rule draw_embedding:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "encoders": {
-                    method: encoders_of(wildcards.experiment)[method] for method in with_encoder(wildcards.experiment)
-                },
-                "methods": with_encoder(wildcards.experiment),
-                "network": problem.network_settings(experiment_of(wildcards), resolved["datasets"]),
-                "seed": resolved["seeds"][0],
-            }
-        ),
-        code=code("draw_embedding"),
+        cfg=stages.embedding,
+        code=code("draw_embedding", stages.embedding),
     script:
         "../scripts/draw_embedding.py"
 
@@ -218,16 +128,9 @@ rule draw_embedding:
 rule draw_kept_channels:
     input:
         network="<results>/{experiment}/network.json",
-        winners=of_methods("winner/network.json"),
+        winners=paths.of_methods("winner/network.json", experiments.methods),
     output:
-        png=report(
-            "<results>/figures/kept_channels/{experiment}.png",
-            caption="captions/kept_channels.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "kept channels"},
-        ),
-        pdf="<results>/figures/kept_channels/{experiment}.pdf",
-        provenance="<results>/figures/kept_channels/{experiment}.provenance.json",
+        **figure("kept_channels"),
     log:
         "<results>/logs/draw_kept_channels/{experiment}.log",
     conda:
@@ -236,7 +139,7 @@ rule draw_kept_channels:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered({"methods": methods_of(wildcards.experiment), "seed": resolved["seeds"][0]}),
+        cfg=stages.methods,
         code=code("draw_kept_channels"),
     script:
         "../scripts/draw_kept_channels.py"
@@ -244,19 +147,12 @@ rule draw_kept_channels:
 
 rule draw_accuracy_flops:
     input:
-        base=first_seed("base.pt"),
-        tuned=of_searches("topm.csv"),
-        winners=of_methods("winner/metrics.json"),
+        base=paths.first_seed("base_metrics.json"),
+        tuned=paths.of_methods("topm.csv", experiments.searches),
+        winners=paths.of_methods("winner/metrics.json", experiments.methods),
         reported="config/reported/table3.csv",
     output:
-        png=report(
-            "<results>/figures/accuracy_flops/{experiment}.png",
-            caption="captions/accuracy_flops.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "accuracy flops"},
-        ),
-        pdf="<results>/figures/accuracy_flops/{experiment}.pdf",
-        provenance="<results>/figures/accuracy_flops/{experiment}.provenance.json",
+        **figure("accuracy_flops"),
     log:
         "<results>/logs/draw_accuracy_flops/{experiment}.log",
     conda:
@@ -265,13 +161,7 @@ rule draw_accuracy_flops:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "methods": methods_of(wildcards.experiment),
-                "reported": experiment_of(wildcards).get("reported"),
-                "searches": methods_of(wildcards.experiment, "search"),
-            }
-        ),
+        cfg=stages.accuracy_flops,
         code=code("draw_accuracy_flops"),
     script:
         "../scripts/draw_accuracy_flops.py"
@@ -279,17 +169,10 @@ rule draw_accuracy_flops:
 
 rule draw_learning_curves:
     input:
-        base=first_seed("base_history.csv"),
-        winners=of_methods("winner/history.csv"),
+        base=paths.first_seed("base_history.csv"),
+        winners=paths.of_methods("winner/history.csv", experiments.methods),
     output:
-        png=report(
-            "<results>/figures/learning_curves/{experiment}.png",
-            caption="captions/learning_curves.rst",
-            category="Figures",
-            labels={"experiment": "{experiment}", "figure": "learning curves"},
-        ),
-        pdf="<results>/figures/learning_curves/{experiment}.pdf",
-        provenance="<results>/figures/learning_curves/{experiment}.provenance.json",
+        **figure("learning_curves"),
     log:
         "<results>/logs/draw_learning_curves/{experiment}.log",
     conda:
@@ -298,12 +181,7 @@ rule draw_learning_curves:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg=lambda wildcards: ordered(
-            {
-                "methods": methods_of(wildcards.experiment),
-                "seed": resolved["seeds"][0],
-            }
-        ),
+        cfg=stages.methods,
         code=code("draw_learning_curves"),
     script:
         "../scripts/draw_learning_curves.py"

@@ -12,15 +12,15 @@ rule make_forecast:
         runtime=minutes(30),
         gpu=gpus(1),
     params:
-        cfg=forecast_settings(),
-        code=code("make_forecast"),
+        cfg=stages.forecast(given("_cores"), given("gpu")),
+        code=lambda wildcards: digests("make_forecast", stages.measured()),
     script:
         "../scripts/make_forecast.py"
 
 
 rule compare_forecast:
     input:
-        unpack(spent_inputs),
+        records=choices.records,
         forecast="<results>/forecast.csv",
     output:
         csv="<results>/forecast_spent.csv",

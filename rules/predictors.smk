@@ -1,6 +1,6 @@
 rule probe_sample:
     input:
-        data=data_file,
+        data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
@@ -17,15 +17,15 @@ rule probe_sample:
         runtime=minutes(4 * 60),
         gpu=gpus(1),
     params:
-        cfg=stage("device", "validation", sample=lambda wildcards: predictors_of(wildcards)["sample"]),
-        code=code("probe_sample"),
+        cfg=stages.probes,
+        code=code("probe_sample", stages.probes),
     script:
         "../scripts/probe_sample.py"
 
 
 rule collect_predictors:
     input:
-        unpack(predictor_inputs),
+        unpack(paths.predictors),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
@@ -41,34 +41,18 @@ rule collect_predictors:
         mem_mb=4000,
         runtime=minutes(30),
     params:
-        cfg=stage(
-            sample=lambda wildcards: predictors_of(wildcards)["sample"],
-            repeats=lambda wildcards: predictors_of(wildcards)["repeats"],
-            encoders=lambda wildcards: encoders_of(wildcards.experiment),
-        ),
-        code=code("collect_predictors"),
+        cfg=stages.predictors,
+        code=code("collect_predictors", stages.predictors),
     script:
         "../scripts/collect_predictors.py"
 
 
 rule make_predictors:
     input:
-        [
-            path
-            for experiment in studied()
-            for path in seed_paths("<results>/{experiment}/seed{seed}/predictors.csv", experiment=experiment)
-        ],
+        paths.studied(),
     output:
-        csv=report(
-            "<results>/tables/predictors.csv",
-            caption="captions/predictors.rst",
-            category="Tables",
-            labels={"table": "predictors"},
-        ),
-        markdown="<results>/tables/predictors.md",
-        latex="<results>/tables/predictors.tex",
+        **table("predictors"),
         raw="<results>/tables/predictors_raw.csv",
-        provenance="<results>/tables/predictors.provenance.json",
     log:
         "<results>/logs/make_predictors.log",
     conda:

@@ -1,10 +1,10 @@
 rule tune_shard:
     input:
-        data=data_file,
+        data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        configs=candidates_of,
-        scores=ranks_of,
+        configs=paths.candidates,
+        scores=paths.ranks,
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.csv",
         history="<results>/{experiment}/seed{seed}/{method}/topm/{first}-{last}.history.csv",
@@ -20,8 +20,8 @@ rule tune_shard:
         gpu=gpus(1),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "tune", "validation"),
-        code=code("tune_shard"),
+        cfg=stages.tuning,
+        code=code("tune_shard", stages.tuning),
     script:
         "../scripts/tune_shard.py"
 
@@ -30,11 +30,12 @@ rule rescore_candidates:
     input:
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        configs=candidates_of,
+        configs=paths.candidates,
         scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
-        tuned=labelled_shards,
+        tuned=paths.labelled_shards,
     output:
-        "<results>/{experiment}/seed{seed}/{method}/rescored.parquet",
+        scores="<results>/{experiment}/seed{seed}/{method}/rescored.parquet",
+        provenance="<results>/{experiment}/seed{seed}/{method}/rescored.provenance.json",
     log:
         "<results>/logs/rescore_candidates/{experiment}-seed{seed}-{method}.log",
     conda:
@@ -43,15 +44,15 @@ rule rescore_candidates:
         mem_mb=8000,
         runtime=minutes(60),
     params:
-        cfg=stage("space"),
-        code=code("rescore_candidates"),
+        cfg=stages.parts,
+        code=code("rescore_candidates", stages.parts),
     script:
         "../scripts/rescore_candidates.py"
 
 
 rule tune_sample:
     input:
-        data=data_file,
+        data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
@@ -70,15 +71,15 @@ rule tune_sample:
         gpu=gpus(1),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "validation", tune=lambda wildcards: experiment_of(wildcards)["sample"]),
-        code=code("tune_shard"),
+        cfg=stages.sample,
+        code=code("tune_shard", stages.sample),
     script:
         "../scripts/tune_shard.py"
 
 
 checkpoint rank_tuned:
     input:
-        shards,
+        paths.shards,
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm.csv",
         provenance="<results>/{experiment}/seed{seed}/{method}/topm.provenance.json",
@@ -97,8 +98,8 @@ checkpoint rank_tuned:
 
 rule train_candidate:
     input:
-        unpack(selection),
-        data=data_file,
+        unpack(choices.selection),
+        data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
     output:
@@ -106,6 +107,7 @@ rule train_candidate:
         history="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/history.csv",
         weights="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/network.safetensors",
         description="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/network.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/provenance.json",
     log:
         "<results>/logs/train_candidate/{experiment}-seed{seed}-{method}-{candidate}.log",
     conda:
@@ -117,15 +119,16 @@ rule train_candidate:
         gpu=gpus(resolved["processes"]),
         save_seconds=str(resolved["save_seconds"]),
     params:
-        cfg=stage("device", "engine", "processes", "validation", recipe=recipe_of, stream=stream_of),
-        code=code("train_candidate"),
+        cfg=stages.candidate,
+        code=code("train_candidate", stages.candidate),
     script:
         "../scripts/train_candidate.py"
 
 
 rule write_protocol:
     output:
-        "<results>/{experiment}/seed{seed}/{method}/protocol.json",
+        protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/protocol.provenance.json",
     log:
         "<results>/logs/write_protocol/{experiment}-seed{seed}-{method}.log",
     conda:
@@ -143,13 +146,14 @@ rule write_protocol:
 checkpoint select_winner:
     input:
         protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
-        ranked=ranked,
-        trained=trained_candidates,
+        ranked=paths.ranked,
+        trained=choices.trained,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/winner/metrics.json",
         history="<results>/{experiment}/seed{seed}/{method}/winner/history.csv",
         weights="<results>/{experiment}/seed{seed}/{method}/winner/network.safetensors",
         description="<results>/{experiment}/seed{seed}/{method}/winner/network.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/winner/provenance.json",
     log:
         "<results>/logs/select_winner/{experiment}-seed{seed}-{method}.log",
     conda:

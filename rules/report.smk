@@ -2,15 +2,7 @@ rule make_table1:
     input:
         "config/reported/table1.csv",
     output:
-        csv=report(
-            "<results>/tables/table1.csv",
-            caption="captions/table1.rst",
-            category="Tables",
-            labels={"table": "table1"},
-        ),
-        markdown="<results>/tables/table1.md",
-        latex="<results>/tables/table1.tex",
-        provenance="<results>/tables/table1.provenance.json",
+        **table("table1"),
     log:
         "<results>/logs/make_table1.log",
     conda:
@@ -26,18 +18,10 @@ rule make_table1:
 
 rule make_table3:
     input:
-        unpack(table_inputs()),
+        **paths.table_inputs(),
         reported="config/reported/table3.csv",
     output:
-        csv=report(
-            "<results>/tables/table3.csv",
-            caption="captions/table3.rst",
-            category="Tables",
-            labels={"table": "table3"},
-        ),
-        markdown="<results>/tables/table3.md",
-        latex="<results>/tables/table3.tex",
-        provenance="<results>/tables/table3.provenance.json",
+        **table("table3"),
     log:
         "<results>/logs/make_table3.log",
     conda:
@@ -46,13 +30,7 @@ rule make_table3:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        cfg={
-            "models": {
-                name: {"methods": methods_of(name), "reported": experiment.get("reported")}
-                for name, experiment in resolved["experiments"].items()
-            },
-            "seeds": resolved["seeds"],
-        },
+        cfg=stages.table3(),
         code=code("make_table3"),
     script:
         "../scripts/make_table3.py"
@@ -60,18 +38,10 @@ rule make_table3:
 
 rule make_table4:
     input:
-        unpack(table_inputs("search", "tuned")),
+        **paths.table_inputs("search", "tuned"),
         reported="config/reported/table4.csv",
     output:
-        csv=report(
-            "<results>/tables/table4.csv",
-            caption="captions/table4.rst",
-            category="Tables",
-            labels={"table": "table4"},
-        ),
-        markdown="<results>/tables/table4.md",
-        latex="<results>/tables/table4.tex",
-        provenance="<results>/tables/table4.provenance.json",
+        **table("table4"),
     log:
         "<results>/logs/make_table4.log",
     conda:
@@ -80,24 +50,7 @@ rule make_table4:
         mem_mb=1000,
         runtime=minutes(10),
     params:
-        # Not `ordered`: experiments and methods stand in the table as they stand in the config.
-        cfg={
-            "models": {
-                name: {
-                    "methods": {
-                        method: {
-                            key: experiment["methods"][method][key]
-                            for key in ("kind", "labels")
-                            if key in experiment["methods"][method]
-                        }
-                        for method in methods_of(name, "search", "tuned")
-                    },
-                    "reported": experiment.get("reported"),
-                }
-                for name, experiment in resolved["experiments"].items()
-            },
-            "seeds": resolved["seeds"],
-        },
+        cfg=stages.table4(),
         code=code("make_table4"),
     script:
         "../scripts/make_table4.py"
@@ -105,8 +58,9 @@ rule make_table4:
 
 rule make_summary:
     input:
-        unpack(summary_inputs),
-        artefacts=summary_artefacts,
+        tables=paths.tables(),
+        figures=paths.figures(),
+        records=choices.records,
     output:
         html=report(
             "<results>/summary.html", caption="captions/summary.rst", category="Summary", labels={"page": "summary"}
@@ -120,7 +74,7 @@ rule make_summary:
         mem_mb=2000,
         runtime=minutes(10),
     params:
-        cfg=ordered({"config": resolved, "captions": captions(), "experiments": drawn(), "tables": tables()}),
+        cfg=stages.summary(ROOT / "rules/captions"),
         code=code("make_summary"),
     script:
         "../scripts/make_summary.py"

@@ -2,7 +2,8 @@ rule sample_configs:
     input:
         network="<results>/{experiment}/network.json",
     output:
-        "<results>/{experiment}/seed{seed}/configs.h5",
+        configs="<results>/{experiment}/seed{seed}/configs.h5",
+        provenance="<results>/{experiment}/seed{seed}/configs.provenance.json",
     log:
         "<results>/logs/sample_configs/{experiment}-seed{seed}.log",
     conda:
@@ -12,7 +13,7 @@ rule sample_configs:
         mem_mb=8000,
         runtime=minutes(60),
     params:
-        cfg=stage("space"),
+        cfg=lambda wildcards: stages.parts(wildcards, "space"),
         code=code("sample_configs"),
     script:
         "../scripts/sample_configs.py"
@@ -20,13 +21,14 @@ rule sample_configs:
 
 rule train_encoder:
     input:
-        unpack(labels),
+        unpack(paths.labels),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
     output:
         encoder="<results>/{experiment}/seed{seed}/{method}/encoder.pt",
         loss="<results>/{experiment}/seed{seed}/{method}/encoder_loss.csv",
+        provenance="<results>/{experiment}/seed{seed}/{method}/encoder.provenance.json",
     log:
         "<results>/logs/train_encoder/{experiment}-seed{seed}-{method}.log",
     conda:
@@ -36,20 +38,21 @@ rule train_encoder:
         mem_mb=4000,
         runtime=minutes(4 * 60),
     params:
-        cfg=stage("space", encoder=encoder_of),
-        code=code("train_encoder"),
+        cfg=stages.encoder,
+        code=code("train_encoder", stages.encoder),
     script:
         "../scripts/train_encoder.py"
 
 
 rule score_candidates:
     input:
-        unpack(encoder_file),
+        unpack(paths.encoder),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
-        configs=candidates_of,
+        configs=paths.candidates,
     output:
-        "<results>/{experiment}/seed{seed}/{method}/scores.parquet",
+        scores="<results>/{experiment}/seed{seed}/{method}/scores.parquet",
+        provenance="<results>/{experiment}/seed{seed}/{method}/scores.provenance.json",
     log:
         "<results>/logs/score_candidates/{experiment}-seed{seed}-{method}.log",
     conda:
@@ -59,24 +62,25 @@ rule score_candidates:
         mem_mb=8000,
         runtime=minutes(4 * 60),
     params:
-        cfg=stage("search", "space", method=score_settings),
-        code=code("score_candidates"),
+        cfg=stages.scoring,
+        code=code("score_candidates", stages.scoring),
     script:
         "../scripts/score_candidates.py"
 
 
 rule find_configs:
     input:
-        unpack(encoder_file),
+        unpack(paths.encoder),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",
     output:
-        "<results>/{experiment}/seed{seed}/{method}/configs.h5",
+        configs="<results>/{experiment}/seed{seed}/{method}/configs.h5",
+        provenance="<results>/{experiment}/seed{seed}/{method}/configs.provenance.json",
     log:
         "<results>/logs/find_configs/{experiment}-seed{seed}-{method}.log",
     wildcard_constraints:
-        method=finders(),
+        method=experiments.finders(),
     conda:
         "../envs/search.yaml"
     threads: resolved["threads_base"]
@@ -84,12 +88,7 @@ rule find_configs:
         mem_mb=8000,
         runtime=minutes(60),
     params:
-        cfg=stage(
-            "search",
-            "space",
-            method=find_settings,
-            top_m=lambda wildcards: experiment_of(wildcards)["refine"]["top_m"],
-        ),
-        code=code("find_configs"),
+        cfg=stages.find,
+        code=code("find_configs", stages.find),
     script:
         "../scripts/find_configs.py"

@@ -2,33 +2,33 @@
 
 import numpy as np
 import pandas as pd
-from sacp import artefacts, checkpoint, cost, criteria, dense, files, job, predictors, provenance, ranking, scoring
-from sacp.encoder import EncoderSettings, load
-from sacp.networks import NetworkSpec
-from sacp.space import kept_counts
+from sacp.artefacts.files import write_csv
+from sacp.compute import job
+from sacp.encoder.scorer import dense_of_file
+from sacp.network.cost import costs_of_counts
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.pruning.space import kept_counts
+from sacp.report.predictors import raw_rows
+from sacp.report.trivial import trivial
+from sacp.search.files import load_configs
+from sacp.search.scorers import score_all
+from sacp.training.ranking import ACCURACY, load_tuned
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed, given = snakemake.params.cfg, int(snakemake.wildcards.seed), snakemake.input
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed)
-    graph = checkpoint.load_graph(given.network)
-    base = checkpoint.load_base(given.base, NetworkSpec(**cfg["network"])).network
-    norms = criteria.l1_norms(base, graph)
-    steps, levels = artefacts.load_configs(given.configs, "search", slice(0, cfg["sample"]))
-    found = predictors.trivial(base, graph, steps, levels)
-    probes = pd.read_csv(given.probes).sort_values("candidate")
-    found |= {
+with job.running(snakemake) as work:
+    graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
+    steps, levels = load_configs(work.given.configs, "search", slice(0, work.cfg["sample"]))
+    probes = pd.read_csv(work.given.probes).sort_values("candidate")
+    found = trivial(base, graph, steps, levels) | {
         "accuracy untuned": probes["untuned_accuracy_percent"].to_numpy(),
         "accuracy, batch norms calibrated": probes["recalibrated_accuracy_percent"].to_numpy(),
     }
-    for (name, settings), path in zip(cfg["encoders"].items(), given.encoders, strict=True):
-        settings = EncoderSettings(**settings)
-        encoder = load(path, graph, levels, settings)
-        scorer = dense.DenseScorer.of(encoder, graph, norms, levels, settings)
-        found[f"score of {name}"] = scoring.score_all(scorer, steps)
-    tuned = pd.DataFrame([row for path in given.tuned for row in ranking.load_tuned(path)])
-    accuracies = tuned[ranking.ACCURACY].to_numpy(np.float64).reshape(cfg["repeats"], len(steps))
-    flops, _ = cost.costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
-    keys = {"model": snakemake.wildcards.experiment, "seed": seed}
-    rows = list(predictors.raw_rows(keys, range(len(steps)), flops, dict(enumerate(accuracies)), found))
-    files.write_csv(snakemake.output.csv, rows, tuple(rows[0]))
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=[snakemake.output.csv]))
+    for (name, settings), path in zip(work.cfg["encoders"].items(), work.given.encoders, strict=True):
+        found[f"score of {name}"] = score_all(dense_of_file(path, base, graph, levels, **settings), steps)
+    tuned = pd.DataFrame([row for path in work.given.tuned for row in load_tuned(path)])
+    accuracies = tuned[ACCURACY].to_numpy(np.float64).reshape(work.cfg["repeats"], len(steps))
+    flops, _ = costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
+    keys = {"model": work.wildcards.experiment, "seed": work.seed}
+    rows = list(raw_rows(keys, range(len(steps)), flops, dict(enumerate(accuracies)), found))
+    write_csv(work.out.csv, rows, tuple(rows[0]))

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import files, job, provenance, search_figures
+from sacp.compute import job
+from sacp.report.search_figures import encoder_loss_figure
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg = snakemake.params.cfg
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
-    paths = iter(snakemake.input)
-    losses = {method: [pd.read_csv(next(paths), dtype=float) for _ in cfg["seeds"]] for method in cfg["methods"]}
-    outputs = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
-    search_figures.encoder_loss_figure(outputs, snakemake.wildcards.experiment, losses)
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))
+with job.running(snakemake) as work:
+    paths = iter(work.given)
+    losses = {
+        method: [pd.read_csv(next(paths), dtype=float) for _ in work.cfg["seeds"]] for method in work.cfg["methods"]
+    }
+    encoder_loss_figure([Path(work.out.png), Path(work.out.pdf)], work.wildcards.experiment, losses)

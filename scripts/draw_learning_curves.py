@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
-from sacp import figures, files, job, provenance
+from sacp.compute import job
+from sacp.report.training_figures import learning_figure
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg = snakemake.params.cfg
+with job.running(snakemake) as work:
     # As numbers: columns of a history without rows, or without validations, are empty.
-    base, *winners = [pd.read_csv(path, dtype=float) for path in [snakemake.input.base, *snakemake.input.winners]]
-    paths = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
-    title = f"{snakemake.wildcards.experiment}, seed {cfg['seed']}"
-    figures.learning_figure(paths, title, base, dict(zip(cfg["methods"], winners, strict=True)))
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=paths))
+    base, *winners = [pd.read_csv(path, dtype=float) for path in [work.given.base, *work.given.winners]]
+    title = f"{work.wildcards.experiment}, seed {work.cfg['seed']}"
+    methods = dict(zip(work.cfg["methods"], winners, strict=True))
+    learning_figure([Path(work.out.png), Path(work.out.pdf)], title, base, methods)

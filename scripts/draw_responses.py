@@ -3,24 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-from sacp import artefacts, checkpoint, criteria, files, job, provenance, scoring, search_figures
-from sacp.networks import NetworkSpec
+from sacp.compute import job
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.report.score_figures import response, response_figure
+from sacp.search.files import load_configs
+from sacp.search.scorers import of_score, score_all
 
 CANDIDATES = 20_000  # at most; the first of the search set, which are a random sample
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, given = snakemake.params.cfg, snakemake.input
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed=None)
-    graph = checkpoint.load_graph(given.network)
-    norms = criteria.l1_norms(checkpoint.load_base(given.base, NetworkSpec(**cfg["network"])).network, graph)
-    steps, levels = artefacts.load_configs(given.configs, "search", slice(0, CANDIDATES))
-    encoders, responses = iter(given.encoders), {}
-    for method, score in cfg["scores"].items():
-        scorer = scoring.of_method(score, next(encoders) if "encoder" in score else None, graph, norms, levels)
-        scores = scoring.score_all(scorer, steps).astype(np.float64)
-        responses[method] = search_figures.response(steps, scores, levels)
-    names = [group.name for group in graph.groups]
-    outputs = [Path(snakemake.output.png), Path(snakemake.output.pdf)]
-    title = f"{snakemake.wildcards.experiment}, seed {cfg['seed']}"
-    search_figures.response_figure(outputs, title, names, responses)
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))
+with job.running(snakemake) as work:
+    graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
+    steps, levels = load_configs(work.given.configs, "search", slice(0, CANDIDATES))
+    encoders, responses = iter(work.given.encoders), {}
+    for method, score in work.cfg["scores"].items():
+        scorer = of_score(score, base, graph, levels, None if score["additive"] else next(encoders))
+        responses[method] = response(steps, score_all(scorer, steps).astype(np.float64), levels)
+    title, names = f"{work.wildcards.experiment}, seed {work.cfg['seed']}", [group.name for group in graph.groups]
+    response_figure([Path(work.out.png), Path(work.out.pdf)], title, names, responses)

@@ -1,23 +1,24 @@
 """Search for a method's own candidates, beyond the sample: exactly, or from the best of the sample on."""
 
-from sacp import artefacts, checkpoint, criteria, finding, job, provenance, scoring
-from sacp.networks import NetworkSpec
-from sacp.space import Space
+from sacp.compute import job
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.pruning.space import Space
+from sacp.search.files import Candidates, attributes_of, check_configs, load_configs, new_configs
+from sacp.search.find import check_number, find
+from sacp.search.scorers import of_score
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed, given = snakemake.params.cfg, int(snakemake.wildcards.seed), snakemake.input
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed)
-    graph, method, space = checkpoint.load_graph(given.network), cfg["method"], cfg["space"]
-    base = checkpoint.load_base(given.base, NetworkSpec(**cfg["network"]))
-    artefacts.check_configs(given.configs, graph, space["levels"], space["threshold"])
-    training, levels = artefacts.load_configs(given.configs, "training")
-    norms = criteria.l1_norms(base.network, graph)
+with job.running(snakemake) as work:
+    graph, space, search = load_graph(work.given.network), work.cfg["space"], work.cfg["search"]
+    base = load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
+    check_configs(work.given.configs, graph, space["levels"], space["threshold"])
+    training, levels = load_configs(work.given.configs, "training")
     constrained = Space.build(graph.weights, levels, space["threshold"])
-    scorer = scoring.of_method(method, given.get("encoder"), graph, norms, levels)
-    drawn = artefacts.Candidates(given.configs)
-    found = finding.find(method, cfg["search"], scorer, graph, constrained, drawn, snakemake.threads)
-    finding.check_number(len(found), cfg["top_m"], cfg["search"]["distance"])
-    attributes = artefacts.attributes_of(graph, levels, space["threshold"], constrained.count, seed)
-    attributes["provenance"] = provenance.finished(record)
-    with artefacts.new_configs(snakemake.output[0], training, len(found), attributes) as search:
-        search[:] = found
+    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
+    drawn = Candidates(work.given.configs)
+    found = find(work.cfg["way"], search, scorer, graph, constrained, drawn, work.threads)
+    check_number(len(found), work.cfg["top_m"], search["distance"])
+    attributes = attributes_of(graph, levels, space["threshold"], constrained.count, work.seed)
+    with new_configs(work.out.configs, training, len(found), attributes) as rows:
+        rows[:] = found

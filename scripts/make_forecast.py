@@ -2,16 +2,16 @@
 
 import math
 
-from sacp import files, forecast, job, measure, provenance
+from sacp.artefacts.files import write_csv
+from sacp.compute import job, long_job
+from sacp.forecast import jobs, schedule
+from sacp.forecast.costs import costs_of
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg = snakemake.params.cfg
-    limits = forecast.Limits(*(math.inf if cfg[name] is None else cfg[name] for name in ("cores", "gpus")))
-    costs, start_seconds = measure.costs_of(cfg, limits)
-    jobs = forecast.jobs_of(cfg, costs)
-    on_gpu = job.device(cfg["device"]).type == "cuda"
-    rows = forecast.table(jobs, forecast.range_of(cfg, costs), start_seconds, limits, on_gpu)
-    files.write_csv(snakemake.output.csv, rows, forecast.COLUMNS)
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=[snakemake.output.csv]))
-    job.log.info("%s", forecast.as_text(rows, forecast.COLUMNS))
+with job.running(snakemake) as work:
+    limits = schedule.Limits(*(math.inf if work.cfg[name] is None else work.cfg[name] for name in ("cores", "gpus")))
+    costs, start_seconds = costs_of(work.cfg, limits)
+    expected, bounds = jobs.jobs_of(work.cfg, costs), jobs.range_of(work.cfg, costs)
+    on_gpu = long_job.device(work.cfg["device"]).type == "cuda"
+    rows = schedule.table(expected, bounds, start_seconds, limits, on_gpu)
+    write_csv(work.out.csv, rows, schedule.COLUMNS)
+    job.log.info("%s", schedule.as_text(rows, schedule.COLUMNS))

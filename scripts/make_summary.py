@@ -1,29 +1,25 @@
 """One page of the run: tables, figures, configuration, provenance and cost."""
 
-from pathlib import Path
-
 import pandas as pd
-from sacp import files, job, provenance, records, report, summary
+from sacp.artefacts.files import atomic
+from sacp.artefacts.lookup import load
+from sacp.compute import job
+from sacp.report import summary
+from sacp.report.tables import CAPTIONS
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, given = snakemake.params.cfg, snakemake.input
-    record = provenance.record(snakemake.rule, {}, snakemake.params.code, given, seed=None)
-    parts = []
-    for name, path in zip(cfg["tables"], given.tables, strict=True):
-        parts.append((name, summary.table_html(pd.read_csv(path), report.CAPTIONS[name])))
-    paths = iter(given.figures)
-    for experiment in cfg["experiments"]:
-        shown = [summary.figure_html(next(paths), caption) for caption in cfg["captions"][experiment]]
+with job.running(snakemake) as work:
+    parts, figures = [], iter(work.given.figures)
+    for name, path in zip(work.cfg["tables"], work.given.tables, strict=True):
+        parts.append((name, summary.table_html(pd.read_csv(path), CAPTIONS[name])))
+    for experiment, captions in zip(work.cfg["experiments"], work.cfg["captions"], strict=True):
+        shown = [summary.figure_html(next(figures), caption) for caption in captions]
         parts.append((f"Figures of {experiment}", "\n".join(shown)))
-    made = [records.load_timed(path) for path in given.artefacts]
+    made = [load(path) for path in work.given.records]
     cost = pd.DataFrame(summary.cost_rows(made))
     parts += [
         ("Cost", summary.table_html(cost, "Time of all jobs that left a record, whatever they waited for.")),
         ("Provenance", summary.provenance_html(made)),
-        ("Configuration", summary.settings_html(cfg["config"])),
+        ("Configuration", summary.settings_html(work.cfg["config"])),
     ]
-    title = f"Pruning of {', '.join(cfg['experiments'])}"
-    with files.atomic(snakemake.output.html) as temporary:
-        temporary.write_text(summary.page(title, parts))
-    outputs = [Path(snakemake.output.html)]
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))
+    with atomic(work.out.html) as temporary:
+        temporary.write_text(summary.page(f"Pruning of {', '.join(work.cfg['experiments'])}", parts))

@@ -1,21 +1,17 @@
 """Table 3: reported rows of the paper beside the rows measured here."""
 
 import pandas as pd
-from sacp import checkpoint, files, job, provenance, report
+from sacp.artefacts.files import read_json
+from sacp.artefacts.record import mixture_note
+from sacp.compute import job
+from sacp.report import tables
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg = snakemake.params.cfg
-    reported = pd.read_csv(snakemake.input.reported)
-    bases = [checkpoint.load_metrics(path) for path in snakemake.input.bases]
-    winners = [files.read_json(path) for path in snakemake.input.winners]
+with job.running(snakemake) as work:
+    models, seeds, reported = work.cfg["models"], work.cfg["seeds"], pd.read_csv(work.given.reported)
+    found = [[read_json(path) for path in paths] for paths in (work.given.bases, work.given.winners)]
     rows, notes = [], []
-    for model, base, methods in report.runs(cfg["models"], len(cfg["seeds"]), bases, winners):
-        settings = cfg["models"][model]
-        if settings["reported"]:
-            rows += report.reported_rows(reported, settings["reported"], model)
-        rows += report.measured_rows(model, base, methods)
-        notes.append(report.failure_note(methods, model))
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
-    notes.append(provenance.mixture_note(record))
-    outputs = report.save(snakemake.output.csv, report.table3(rows), report.CAPTIONS["table3"], notes)
-    files.write_json(snakemake.output.provenance, provenance.finished(record, outputs=outputs))
+    for model, base, methods in tables.runs(models, len(seeds), *found):
+        rows += tables.reported_rows(reported, models[model]["reported"], model)
+        rows += tables.measured_rows(model, base, methods)
+        notes.append(tables.failure_note(methods, model))
+    tables.save(work.out.csv, tables.table3(rows), tables.CAPTIONS["table3"], [*notes, mixture_note(work.record)])

@@ -1,20 +1,19 @@
 """Draw the training set and the search set of configurations."""
 
 import numpy as np
-from sacp import artefacts, checkpoint, job, provenance, space
+from sacp.compute import job
+from sacp.network.graph import load_graph
+from sacp.pruning.space import Space, draw_training
+from sacp.search.files import attributes_of, new_configs
 from sacp.seeds import derive
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed = snakemake.params.cfg["space"], int(snakemake.wildcards.seed)
-    graph = checkpoint.load_graph(snakemake.input.network)
-    constrained = space.Space.build(graph.weights, cfg["levels"], cfg["threshold"])
-    job.log.info("%d configurations with R >= %s", constrained.count, cfg["threshold"])
-    rng = np.random.default_rng(derive(seed, "training set"))
-    training = space.draw_training(cfg["training_size"], len(graph.groups), cfg["levels"], rng)
-    attributes = artefacts.attributes_of(graph, cfg["levels"], cfg["threshold"], constrained.count, seed)
-    record = provenance.record(snakemake.rule, snakemake.params.cfg, snakemake.params.code, snakemake.input, seed)
-    size = cfg["search_size"]
-    with artefacts.new_configs(snakemake.output[0], training, size, attributes) as search:
-        constrained.sample_into(search, size, derive(seed, "search set"), snakemake.threads)
-        attributes["provenance"] = provenance.finished(record)
-    job.log.info("%d of them drawn", size)
+with job.running(snakemake) as work:
+    space, graph = work.cfg["space"], load_graph(work.given.network)
+    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    job.log.info("%d configurations with R >= %s", constrained.count, space["threshold"])
+    rng = np.random.default_rng(derive(work.seed, "training set"))
+    training = draw_training(space["training_size"], len(graph.groups), space["levels"], rng)
+    attributes = attributes_of(graph, space["levels"], space["threshold"], constrained.count, work.seed)
+    with new_configs(work.out.configs, training, space["search_size"], attributes) as search:
+        constrained.sample_into(search, space["search_size"], derive(work.seed, "search set"), work.threads)
+    job.log.info("%d of them drawn", space["search_size"])

@@ -1,22 +1,23 @@
 """Score every candidate of the search set and write the best, best first."""
 
-from sacp import artefacts, checkpoint, cost, criteria, job, provenance, scoring
-from sacp.networks import NetworkSpec
+from sacp.compute import job
+from sacp.network.cost import Budget, cost_of_graph
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.search import ranked
+from sacp.search.files import Candidates, check_configs, save_scores
+from sacp.search.scorers import of_score
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
-    graph = checkpoint.load_graph(snakemake.input.network)
-    base = checkpoint.load_base(snakemake.input.base, NetworkSpec(**cfg["network"]))
-    space = cfg["space"]
-    artefacts.check_configs(snakemake.input.configs, graph, space["levels"], space["threshold"])
-    candidates = artefacts.Candidates(snakemake.input.configs)
-    norms, levels = criteria.l1_norms(base.network, graph), candidates.levels
-    scorer = scoring.of_method(cfg["method"], snakemake.input.get("encoder"), graph, norms, levels)
-    budget = cost.Budget.of(cfg["search"]["budget"], cost.cost_of_graph(graph))
-    best = scoring.search(
-        iter(candidates), candidates.total, scorer, graph, levels, cfg["search"]["keep"], budget, snakemake.threads
-    )
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    artefacts.save_scores(snakemake.output[0], best, provenance.finished(record))
+with job.running(snakemake) as work:
+    graph, space, search = load_graph(work.given.network), work.cfg["space"], work.cfg["search"]
+    base = load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
+    check_configs(work.given.configs, graph, space["levels"], space["threshold"])
+    candidates = Candidates(work.given.configs)
+    levels, budget = candidates.levels, Budget.of(search["budget"], cost_of_graph(graph))
+    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
+    total, keep = candidates.total, search["keep"]
+    best = ranked.best(iter(candidates), total, scorer, graph, levels, keep, budget, work.threads)
+    save_scores(work.out.scores, best)
     scores = best["score"]
-    job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), candidates.total, scores[0], scores[-1])
+    job.log.info("best %d of %d candidates, scores %.4f to %.4f", len(scores), total, scores[0], scores[-1])

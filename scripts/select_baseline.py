@@ -1,17 +1,28 @@
 """Choose a baseline's kept channels at the FLOPs of the matched method's winner."""
 
-from sacp import baselines, checkpoint, data, files, job, provenance
-from sacp.networks import NetworkSpec
+from sacp import imports
+from sacp.artefacts.files import read_json
+from sacp.baselines.task import Task, checked
+from sacp.compute import job
+from sacp.images.splits import load_splits
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.pruning.files import save_kept
+from sacp.pruning.space import Space
 from sacp.seeds import derive
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg, seed, given = snakemake.params.cfg, int(snakemake.wildcards.seed), snakemake.input
-    spec = NetworkSpec(**cfg["network"])
-    graph = checkpoint.load_graph(given.network)
-    base = checkpoint.load_base(given.base, spec).network
-    sparse = checkpoint.load_base(given.sparse, spec).network if given.get("sparse") else None
-    splits = data.load_splits(given.data, cfg["validation"], seed) if given.get("data") else None
-    target, draw_seed = files.read_json(given.winner)["flops"], derive(seed, "baseline", snakemake.wildcards.method)
-    kept = baselines.select(cfg, base.eval(), graph, target, draw_seed, splits, sparse)
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, given, seed)
-    checkpoint.save_kept(snakemake.output[0], graph, kept, provenance.finished(record))
+with job.running(snakemake) as work:
+    graph, spec, space = load_graph(work.given.network), NetworkSpec(**work.cfg["network"]), work.cfg["space"]
+    task = Task(
+        base=load_base(work.given.base, spec).eval(),
+        graph=graph,
+        target_flops=read_json(work.given.winner)["flops"],
+        seed=derive(work.seed, "baseline", work.wildcards.method),
+        space=Space.build(graph.weights, space["levels"], space["threshold"]),
+        criterion=work.cfg.get("criterion"),
+        splits=load_splits(work.given.data, work.cfg["validation"], work.seed) if work.given.get("data") else None,
+        sparse=load_base(work.given.sparse, spec) if work.given.get("sparse") else None,
+    )
+    function = work.cfg["function"]
+    save_kept(work.out.kept, graph, checked(imports.call(function, task), task, function))

@@ -3,20 +3,16 @@
 import shutil
 from pathlib import Path
 
-from sacp import files, job, provenance, ranking
+from sacp.artefacts.files import atomic, read_json, write_json
+from sacp.compute import job
+from sacp.training.ranking import choose_winner, load_tuned
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    ranked = snakemake.input.ranked  # of a search; a baseline has none
-    tuned = ranking.load_tuned(ranked) if ranked else []
-    winner = ranking.choose_winner([files.read_json(path) for path in snakemake.input.trained], tuned)
-    source = Path(snakemake.input.trained[0]).parents[1] / str(winner["candidate"])
-    for name in ("network.safetensors", "network.json", "history.csv"):
-        with files.atomic(Path(snakemake.output.metrics).parent / name) as temporary:
-            shutil.copyfile(source / name, temporary)
-    protocol = files.read_json(snakemake.input.protocol)
-    protocol.pop("provenance")
-    seed, copies = int(snakemake.wildcards.seed), snakemake.output[1:]
-    record = provenance.record(snakemake.rule, {}, snakemake.params.code, snakemake.input, seed)
-    record = provenance.finished(record, outputs=copies)
-    files.write_json(snakemake.output.metrics, winner | {"protocol": protocol, "provenance": record})
-    job.log.info("winner: candidate %d of %d", winner["candidate"], len(snakemake.input.trained))
+with job.running(snakemake) as work:
+    ranked = work.given.ranked  # of a search; a baseline has none
+    winner = choose_winner([read_json(path) for path in work.given.trained], load_tuned(ranked) if ranked else [])
+    source = Path(work.given.trained[0]).parents[1] / str(winner["candidate"])
+    for copy in (work.out.weights, work.out.description, work.out.history):
+        with atomic(copy) as temporary:
+            shutil.copyfile(source / Path(copy).name, temporary)
+    write_json(work.out.metrics, winner | {"protocol": read_json(work.given.protocol)})
+    job.log.info("winner: candidate %d of %d", winner["candidate"], len(work.given.trained))

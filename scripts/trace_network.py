@@ -1,14 +1,15 @@
 """Trace a network and write its graph, layers and groups."""
 
-from sacp import checkpoint, cost, job, provenance
-from sacp.networks import NetworkSpec, build
-from sacp.tracing import trace
+from sacp.compute import job
+from sacp.network.architectures import build
+from sacp.network.cost import cost_of_graph
+from sacp.network.graph import save_graph
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
 
-with job.logged(snakemake.log[0], snakemake.threads):
-    cfg = snakemake.params.cfg
-    spec = NetworkSpec(**cfg["network"])
+with job.running(snakemake) as work:
+    spec = NetworkSpec(**work.cfg["network"])
     graph = trace(build(spec), spec.input_shape)
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed=None)
-    checkpoint.save_graph(snakemake.output[0], graph, spec, provenance.finished(record))
+    save_graph(work.out.network, graph, spec)
     layers = sum(len(group.layers) for group in graph.groups)
-    job.log.info("%s: %d groups, %d layers, %s", spec.name, len(graph.groups), layers, cost.cost_of_graph(graph))
+    job.log.info("%s: %d groups, %d layers, %s", spec.name, len(graph.groups), layers, cost_of_graph(graph))

@@ -2,41 +2,40 @@
 
 from pathlib import Path
 
-from sacp import artefacts, checkpoint, criteria, data, files, gpus, job, parallel, provenance, refine, surgery
-from sacp.arithmetic import Engine
-from sacp.networks import NetworkSpec
+from sacp.artefacts.files import write_csv, write_json
+from sacp.compute import long_job
+from sacp.compute.arithmetic import Engine
+from sacp.images.splits import load_splits
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune, widths
+from sacp.pruning.criteria import kept_of, l1_order
+from sacp.pruning.files import load_kept, save_network
+from sacp.search.files import load_configs
 from sacp.seeds import derive
-from sacp.training import HISTORY_COLUMNS, Recipe
+from sacp.training.candidates import train_fully
+from sacp.training.loop import HISTORY_COLUMNS
+from sacp.training.recipe import Recipe
 
-cfg, seed = snakemake.params.cfg, int(snakemake.wildcards.seed)
-gpus.claim(cfg["device"], snakemake.resources.gpu)
-parallel.launch(cfg["processes"])
-with job.logged(snakemake.log[0], snakemake.threads), parallel.joined(job.device(cfg["device"])) as (device, team):
-    candidate, spec = int(snakemake.wildcards.candidate), NetworkSpec(**cfg["network"])
-    record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
-    sidecar = job.sidecar(snakemake.log[0], record, float(snakemake.resources.save_seconds))
-    graph = checkpoint.load_graph(snakemake.input.network)
-    base = checkpoint.load_base(snakemake.input.base, spec)
-    if "kept" in snakemake.input.keys():
-        kept = checkpoint.load_kept(snakemake.input.kept, graph)
+with long_job.running(snakemake) as work:
+    candidate, spec = int(work.wildcards.candidate), NetworkSpec(**work.cfg["network"])
+    graph, base = load_graph(work.given.network), load_base(work.given.base, spec)
+    if "kept" in work.given.keys():
+        kept = load_kept(work.given.kept, graph)
     else:
-        steps, levels = artefacts.load_configs(snakemake.input.configs, "search", candidate)
-        kept = refine.kept_of(steps, criteria.l1_order(base.network, graph), graph, levels)
-    splits = data.load_splits(snakemake.input.data, cfg["validation"], seed)
-    network = surgery.prune(base.network, graph, kept).to(device)
-    label, recipe = f"{snakemake.wildcards.method} {candidate}", Recipe(**cfg["recipe"])
-    metrics, history = refine.train_fully(
-        network, splits, spec, recipe, derive(seed, cfg["stream"]), label, Engine(**cfg["engine"]), sidecar, team
-    )
-    if team.leads:
+        steps, levels = load_configs(work.given.configs, "search", candidate)
+        kept = kept_of(steps, l1_order(base, graph), graph, levels)
+    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
+    network = prune(base, graph, kept).to(work.device)
+    label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
+    recipe, engine = Recipe(**work.cfg["recipe"]), Engine(**work.cfg["engine"])
+    metrics, history = train_fully(network, splits, spec, recipe, seed, label, engine, work.sidecar, work.team)
+    if work.team.leads:
         metrics = {"candidate": candidate, **metrics}
-        files.write_csv(snakemake.output.history, history, HISTORY_COLUMNS)
-        record["data_digest"] = splits.digest
-        description = {"widths": surgery.widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
-        description |= {"metrics": metrics, "provenance": provenance.finished(record, sidecar.earlier_seconds)}
-        checkpoint.save_network(Path(snakemake.output.metrics).parent, network, spec, description)
-        outputs = snakemake.output.history, snakemake.output.weights, snakemake.output.description
-        record = provenance.finished(record, sidecar.earlier_seconds, outputs)
-        files.write_json(snakemake.output.metrics, metrics | {"provenance": record})
-        sidecar.clear()
-        job.log.info("%s: %s", label, metrics)
+        write_csv(work.out.history, history, HISTORY_COLUMNS)
+        description = {"widths": widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
+        save_network(Path(work.out.description).parent, network, spec, description | {"metrics": metrics})
+        write_json(work.out.metrics, metrics)
+        work.facts["data_digest"] = splits.digest
+        long_job.log.info("%s: %s", label, metrics)

@@ -7,11 +7,12 @@ import numpy as np
 import thop
 import torch
 import torch.nn.functional as F
-from sacp.criteria import Kept, Norms, Order, kept_channels, random_order
-from sacp.graph import Graph
-from sacp.networks import NetworkSpec, build
-from sacp.space import kept_counts
-from sacp.tracing import trace
+from sacp.network.architectures import build
+from sacp.network.graph import Graph, Kept
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
+from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
+from sacp.pruning.space import kept_counts
 from torch import Tensor, nn
 
 PAPER_NETWORKS = ("vgg16", "resnet18", "resnet56")

@@ -6,14 +6,14 @@ from typing import Any
 
 
 def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
-    """Load a pruned network from a winner's folder as a ready `torch.nn.Module`; see `sacp.checkpoint.load`."""
-    from sacp import checkpoint  # imported here: the package itself costs no torch import
+    """Load a pruned network from a winner's folder as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
+    from sacp.pruning import files  # imported here: the package itself costs no torch import
 
-    return checkpoint.load(folder, network)
+    return files.load(folder, network)
 
 
 def prune(network: Any, input_shape: tuple[int, int, int, int], **budget: Any) -> Any:
-    """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.shrink.shrink`."""
-    from sacp import shrink
+    """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.search.shrink.shrink`."""
+    from sacp.search import shrink
 
     return shrink.shrink(network, input_shape, **budget)

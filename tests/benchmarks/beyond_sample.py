@@ -9,12 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sacp import criteria, exact, scoring, space
-from sacp.cost import Budget, cost_of_graph, costs_of_counts
-from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, EncoderSettings
-from sacp.networks import NetworkSpec, build
-from sacp.tracing import trace
+from sacp.encoder.dense import DenseScorer
+from sacp.encoder.model import Encoder, EncoderSettings
+from sacp.encoder.scorer import fastest
+from sacp.network.architectures import build
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
+from sacp.pruning import criteria, space
+from sacp.search import exact, log_mass
+from sacp.search.scorers import AdditiveScorer, score_all
 
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}
 LEVELS = 10
@@ -30,11 +34,6 @@ def timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def score_all(scorer: scoring.Scorer, steps: np.ndarray) -> None:
-    for start in range(0, len(steps), scorer.chunk):
-        scorer.score_chunk(steps[start : start + scorer.chunk])
 
 
 def main() -> None:
@@ -54,12 +53,12 @@ def main() -> None:
         network = build(spec).eval()
         graph = trace(network, spec.input_shape)
         norms, inside = criteria.l1_norms(network, graph), space.Space.build(graph.weights, LEVELS, threshold)
-        problems[name] = graph, norms, inside
+        problems[name] = network, graph, inside
         steps, rates = inside.draw(200_000, 0), {}
         for kind, settings in (("cosine", COSINE), ("distance", DISTANCE)):
             encoder = Encoder.build(graph.max_channels, settings)
             dense = DenseScorer.of(encoder, graph, norms, LEVELS, settings)
-            tables = scoring.make_scorer(dense)
+            tables = fastest(dense)
             rates[kind] = len(steps) / timed(lambda tables=tables, steps=steps: score_all(tables, steps))
         part = steps[:DENSE]
         slow = DENSE / timed(lambda dense=dense, part=part: score_all(dense, part))
@@ -68,9 +67,9 @@ def main() -> None:
         print(f"| {name} | {cells} |", flush=True)
     print(f"\n| network | budget | exact, 1,000 best (s) | best | 1,000th | best of {options.candidates:,} drawn |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, (graph, norms, inside) in problems.items():
-        values = criteria.log_mass_values(graph, norms, LEVELS)
-        scorer = scoring.AdditiveScorer(values)
+    for name, (network, graph, inside) in problems.items():
+        values = log_mass.values(network, graph, LEVELS)
+        scorer = AdditiveScorer(values)
         drawn = inside.sample(options.candidates, 1, 2)
         scores = np.concatenate([scorer.score_chunk(part) for part in np.array_split(drawn, 100)])
         flops, parameters = costs_of_counts(graph, space.kept_counts(drawn, graph.channels, LEVELS))

@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", "1"]
 JOBS = 9  # that the pause is measured over
+RECORDS = "results/*/*/*/protocol.provenance.json"
 PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles")
 
 
@@ -53,13 +54,13 @@ def pause_seconds(folder: Path) -> float:
     head = subprocess.Popen(
         [*COMMAND, "--until", "write_protocol"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while head.poll() is None and len(list(folder.glob("results/*/*/*/protocol.json"))) < JOBS:
+    while head.poll() is None and len(list(folder.glob(RECORDS))) < JOBS:
         time.sleep(0.1)
     head.terminate()  # the job that runs ends, and no other starts
     head.wait()
     spans = []
-    for path in folder.glob("results/*/*/*/protocol.json"):
-        record = json.loads(path.read_text())["provenance"]
+    for path in folder.glob(RECORDS):
+        record = json.loads(path.read_text())
         start = datetime.fromisoformat(record["started"]).timestamp()
         spans.append((start, start + record["seconds"]))
     spans.sort()

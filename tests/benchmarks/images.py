@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import numpy as np
 import torch
 from PIL import Image
-from sacp.imagefolder import FileSet
-from sacp.imageloader import View, central_view, load, random_view
+from sacp.images.decoding import View, central_view, load, random_view
+from sacp.images.folder import FileSet
 
 WIDTH, HEIGHT, QUALITY, SHOWN = 500, 375, 90, 224  # pixels, JPEG quality, pixels
 IMAGES, BATCH, TURNS = 640, 64, 3

@@ -12,8 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sacp import artefacts, checkpoint, criteria, files, reranking, space
-from sacp.networks import NetworkSpec
+from sacp.artefacts.files import read_json
+from sacp.network.files import load_base
+from sacp.network.graph import load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.pruning.criteria import l1_norms
+from sacp.pruning.space import kept_counts
+from sacp.search import log_mass
+from sacp.search.files import load_configs
+from sacp.search.relearn import learn
 from scipy.stats import kendalltau
 
 ACCURACY = "validation_accuracy_percent"
@@ -30,24 +37,21 @@ def main() -> None:
     for folder in sorted(path.parents[2] for path in results.glob("*/seed*/sample/search/repeat0")):
         model = folder.parent.name
         sample = pd.concat(map(pd.read_csv, sorted((folder / "sample/search/repeat0").glob("???-???.csv"))))
-        graph = checkpoint.load_graph(folder.parent / "network.json")
-        settings = files.load_torch(folder / "base.pt", ("provenance",))["provenance"]["settings"]
-        norms = criteria.l1_norms(
-            checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network, graph
-        )
+        graph = load_graph(folder.parent / "network.json")
+        base = load_base(folder / "base.pt", NetworkSpec(**read_json(folder.parent / "network.json")["network"]))
         picked = pd.read_csv(folder / "random-picks/topm.csv")
         numbers = [*sample["candidate"], *picked["candidate"]]
         accuracy = np.array([*sample[ACCURACY], *picked[ACCURACY]])
-        steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
-        mass = np.log(criteria.kept_mass(norms, space.kept_counts(steps, graph.channels, LEVELS)))
-        values = criteria.log_mass_values(graph, norms, LEVELS)
+        steps = np.stack([load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
+        mass = np.log(log_mass.kept_mass(l1_norms(base, graph), kept_counts(steps, graph.channels, LEVELS)))
+        values = log_mass.values(base, graph, LEVELS)
         scores = values[np.arange(len(values)), steps].sum(axis=1)
         rng = np.random.default_rng(0)
         for labels in LABELS:
             for _ in range(DRAWS):
                 known = rng.permutation(len(sample))[:labels]
                 rest = np.setdiff1d(np.arange(len(numbers)), known)
-                lesson = reranking.learn(scores[known], mass[known], accuracy[known])
+                lesson = learn(scores[known], mass[known], accuracy[known])
                 assert lesson is not None
                 anew = lesson.model.predict(scores[rest], mass[rest], lesson.domain)
                 by_score, by_model = (kendalltau(each, accuracy[rest]).statistic for each in (scores[rest], anew))

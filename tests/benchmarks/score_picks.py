@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sacp.figures import grid, style
+from sacp.report.drawing import grid, style
 
 ACCURACY = "validation_accuracy_percent"
 

@@ -11,16 +11,23 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sacp import artefacts, checkpoint, criteria, data, files, scoring, space
-from sacp.baselines import BATCH
-from sacp.batches import Normalizer, evaluation_batches
-from sacp.cost import costs_of_counts
-from sacp.graph import BATCH_NORM, CONV, Graph
-from sacp.networks import NetworkSpec
+from sacp.artefacts import lookup
+from sacp.baselines.task import BATCH
+from sacp.encoder.scorer import of_file
+from sacp.images.batches import Normalizer, evaluation_batches
+from sacp.images.splits import Splits, load_splits
+from sacp.network.cost import costs_of_counts
+from sacp.network.files import load_base
+from sacp.network.graph import BATCH_NORM, CONV, Graph, load_graph
+from sacp.network.spec import NetworkSpec
+from sacp.pruning import criteria, space
+from sacp.search.files import load_configs
+from sacp.search.scorers import Scorer, score_all
 from torch import nn
 
 IMAGES = 500
@@ -147,19 +154,18 @@ def masses(network: nn.Module, graph: Graph, images: list[torch.Tensor]) -> dict
 def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Networks]:
     """The random sample of a seed, and the networks of the narrow band."""
     folder = results / model / f"seed{seed}"
-    graph = checkpoint.load_graph(results / model / "network.json")
-    settings = files.load_torch(folder / "base.pt", ("provenance",))["provenance"]["settings"]
-    base = checkpoint.load_base(folder / "base.pt", NetworkSpec(**settings["network"])).network.eval()
-    splits = data.load_splits(next((results / "data").glob("*.safetensors")), settings["validation"], seed)
+    graph, settings = load_graph(results / model / "network.json"), settings_of(folder / "base.pt")
+    base = load_base(folder / "base.pt", NetworkSpec(**settings["network"])).eval()
+    splits = load_splits(next((results / "data").glob("*.safetensors")), settings["validation"], seed)
     images = [images for images, _ in evaluation_batches(splits.train.part(torch.arange(IMAGES)), _normalizer(splits))]
     weighed = masses(base, graph, [part for batch in images for part in batch.split(BATCH)])
     order = criteria.l1_order(base, graph)
     drawn = pd.concat([tuned(path) for path in (folder / "sample/search").glob("repeat*/???-???.csv")])
-    every = {name: scorer_of(folder, name, graph, weighed["L1"]) for name in ENCODERS}
+    every = {name: scorer_of(folder, name, base, graph) for name in ENCODERS}
     found = []
     for accuracy in (drawn.groupby("candidate")[ACCURACY].mean(), tuned(folder / "random-picks/topm.csv")[ACCURACY]):
-        steps = np.stack([artefacts.load_configs(folder / "configs.h5", "search", int(n))[0] for n in accuracy.index])
-        scores = {name: scoring.score_all(scorer, steps) for name, scorer in every.items()}
+        steps = np.stack([load_configs(folder / "configs.h5", "search", int(n))[0] for n in accuracy.index])
+        scores = {name: score_all(scorer, steps) for name, scorer in every.items()}
         counts = space.kept_counts(steps, graph.channels, LEVELS)
         flops, parameters = costs_of_counts(graph, counts)
         kept = {}
@@ -177,14 +183,20 @@ def tuned(path: Path) -> pd.DataFrame:
     return pd.read_csv(path).set_index("candidate")
 
 
-def scorer_of(folder: Path, name: str, graph: Graph, norms: criteria.Norms) -> scoring.Scorer:
+def scorer_of(folder: Path, name: str, base: nn.Module, graph: Graph) -> Scorer:
     """The scorer of a trained encoder of the study."""
     file = folder / name / "encoder.pt"
-    settings = files.load_torch(file, ("provenance",))["provenance"]["settings"]
-    return scoring.of_method({"score": "encoder", "encoder": settings["encoder"]}, file, graph, norms, LEVELS)
+    return of_file(file, base, graph, LEVELS, **settings_of(file)["encoder"])
 
 
-def _normalizer(splits: data.Splits) -> Normalizer:
+def settings_of(path: Path) -> dict[str, Any]:
+    """The part of the config that a file was made by, from its record."""
+    found = lookup.find(path)
+    assert found is not None
+    return found[1]["settings"]
+
+
+def _normalizer(splits: Splits) -> Normalizer:
     return Normalizer(splits.mean, splits.std, torch.device("cpu"))
 
 

@@ -18,14 +18,17 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import numpy as np
 import torch
-from sacp import criteria, scoring, space
-from sacp.contrastive import objective_loss, train_encoder
-from sacp.dense import DenseScorer
-from sacp.encoder import Encoder, EncoderSettings, edge_index
-from sacp.features import NodeFeatures
-from sacp.networks import NetworkSpec, build
-from sacp.tables import TableScorer
-from sacp.tracing import trace
+from sacp.encoder.dense import DenseScorer
+from sacp.encoder.features import NodeFeatures
+from sacp.encoder.lookup_tables import TableScorer
+from sacp.encoder.model import Encoder, EncoderSettings, edge_index
+from sacp.encoder.training import objective_loss, train_encoder
+from sacp.network.architectures import build
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
+from sacp.pruning import criteria, space
+from sacp.search import ranked
+from sacp.search.scorers import score_all
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import global_mean_pool
@@ -86,7 +89,7 @@ def measure_size(name: str, size: int, threads: int) -> dict[str, float]:
     result["sampling_seconds"] = time.perf_counter() - started
     parts = ((start, steps[start : start + BLOCK]) for start in range(0, size, BLOCK))
     keep = min(size, 1_000_000)
-    work = lambda: scoring.search(parts, size, scorer, problem.graph, LEVELS, keep, threads=threads)  # noqa: E731
+    work = lambda: ranked.best(parts, size, scorer, problem.graph, LEVELS, keep, threads=threads)  # noqa: E731
     result["search_seconds"] = seconds(work)
     result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return result
@@ -102,7 +105,7 @@ def measure_peers(name: str, graphs: int, threads: int) -> dict[str, float]:
     chunk = problem.dense.chunk
     batches = [steps[start : start + chunk] for start in range(0, 50 * chunk, chunk)]
     dense = 50 * chunk / seconds(lambda: [problem.dense.score_chunk(batch) for batch in batches])
-    tables = len(steps) / seconds(lambda: _score_all(scorer, steps))
+    tables = len(steps) / seconds(lambda: score_all(scorer, steps))
     rejected = 2_000_000
     kept: list[int] = []
     rejection_seconds = seconds(lambda: kept.append(problem.rejection(rejected)))
@@ -114,11 +117,6 @@ def measure_peers(name: str, graphs: int, threads: int) -> dict[str, float]:
         "rejection_per_second": kept[0] / rejection_seconds,
         "sampling_per_second": sampling,
     }
-
-
-def _score_all(scorer: TableScorer, steps: np.ndarray) -> None:
-    for start in range(0, len(steps), scorer.chunk):
-        scorer.score_chunk(steps[start : start + scorer.chunk])
 
 
 def measure_training(name: str, configurations: int) -> dict[str, float]:

@@ -20,16 +20,20 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import torch
 from PIL import Image
-from sacp import criteria, refine
-from sacp.arithmetic import EXACT, Engine, arithmetic
-from sacp.data import ImageSet, Splits
-from sacp.graph import Graph
-from sacp.networks import NetworkSpec, build
-from sacp.resume import Sidecar
-from sacp.space import Space
-from sacp.surgery import prune
-from sacp.tracing import trace
-from sacp.training import Recipe, accuracy_percent, batches_of, train
+from sacp.compute.arithmetic import EXACT, Engine, arithmetic
+from sacp.compute.resume import Sidecar
+from sacp.images.splits import ImageSet, Splits
+from sacp.network.architectures import build
+from sacp.network.graph import Graph, Kept
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune
+from sacp.network.tracing import trace
+from sacp.pruning.criteria import kept_of, l1_order
+from sacp.pruning.space import Space
+from sacp.training.candidates import tune_candidates
+from sacp.training.evaluation import accuracy_percent
+from sacp.training.loop import batches_of, train
+from sacp.training.recipe import Recipe
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -72,14 +76,12 @@ SHARDS = (("vgg16", 0.6), ("resnet18", 0.7), ("resnet56", 0.3))  # with the pape
 SMALL, SHARD_TURNS = 8, 3  # images of a step; turns
 
 
-def candidates(
-    network: nn.Module, spec: NetworkSpec, threshold: float, number: int
-) -> tuple[Graph, dict[int, criteria.Kept]]:
+def candidates(network: nn.Module, spec: NetworkSpec, threshold: float, number: int) -> tuple[Graph, dict[int, Kept]]:
     """The graph and the kept channels of `number` random configurations."""
     graph = trace(network, spec.input_shape)
     steps = Space.build(graph.weights, LEVELS, threshold).sample(number, 0, 1)
-    order = criteria.l1_order(network, graph)
-    return graph, {candidate: refine.kept_of(row, order, graph, LEVELS) for candidate, row in enumerate(steps)}
+    order = l1_order(network, graph)
+    return graph, {candidate: kept_of(row, order, graph, LEVELS) for candidate, row in enumerate(steps)}
 
 
 def noise(images: int) -> Splits:
@@ -259,7 +261,7 @@ def print_switching(options: argparse.Namespace) -> None:
         network = build(spec)
         graph, kept = candidates(network, spec, threshold, number)
         shard = {
-            "in all": partial(refine.tune_candidates, network, graph, kept, splits, recipe, 0, device),
+            "in all": partial(tune_candidates, network, graph, kept, splits, recipe, 0, device),
             "preparing": partial(batches_of, images, RECIPE, device),
             "order": lambda: next(whole.epoch(0, 0)),
         }

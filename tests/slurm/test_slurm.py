@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 import yaml
-from conftest import Checkout, copy_checkout, shorten
+from checkout import Checkout, copy_checkout, shorten
 
 pytestmark = [
     pytest.mark.slurm,

@@ -1,0 +1,233 @@
+"""Which modules a script imports, and which of their definitions it may use: found without running any of it.
+
+What cannot be told is counted: a module that is passed around as a value counts whole, as does one that is asked for a
+name which its text does not define.
+"""
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from sacp.artefacts.statements import STAR, Chain, Imported, Module, Piece, read
+
+LIBRARY = "sacp"
+CATALOGUE = "sacp.catalogue"  # its strings name what exists; what a job loads of it, `also` says
+NAME = "__name__"
+OF_EVERY_MODULE = {NAME, "__file__", "__path__", "__package__", "__spec__", "__doc__"}
+ANY_NAME = {("globals",), ("eval",), ("exec",), ("sys", "modules")}  # what says this may use any name of its module
+INSTALLED = {"site-packages", "dist-packages"}
+STANDARD_LIBRARY = Path(os.__file__).parent
+
+
+class Reach:
+    """What a script reaches, and what it is told to load at run time.
+
+    Of a module of the library, the statements with effects count if it is imported, and a definition if something that
+    counts names it. Modules that are not the library's count whole, the script among them; they are followed to others
+    in the same folder of Python's path, and where packages are installed, to others of the same package.
+
+    What is loaded by a computed name is not seen: `also` must hold it, or a constant `module:name` that counts.
+    """
+
+    def __init__(self, library: Path, script: Path | None = None, also: Iterable[str] = ()) -> None:
+        """Follow a script and import paths `module:name`; the library lies in the folder `library`."""
+        self.modules: dict[Path, Module] = {}
+        self.counted: set[Piece] = set()
+        self.missing: set[str] = set()  # import paths that lead nowhere
+        self._library = library
+        self._found: dict[tuple[Path, str], Module | None] = {}
+        self._answers: dict[tuple[Module, Chain], bool] = {}
+        self._whole: set[Module] = set()
+        self._everything: set[Module] = set()
+        self._waiting: list[Callable[[], None]] = []  # not recursion: chains of imports are long
+        if script is not None:
+            self._open(script.stem, script, script.parent)
+        for path in also:
+            self._load(path)
+        self._finish()
+
+    def _finish(self) -> None:
+        while self._waiting:
+            self._waiting.pop()()
+            if not self._waiting and any(module.finds_subclasses for module in self.modules.values()):
+                for piece in [piece for module in self.modules.values() for piece in module.all_pieces()]:
+                    if isinstance(piece.node, ast.ClassDef):
+                        self._count(piece)
+
+    def _later(self, step: Callable[..., None], *arguments: object) -> None:
+        self._waiting.append(partial(step, *arguments))
+
+    # Modules
+
+    def _load(self, path: str) -> None:
+        """Follow an import path; of the library's modules it reaches what it names."""
+        name, _, member = path.partition(":")
+        if name.partition(".")[0] == LIBRARY:
+            roots = [self._library]
+        else:
+            roots = [Path(entry).absolute() for entry in [*sys.path, ""]]
+        root = next((root for root in roots if (file := _locate(root, name)) and file.is_file()), None)
+        module = self._at(root, name) if root else None
+        if module is None:
+            self.missing.add(path)
+        elif _is_library(module):
+            self._attribute(module, tuple(member.split(".")) if member else ())
+
+    def _find(self, name: str, origin: Module) -> Module | None:
+        """A module by its name, if it is of the library or of those that are followed from `origin`; imported then."""
+        top = name.partition(".")[0]
+        if top == LIBRARY:
+            return self._at(self._library, name)
+        if not name or _is_library(origin) or (_is_installed(origin.root) and top != origin.name.partition(".")[0]):
+            return None
+        return self._at(origin.root, name)
+
+    def _at(self, root: Path, name: str) -> Module | None:
+        if (root, name) not in self._found:
+            above = name.rpartition(".")[0]
+            parent = self._at(root, above) if above else None
+            path = _locate(root, name) if not above or (parent and parent.is_package) else None
+            self._found[root, name] = self._open(name, path, root) if path else None
+        return self._found[root, name]
+
+    def _open(self, name: str, path: Path, root: Path) -> Module:
+        module = read(name, path, root, path.read_bytes() if path.is_file() else b"")
+        self.modules[path] = module
+        self._later(self._run, module)
+        return module
+
+    def _run(self, module: Module) -> None:
+        """What the import of a module runs."""
+        for piece in module.effects:
+            self._count(piece)
+        for imported in module.runs:
+            self._import(imported, module)
+        if not _is_library(module):
+            self._count_whole(module)
+
+    def _import(self, imported: Imported, origin: Module) -> None:
+        module = self._find(imported.runs, origin)
+        if module and imported.member == STAR:
+            self._later(self._count_everything, module)
+        elif module and module.is_package and imported.member:
+            self._find(f"{module.name}.{imported.member}", origin)
+
+    # Pieces
+
+    def _count(self, piece: Piece) -> None:
+        if piece not in self.counted:
+            self.counted.add(piece)
+            self._later(self._follow_piece, piece)
+
+    def _count_whole(self, module: Module) -> None:
+        """All that a module defines and imports."""
+        if module not in self._whole:
+            self._whole.add(module)
+            for piece in module.all_pieces():
+                self._count(piece)
+                if piece.imported:
+                    self._hand_on(piece.imported, module)
+
+    def _count_everything(self, module: Module) -> None:
+        """A module whole and, of a package of the library, all modules in it, whether something imports them or not."""
+        if module in self._everything:
+            return
+        self._everything.add(module)
+        self._count_whole(module)
+        if module.is_package and _is_library(module):
+            for path in module.path.parent.iterdir():
+                is_module = path.suffix in ("", ".py") and path.stem.isidentifier() and path.stem != "__init__"
+                inner = self._at(module.root, f"{module.name}.{path.stem}") if is_module else None
+                if inner:
+                    self._later(self._count_everything, inner)
+
+    def _follow_piece(self, piece: Piece) -> None:
+        module = piece.module
+        for imports in piece.imports.values():
+            for imported in imports:
+                self._import(imported, module)
+                self._hand_on(imported, module)
+        chains, strings = piece.uses
+        for chain in chains:
+            for imported in piece.imports.get(chain[0], ()):
+                self._follow(imported, chain[1:], module)
+            self._look_up(module, chain)
+            if chain in ANY_NAME or chain[:2] in ANY_NAME:
+                self._count_whole(module)
+        for text in () if module.name.startswith(CATALOGUE) else strings:
+            self._follow_string(text)
+
+    def _follow_string(self, text: str) -> None:
+        """A module's name is that of a program to start; `module:name` and `module.name` are those of definitions."""
+        name, _, member = text.partition(":")
+        module = self._at(self._library, name)
+        if not member and not module:
+            name, _, member = text.rpartition(".")
+            module = self._at(self._library, name)
+        if module and not member:
+            self._later(self._count_everything, module)
+        elif module:
+            self._look_up(module, (member,))
+
+    # Names
+
+    def _hand_on(self, imported: Imported, origin: Module) -> None:
+        """Count what a statement imports, whether its name is used or not; of a module only that it is imported."""
+        if imported.member and imported.member != STAR:
+            self._follow(imported, (NAME,), origin)
+
+    def _follow(self, imported: Imported, rest: Chain, origin: Module) -> None:
+        """Count what `rest` is of an imported name."""
+        module = self._find(imported.module, origin)
+        if module:
+            self._attribute(module, (imported.member, *rest) if imported.member else rest)
+
+    def _attribute(self, module: Module, chain: Chain) -> None:
+        """Count what a chain means that begins in a module; the module itself is a value, of which any use is made."""
+        if not chain or not (self._look_up(module, chain) or chain[0] in OF_EVERY_MODULE):
+            self._later(self._count_everything, module)
+
+    def _look_up(self, module: Module, chain: Chain) -> bool:
+        """Count what a chain means to the code of a module; False if its first name is unknown there."""
+        if (module, chain) not in self._answers:
+            self._answers[module, chain] = True  # on a way that leads in circles
+            self._answers[module, chain] = self._look(module, chain)
+        return self._answers[module, chain]
+
+    def _look(self, module: Module, chain: Chain) -> bool:
+        name, rest = chain[0], chain[1:]
+        found = name in module.bound
+        for piece in module.pieces.get(name, ()):
+            found = True
+            self._count(piece)
+            if piece.imported:
+                self._follow(piece.imported, rest, module)
+        inner = self._find(f"{module.name}.{name}", module) if module.is_package else None
+        if inner:
+            found = True
+            self._attribute(inner, rest)
+        for imported in [] if found else module.runs:
+            origin = self._find(imported.module, module) if imported.member == STAR else None
+            found = bool(origin and self._look_up(origin, chain)) or found
+        return found
+
+
+def _is_library(module: Module) -> bool:
+    return module.name.partition(".")[0] == LIBRARY
+
+
+def _is_installed(root: Path) -> bool:
+    return not INSTALLED.isdisjoint(root.parts) or root.is_relative_to(STANDARD_LIBRARY)
+
+
+def _locate(root: Path, name: str) -> Path | None:
+    """A module's file; of a package without an `__init__.py`, where it would be."""
+    path = root.joinpath(*name.split("."))
+    if (path / "__init__.py").is_file():
+        return path / "__init__.py"
+    if path.with_name(f"{path.name}.py").is_file():
+        return path.with_name(f"{path.name}.py")
+    return path / "__init__.py" if path.is_dir() else None

@@ -1,0 +1,115 @@
+"""How an artefact was made: settings, code, inputs, commit, versions, device, and the time it took."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sacp.artefacts import lookup
+from sacp.artefacts.clock import process_seconds, process_started
+from sacp.artefacts.digests import file_digest
+
+LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
+
+
+def record(
+    rule: str, settings: Mapping[str, Any], code: Mapping[str, str], inputs: Iterable[str | Path], seed: int | None
+) -> dict[str, Any]:
+    """Return the provenance of an artefact that is made now, as plain JSON values.
+
+    Args:
+        rule: the rule that makes it.
+        settings: the resolved part of the config that the stage used.
+        code: digests of the stage's code: of its script, and of what its settings tell it to load.
+        inputs: the files it read; each is named with its SHA-256.
+        seed: the seed, if the stage has one.
+    """
+    inputs, versions = list(inputs), _versions()
+    return {
+        "rule": rule,
+        "settings": dict(settings),
+        "code": dict(code),
+        "seed": seed,
+        "inputs": {Path(path).as_posix(): file_digest(path) for path in inputs},
+        "commit": _commit(),
+        "versions": versions,
+        "lineage": _lineage(code, versions, inputs),
+        "device": _device(),
+        "started": process_started(),
+    }
+
+
+def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_seconds: float = 0.0) -> dict[str, Any]:
+    """Return the record of artefacts that are complete now, with the `seconds` that their job has taken.
+
+    Args:
+        made: what `record` returned, early or late in this process.
+        outputs: what the job wrote in the folder of the record; each is named with its SHA-256.
+        earlier_seconds: what processes took that began the same job and were killed.
+    """
+    digests = {Path(path).name: file_digest(path) for path in outputs}
+    return {**made, "outputs": digests, "seconds": round(earlier_seconds + process_seconds(), 3)}
+
+
+def _device() -> str:
+    """The GPU that this process can use, or the processor: always that where torch was never loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"cpu, {platform.machine()}"
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that are there: not every rule's environment holds all."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _lineage(
+    code: Mapping[str, str], versions: Mapping[str, str], inputs: Iterable[str | Path]
+) -> dict[str, dict[str, list[str]]]:
+    """What an artefact and all that it was made from came from: code digests by script, versions by library."""
+    found = [
+        {part: {name: [value] for name, value in own.items()} for part, own in (("code", code), ("versions", versions))}
+    ]
+    for path in inputs:
+        holder = lookup.find(path)
+        found += [holder[1]["lineage"]] if holder and "lineage" in holder[1] else []
+    return {
+        part: {
+            name: sorted({value for each in found for value in each[part].get(name, [])})
+            for name in sorted({name for each in found for name in each[part]})
+        }
+        for part in ("code", "versions")
+    }
+
+
+def mixture_note(made: Mapping[str, Any]) -> str:
+    """A sentence on what an artefact mixes that one run would not: code or versions; empty if nothing."""
+    mixed = [f"{name} {' and '.join(found)}" for name, found in made["lineage"]["versions"].items() if len(found) > 1]
+    mixed += [f"{len(found)} codes of {name}" for name, found in made["lineage"]["code"].items() if len(found) > 1]
+    return f"**Mixed**: what this was made from comes from {', '.join(mixed)}." if mixed else ""
+
+
+def _commit() -> str | None:
+    """Commit of the checkout, with `+dirty` if tracked files differ; None outside git."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+dirty" if changes.stdout.strip() else "")

@@ -1,0 +1,59 @@
+"""Networks within 2 % of the FLOPs of another method's winner."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.errors import InputError
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import Graph
+
+TOLERANCE = 0.02  # of the FLOPs to match
+
+
+def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
+    """The row of counts [n, G] that is nearest to the target's FLOPs, moved nearer by single channels if need be."""
+    channels = np.array(graph.channels, np.int64)
+    best: NDArray[np.int64] = counts[_nearest(graph, counts, target_flops)]
+    moves = np.concatenate([np.eye(len(channels), dtype=np.int64), -np.eye(len(channels), dtype=np.int64)])
+    while gaps(graph, best[None], target_flops)[0] > TOLERANCE:
+        neighbours = np.clip(best + moves, 1, channels)
+        step = neighbours[_nearest(graph, neighbours, target_flops)]
+        if gaps(graph, step[None], target_flops) >= gaps(graph, best[None], target_flops):
+            raise InputError(no_match(what, target_flops, gaps(graph, best[None], target_flops)[0]))
+        best = step
+    return best
+
+
+def threshold_counts(graph: Graph, scores: Sequence[NDArray[np.float64]], target_flops: int) -> NDArray[np.int64]:
+    """Kept channels [G] of one threshold for all groups, at the target's FLOPs; a group keeps one at least.
+
+    Args:
+        graph: the network's graph.
+        scores: of the channels of each group, [C_g].
+        target_flops: FLOPs to match.
+
+    Raises:
+        InputError: no such network is within 2 % of the target.
+    """
+    falling = [np.sort(values) for values in scores]
+    thresholds = np.unique(np.concatenate(scores))
+    counts = [len(values) - np.searchsorted(values, thresholds) for values in falling]
+    return approached(graph, np.maximum(np.stack(counts, axis=1), 1), target_flops, "threshold for all groups")
+
+
+def gaps(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> NDArray[np.float64]:
+    """Relative distance of the FLOPs to the target, [M, G] -> [M]."""
+    return np.abs(costs_of_counts(graph, counts)[0] / target_flops - 1)
+
+
+def _nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> int:
+    return int(np.argmin(gaps(graph, counts, target_flops)))
+
+
+def no_match(what: str, target_flops: int, gap: float) -> str:
+    return (
+        f"baseline: no {what} within {TOLERANCE:.0%} of {target_flops} FLOPs; the nearest is {gap:.1%} off. "
+        "Expected a wider network or a finer granularity (space.levels)"
+    )

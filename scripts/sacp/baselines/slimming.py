@@ -1,0 +1,40 @@
+"""Network Slimming: channels whose batch norm was trained towards zero are removed, by one threshold for all layers.
+
+Liu et al., Learning Efficient Convolutional Networks through Network Slimming, ICCV 2017, section 3. The sparse
+training is a recipe with `bn_l1`; its network only says what is kept, the weights are those of the base, as for every
+method here.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sacp.baselines.match_flops import threshold_counts
+from sacp.baselines.task import Task
+from sacp.errors import InputError
+from sacp.network.graph import BATCH_NORM, Graph, Kept
+from sacp.pruning.criteria import highest_first, kept_channels
+
+
+def select(task: Task) -> Kept:
+    """Kept channels: those whose scale is above one threshold for all groups."""
+    assert task.sparse is not None
+    found = scales(task.sparse, task.graph)
+    return kept_channels(highest_first(found), threshold_counts(task.graph, found, task.target_flops))
+
+
+def scales(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
+    """Size of each channel's batch norm scale, the mean over the batch norms of the group, per group [C_g].
+
+    Raises:
+        InputError: a group has no batch norm.
+    """
+    found = []
+    for number, group in enumerate(graph.groups):
+        names = [node.name for node in graph.nodes if node.kind == BATCH_NORM and node.group == number]
+        if not names:
+            raise InputError(f"slimming: no batch norm behind '{group.name}'; its channels have no scale to go by")
+        sizes = [network.get_submodule(name).get_parameter("weight").detach().double().abs() for name in names]
+        found.append(torch.stack(sizes).mean(dim=0).cpu().numpy())
+    return found

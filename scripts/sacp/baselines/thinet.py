@@ -1,0 +1,100 @@
+"""ThiNet: the channels to remove are those that the next layer misses least.
+
+Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017, section 3.2.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp.network.graph import CONV, LINEAR, Graph, Node
+
+POSITIONS = 10  # of each image and consumer; section 4.1 samples ten instances of an image
+
+
+def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Channels in the order in which they are removed, by the greedy algorithm 1.
+
+    Args:
+        gram: products of the channels' contributions, summed over the samples, [C, C].
+
+    Returns:
+        [C]; each next channel is the one with which the removed contributions, summed, stay smallest (eq. 6).
+    """
+    left = np.ones(len(gram), bool)
+    cost = np.diag(gram).copy()  # what the removed ones would sum up to, squared, with this channel; less a constant
+    order = np.empty(len(gram), np.int64)
+    for position in range(len(gram)):
+        order[position] = chosen = np.flatnonzero(left)[np.argmin(cost[left])]
+        left[chosen] = False
+        cost += 2 * gram[chosen]
+    return order
+
+
+def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> list[NDArray[np.int64]]:
+    """Channels of each group, the last to be removed first, per group [C_g].
+
+    Args:
+        network: the network, in evaluation mode.
+        graph: its graph.
+        batches: normalised images [B, C, H, W] on the network's device.
+        seed: of the sampled positions and output channels.
+    """
+    grams = [torch.zeros(group.channels, group.channels, dtype=torch.float64) for group in graph.groups]
+    generator = torch.Generator().manual_seed(seed)
+
+    def watch(node: Node, group: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            parts = _contributions(module, inputs[0], node, generator).double().cpu()  # [samples, C]
+            grams[group] += parts.T @ parts
+
+        return look
+
+    # A depthwise convolution takes and gives the same channels: it misses nothing that its group does not lose itself.
+    consumers = [
+        (node, node.in_group)
+        for node in graph.nodes
+        if node.kind in (CONV, LINEAR) and node.in_group is not None and node.in_group != node.group
+    ]
+    handles = [
+        network.get_submodule(node.name).register_forward_pre_hook(watch(node, group)) for node, group in consumers
+    ]
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                network(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [removal_order(gram.numpy())[::-1].copy() for gram in grams]
+
+
+def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Generator) -> Tensor:
+    """What each input channel adds to sampled outputs (eq. 4), [B, ...] -> [B * POSITIONS, C]."""
+    batch, weight = len(x), module.get_parameter("weight")
+    images = torch.arange(batch).repeat_interleave(POSITIONS)
+    outputs = torch.randint(len(weight), (len(images),), generator=generator)
+    if isinstance(module, nn.Linear):
+        products = x[images] * weight[outputs]  # [samples, C * positions of a flattened channel]
+        return products.reshape(len(images), -1, node.positions).sum(dim=2)
+    assert isinstance(module, nn.Conv2d)
+    windows = nn.functional.unfold(
+        x,
+        module.kernel_size,
+        module.dilation,
+        padding=_padding(module),
+        stride=module.stride,
+    )  # [B, C * k * k, L]
+    places = torch.randint(windows.shape[2], (len(images),), generator=generator)
+    products = windows[images, :, places] * weight.flatten(1)[outputs]  # [samples, C * k * k]
+    return products.reshape(len(images), x.shape[1], -1).sum(dim=2)
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, ...]:
+    """Zeros on each side, [2], where it is given as a word too."""
+    if module.padding == "same":
+        return tuple(d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True))
+    return (0, 0) if isinstance(module.padding, str) else module.padding

@@ -1,0 +1,72 @@
+"""Kinds of methods: how each comes by the networks that are trained fully, and what that takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sacp.catalogue.names import entry
+
+SEARCH, TUNED = "search", "tuned"
+ALWAYS = ("kind", "match")  # keys of every method that is no search
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of method."""
+
+    text: str
+    source: str
+    keys: tuple[str, ...]  # of a method, beside those of every method
+    rule: str | None = None  # a baseline's: makes kept/{candidate}.json, at the FLOPs of the matched winner
+    function: str | None = None  # that its rule calls, if the rule serves several kinds
+    inputs: tuple[str, ...] = ()  # of its rule, beside network, base and the matched winner: data, sparse
+    settings: tuple[str, ...] = ()  # parts of an experiment that its rule takes
+    tunings: str | None = None  # part of an experiment that says how many networks its rule tunes
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it matches another method's winner in FLOPs, with kept channels of its own."""
+        return self.rule is not None
+
+
+KINDS = {
+    SEARCH: Kind(
+        "the best-scored m candidates are tuned, the best k of them trained", "the paper, section 3.5",
+        ("score", "encoder", "exponents", "labels", "search", "rerank"),
+    ),
+    TUNED: Kind("the best of another search's m tuned networks, as it was tuned", "SACP-2 of section 4.4", ()),
+    "uniform": Kind(
+        "one ratio for all groups", "Li et al. 2016", ("criterion",), "select_baseline",
+        "sacp.baselines.uniform:select", settings=("space", "validation"),
+    ),
+    "random": Kind(
+        "a random configuration of the search space", "", ("criterion",), "select_baseline",
+        "sacp.baselines.random_ratios:select", settings=("space", "validation"),
+    ),
+    "slimming": Kind(
+        "one threshold for all batch norms' scales after a sparse training", "Liu et al. 2017, section 3", (),
+        "select_baseline", "sacp.baselines.slimming:select", inputs=("sparse",), settings=("space", "validation"),
+    ),
+    "colony": Kind(
+        "a bee colony searches kept counts, judged by validation accuracy after `tune`",
+        "ABCPruner, Lin et al. 2020, section 3.3", (), "search_colony", inputs=("data",),
+        settings=("colony", "tune", "validation"), tunings="colony",
+    ),
+}  # fmt: skip
+
+
+def kind(name: str) -> Kind:
+    """The kind of a name, or a baseline by import path; `InputError` if there is none."""
+    return entry(name, KINDS, "kind", _imported)
+
+
+def _imported(path: str) -> Kind:
+    return Kind(
+        f"kept channels by `{path}`", "", ("criterion",), "select_baseline", path, inputs=("data",),
+        settings=("space", "validation"),
+    )  # fmt: skip
+
+
+def of(method: Mapping[str, Any]) -> Kind:
+    """The kind of a config's method."""
+    return kind(method["kind"])

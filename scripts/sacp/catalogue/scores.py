@@ -1,0 +1,44 @@
+"""Scores: what a search ranks its candidates by."""
+
+from dataclasses import dataclass
+
+from sacp.catalogue.names import entry
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of configurations; more is better."""
+
+    function: str  # import path; see `search.scorers.of_score`
+    additive: bool  # a sum over the groups, a closed form that the exact search takes; else an encoder's
+    settings: str | None  # the key of a method under which its settings stand
+    text: str
+    source: str
+    exact: bool = True  # of a closed form: whether the exact search can tell its best from all others
+
+
+SCORES = {
+    "encoder": Score(
+        "sacp.encoder.scorer:of_file", False, "encoder", "the encoder's score", "the paper, sections 3.2 to 3.4"
+    ),
+    "log-mass": Score(
+        "sacp.search.log_mass:values", True, "exponents",
+        "the weighted sum over layers of ln(kept share of the L1 mass)", "of our own",
+    ),
+    "pruning-ratio": Score(
+        "sacp.search.plain:pruning_ratio", True, None, "the least pruned first", "minus R of eq. 1", exact=False
+    ),
+    "random": Score("sacp.search.plain:random", True, None, "in the order in which they were drawn", "", exact=False),
+}  # fmt: skip
+DEFAULT = "encoder"
+SEARCHES = {
+    "sample": "the sample of M that all methods share",
+    "exact": "the best of the whole space, for a score that is a sum over the groups",
+    "local": "the best that single moves reach from the best of the sample",
+}
+SAMPLE = "sample"
+
+
+def score(name: str) -> Score:
+    """The score of a name, or a closed form by import path; `InputError` if there is none."""
+    return entry(name, SCORES, "score", lambda path: Score(path, True, None, f"the closed form `{path}`", ""))

@@ -1,0 +1,106 @@
+"""What every script does around its work: log, end a user's mistake in one line, say how outputs were made."""
+
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sacp.artefacts import record as provenance
+from sacp.artefacts.files import write_json
+from sacp.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One job of the workflow, as its script sees it."""
+
+    rule: str
+    cfg: Mapping[str, Any]  # the part of the resolved config that the stage uses
+    seed: int | None
+    given: Any  # input files, by name or in their order
+    out: Any  # output files; `provenance` is written by the job itself
+    wildcards: Any
+    threads: int
+    log_path: Path
+    record: dict[str, Any]  # how the outputs are made; finished when they are
+    facts: dict[str, Any] = field(default_factory=dict)  # what the record says beside
+    earlier_seconds: float = 0.0  # that processes took which were killed at this job
+
+    @classmethod
+    def of(cls, snakemake: Any) -> "Job":
+        """The job that Snakemake describes to a script. Reads the inputs, for their digests."""
+        cfg, wildcards = snakemake.params.get("cfg", {}), snakemake.wildcards
+        seed = int(wildcards.seed) if "seed" in wildcards.keys() else None
+        record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
+        return cls(
+            snakemake.rule, cfg, seed, snakemake.input, snakemake.output, wildcards, snakemake.threads,
+            Path(snakemake.log[0]), record,
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        """Write the record of all outputs beside them."""
+        outputs = [path for path in self.out if path != self.out.provenance]
+        record = provenance.finished(self.record, outputs, self.earlier_seconds)
+        write_json(self.out.provenance, record | self.facts)
+
+
+@contextmanager
+def running(snakemake: Any) -> Iterator[Job]:
+    """Run a script's work, with its log in `log:` and on stderr; when it ends well, its record is written.
+
+    `InputError` ends the process in one line, status 1. SIGTERM and SIGUSR1 end it as an exit does, with status
+    128 + signal: what was half written is removed. Any other exception is ours: its traceback goes to the log and it
+    is raised again.
+    """
+    _log_to(Path(snakemake.log[0]))
+    _use_threads(snakemake.threads)
+    gc.freeze()  # what was imported stays to the end, and is not looked through again: half a second with torch
+    # The default action of these signals, which schedulers send, would leave temporary files behind.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    started = time.monotonic()
+    try:
+        job = Job.of(snakemake)
+        yield job
+        if leads():
+            job.finish()
+    except InputError as error:
+        log.error("error: %s", error)
+        sys.exit(1)
+    except Exception:
+        log.exception("this is a defect of sacp, not of your input")
+        raise
+    log.info("done in %.1f s", time.monotonic() - started)
+
+
+def leads() -> bool:
+    """Whether this process writes files, of those that torchrun started for the job."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if leads():
+        handlers.append(logging.FileHandler(path, mode="w"))
+    form, level = "%(asctime)s %(message)s", logging.INFO if leads() else logging.ERROR
+    logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.captureWarnings(True)
+
+
+def _use_threads(number: int) -> None:
+    """Threads of the libraries that compute; torch takes them where it is loaded already, and when it is loaded."""
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    # Read when the first matrix product runs on a GPU; without it such products are not deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(number)

@@ -1,0 +1,60 @@
+"""A job that trains: on devices of its own, maybe in several processes, and it goes on where it was killed."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sacp.compute import gpus, job, parallel
+from sacp.compute.parallel import Team
+from sacp.compute.resume import Sidecar, key_of
+from sacp.errors import InputError
+
+log = logging.getLogger(__name__)
+SAVE_SECONDS = 60.0  # between two saved states, of a rule that gives no other
+
+
+@dataclass(kw_only=True)
+class LongJob(job.Job):
+    """A job with a device, the processes that share it, and its state in a file until its outputs are written."""
+
+    device: torch.device
+    team: Team
+    sidecar: Sidecar
+
+
+@contextmanager
+def running(snakemake: Any) -> Iterator[LongJob]:
+    """Run a script's work as `job.running` does, on the config's `device`, in its number of `processes` if it has one.
+
+    The whole script is run again by each of them, so nothing else stands outside the block.
+    """
+    cfg = snakemake.params.cfg
+    gpus.claim(cfg["device"], snakemake.resources.gpu)
+    parallel.launch(cfg.get("processes", 1))
+    with job.running(snakemake) as plain, parallel.joined(device(cfg["device"])) as (own, team):
+        period = float(snakemake.resources.get("save_seconds", SAVE_SECONDS))
+        sidecar = Sidecar(state_path(plain.log_path), key_of(plain.record), period)
+        yield LongJob(**vars(plain), device=own, team=team, sidecar=sidecar)
+        plain.earlier_seconds = sidecar.earlier_seconds
+    if team.leads:
+        sidecar.clear()
+
+
+def device(name: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`; `InputError` if a GPU is asked for and absent."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: 'cuda' asked for, but no GPU was found; expected 'auto' or 'cpu' on this machine")
+    chosen = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    log.info("runs on %s, CUDA_VISIBLE_DEVICES=%s", chosen, os.environ.get("CUDA_VISIBLE_DEVICES", "(not set)"))
+    return chosen
+
+
+def state_path(log_path: Path) -> Path:
+    """Where a job's state is kept, beside the logs: <results>/logs/rule/name.log -> <results>/resume/rule/name.pt."""
+    return log_path.parents[2] / "resume" / log_path.parent.name / f"{log_path.stem}.pt"

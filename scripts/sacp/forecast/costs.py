@@ -1,0 +1,265 @@
+"""What the work of a run takes on the device at hand: short measurements, scaled to the whole by `forecast.jobs`."""
+
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+
+from sacp import imports
+from sacp.catalogue import sources
+from sacp.errors import InputError
+from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
+from sacp.forecast.processes import Answer, Idle, side_by_side
+from sacp.forecast.schedule import Limits
+from sacp.forecast.snakemake_overhead import overhead
+from sacp.images.splits import ImageSet, digest, validation_size
+from sacp.network.architectures import build
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.graph import Graph
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
+from sacp.plan.experiments import network_settings
+from sacp.plan.preflight import training_images
+from sacp.plan.stages import score_settings
+from sacp.pruning.space import Space, kept_counts
+
+log = logging.getLogger(__name__)
+STEP_SECONDS = 7.0  # that training steps are measured for a recipe, over all its networks
+BUSY = 0.75  # share of the cores that others may use before the log warns
+DRAWS = 2000  # configurations that stand for the candidates
+# Of their FLOPs: the pruned networks that are measured. At equal FLOPs, times differ with where the channels are.
+MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
+# ASSUME: candidates that are tuned cost what the median of the space costs, those that are trained fully what its upper
+# quartile costs, since larger networks are ahead after a light tuning. What an encoder picks is not known before it is
+# trained, and can lie at either end of the space: hence a range, from the smallest to the largest configuration drawn.
+QUANTILES = {TUNE: 0.5, FULL: 0.75}
+LOW, HIGH = {TUNE: 0.0, FULL: 0.0}, {TUNE: 1.0, FULL: 1.0}
+DECODED = 500  # images of each part that are decoded to measure the preparation of parquet files
+PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
+
+
+def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs], float]:
+    """Measure all experiments of a resolved config: their costs by name, and the seconds of Snakemake's own start."""
+    busy = os.getloadavg()[0]
+    if busy > BUSY * (os.cpu_count() or 1):
+        log.warning("%.1f processes are at work on this machine already; all will be slower for it", busy)
+    snakemake, measured = overhead(), Measurements(config, limits)
+    log.info("snakemake takes %.2f s to start and %.2f s a job", snakemake.start, snakemake.job)
+    costs = {name: _costs_of(measured, name, snakemake.job) for name in config["experiments"]}
+    # The Snakefile imports the library and traces every network before the first job.
+    start = snakemake.start + measured.least.imports + measured.least.end + sum(cost.trace for cost in costs.values())
+    return costs, start
+
+
+@dataclass
+class Measurements:
+    """Runs the processes that measure, as many side by side as jobs will run; what was measured once is known."""
+
+    config: Mapping[str, Any]
+    limits: Limits
+    idle: list[Idle] = field(default_factory=list)  # of scripts that train
+    known: dict[str, list[Answer]] = field(default_factory=dict)
+
+    def trainings(self, recipe: str, name: str, counts: list[Any], path: Path) -> list[Answer]:
+        """Answers of `forecast.measure_training` for networks with these kept counts by a recipe of an experiment."""
+        experiment, processes = self.config["experiments"][name], 1 if recipe == TUNE else self.config["processes"]
+        threads = self.config["threads"]
+        if recipe == BASE:
+            threads = max(1, max(self.config["threads_base"], processes) // processes)
+        # ASSUME: what the processes of one training tell each other takes no time.
+        settings = {**experiment[recipe], "batch_size": max(2, experiment[recipe]["batch_size"] // processes)}
+        request = {
+            "network": network_settings(experiment, self.config["datasets"]), "counts": counts,
+            "recipe": settings | {key: 0 for key in PACE}, "data": str(path), "validation": experiment["validation"],
+            "device": self.config["device"], "engine": self.config["engine"], "threads": threads,
+            "seconds": STEP_SECONDS / len(counts),
+        }  # fmt: skip
+        number = processes * self._at_once(self._jobs(recipe), threads * processes, processes)
+        key = json.dumps([request, number], sort_keys=True)
+        if key not in self.known:
+            log.info("%s: measuring %s, %d at a time", name, recipe, number)
+            idle, self.known[key] = side_by_side("sacp.forecast.measure_training", request, number)
+            self.idle.append(idle)
+        return self.known[key]
+
+    def search(self, name: str, method: str) -> tuple[Idle, Answer]:
+        """Start and end, and the answer of `forecast.measure_search` for a search method."""
+        experiment = self.config["experiments"][name]
+        log.info("%s: measuring the search of %s", name, method)
+        settings, network = experiment["methods"][method], network_settings(experiment, self.config["datasets"])
+        request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
+        request |= {"score": score_settings(settings), "way": settings["search"], "search": experiment["search"]}
+        idle, answers = side_by_side("sacp.forecast.measure_search", request, 1)
+        return idle, answers[0]
+
+    def light_start(self) -> float:
+        """Seconds that a job takes to start that needs no torch."""
+        return side_by_side("sacp.forecast.measure_start", {"threads": 1}, 1)[0].imports
+
+    @property
+    def least(self) -> Idle:
+        """The least that was measured: what else is at work on the machine can only add to it."""
+        return Idle(min(idle.imports for idle in self.idle), min(idle.end for idle in self.idle))
+
+    def _jobs(self, recipe: str) -> int:
+        """Jobs of this kind that the whole run could have at work at the same time."""
+        seeds = len(self.config["seeds"])
+        if recipe == BASE:
+            return seeds * len(self.config["experiments"])
+        jobs = 0
+        for experiment in self.config["experiments"].values():
+            searches = sum(method["kind"] == "search" for method in experiment["methods"].values())
+            refine = experiment["refine"]
+            each = -(-refine["top_m"] // refine["shard_size"]) if recipe == TUNE else refine["top_k"]
+            jobs += seeds * searches * each
+        return jobs
+
+    def _at_once(self, jobs: int, cores: int, gpus: int) -> int:
+        return max(1, int(min(jobs, self.limits.cores // cores, self.limits.gpus // gpus)))
+
+
+def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
+    """Measure one experiment."""
+    experiment = measured.config["experiments"][name]
+    dataset = measured.config["datasets"][experiment["dataset"]]
+    spec = NetworkSpec(**network_settings(experiment, measured.config["datasets"]))
+    graph = trace(build(spec), spec.input_shape)
+    flops, counts = _candidates(graph, experiment)
+    pruned = [counts[_nearest(flops, quantile)].tolist() for quantile in MEASURED_QUANTILES]
+    sizes = _sizes(dataset, experiment)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "data.safetensors"
+        _write_synthetic(path, spec, sizes)
+        base = measured.trainings(BASE, name, [None], path)
+        answers = {recipe: measured.trainings(recipe, name, pruned, path) for recipe in QUANTILES}
+    of_base = {BASE: _speed(base, cost_of_graph(graph).flops)}
+
+    def speeds(quantiles: Mapping[str, float]) -> dict[str, Speed]:
+        at = {recipe: np.quantile(flops, quantiles[recipe]) for recipe in answers}
+        return of_base | {recipe: _speed(found, at[recipe]) for recipe, found in answers.items()}
+
+    methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
+    searches = {method: measured.search(name, method) for method in methods}
+    return Costs(
+        start=measured.least.imports,
+        light_start=measured.light_start(),
+        search_start=min(idle.imports for idle, _ in searches.values()),
+        turnover=job_seconds + measured.least.end,
+        prepare=_preparation_seconds(dataset, sizes, spec),
+        load=_mean(answers[TUNE], "load_seconds"),
+        first=_mean(answers[TUNE], "first_seconds"),
+        trace=_mean(base, "trace_seconds"),
+        sample=float(np.mean([answer["sample_seconds"] for _, answer in searches.values()])),
+        encoder={method: answer["encoder_seconds"] for method, (_, answer) in searches.items()},
+        score={method: answer["score_seconds"] for method, (_, answer) in searches.items()},
+        find={method: answer["find_seconds"] for method, (_, answer) in searches.items()},
+        speeds=speeds(QUANTILES),
+        low=speeds(LOW),
+        high=speeds(HIGH),
+        sizes=sizes,
+    )
+
+
+def _candidates(graph: Graph, experiment: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """FLOPs [n] and kept counts [n, G] of configurations of the constrained space, within the search's budget."""
+    space, budget = experiment["space"], Budget.of(experiment["search"]["budget"], cost_of_graph(graph))
+    drawn = Space.build(graph.weights, space["levels"], space["threshold"]).draw(DRAWS, 0)
+    counts = kept_counts(drawn, graph.channels, space["levels"])
+    flops, parameters = costs_of_counts(graph, counts)
+    inside = budget.holds(flops, parameters)
+    if not inside.any():
+        raise InputError(f"search.budget: none of {DRAWS} configurations is within {budget}; no forecast without one")
+    return flops[inside], counts[inside]
+
+
+def _nearest(flops: NDArray[np.int64], quantile: float) -> int:
+    return int(np.abs(flops - np.quantile(flops, quantile)).argmin())
+
+
+def _sizes(dataset: Mapping[str, Any], experiment: Mapping[str, Any]) -> Sizes:
+    images = training_images(dataset)
+    if images is None:
+        raise InputError(f"datasets: no forecast for source {dataset['source']}; it is made for images held in memory")
+    held_out = validation_size(images, experiment["validation"])
+    _, test = imports.load(f"{sources.source(dataset).module}:count")(dataset)
+    return Sizes(images - held_out, held_out, test)
+
+
+def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:
+    """Write random images in the form and number of the prepared data."""
+    tensors = {}
+    for part, number in (("train", sizes.train + sizes.validation), ("test", sizes.test)):
+        shape = (number, *spec.input_shape[1:])
+        tensors[f"{part}_images"] = torch.randint(0, 256, shape, dtype=torch.uint8)
+        tensors[f"{part}_labels"] = torch.randint(0, spec.num_classes, (number,))
+    save_file(tensors, path, {"digest": ""})
+
+
+def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: NetworkSpec) -> float:
+    """Seconds to read a data set: the digits themselves, CIFAR-10 by a small part of its kind."""
+    return PREPARATIONS[dataset["source"]](sizes.train + sizes.validation + sizes.test, spec)
+
+
+def _digits_seconds(images: int, spec: NetworkSpec) -> float:
+    started = time.monotonic()
+    imports.load("sacp.images.digits:read")({})
+    return time.monotonic() - started
+
+
+def _parquet_seconds(images: int, spec: NetworkSpec) -> float:
+    with TemporaryDirectory() as folder:
+        for name in ("train", "test"):
+            _write_parquet(Path(folder) / f"{name}.parquet", spec.image_size)
+        started = time.monotonic()
+        imports.load("sacp.images.parquet:read")({"path": folder})
+        return (time.monotonic() - started) * images / (2 * DECODED) + _digest_seconds(images, spec)
+
+
+def _digest_seconds(images: int, spec: NetworkSpec) -> float:
+    """ASSUME: a download takes no time, and torchvision's files are read as fast as they are hashed."""
+    part = ImageSet(torch.zeros(DECODED, *spec.input_shape[1:], dtype=torch.uint8), torch.zeros(DECODED))
+    started = time.monotonic()
+    digest(part, part)
+    return (time.monotonic() - started) * images / (2 * DECODED)
+
+
+PREPARATIONS = {
+    "digits": _digits_seconds, "parquet": _parquet_seconds, "torchvision": _digest_seconds, "folder": _digest_seconds,
+}  # fmt: skip
+
+
+def _write_parquet(path: Path, size: int) -> None:
+    """Write random images as PNG in Hugging Face's layout."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(DECODED):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(buffer, "PNG")
+        rows.append({"img": {"bytes": buffer.getvalue(), "path": str(number)}, "label": number % 10})
+    pd.DataFrame(rows).to_parquet(path)
+
+
+def _speed(answers: list[Answer], flops: float) -> Speed:
+    """Speed of a network of these FLOPs, from all networks that all processes measured."""
+    sizes = [size for answer in answers for size in answer["flops"]]
+    train, evaluate = (
+        line_at(sizes, [seconds for answer in answers for seconds in answer[key]], float(flops))
+        for key in ("train_seconds", "evaluate_seconds")
+    )
+    return Speed(train, evaluate)
+
+
+def _mean(answers: list[Answer], key: str) -> float:
+    return float(np.mean([answer[key] for answer in answers]))

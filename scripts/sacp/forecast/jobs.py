@@ -1,0 +1,259 @@
+"""What a run costs: its jobs, and what each takes on the device at hand. A run is forecast from nothing to the end.
+
+Pure functions; the seconds come from `forecast.costs`, what a method needs from the catalogue.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sacp.baselines.colony_size import Colony
+from sacp.catalogue import kinds
+from sacp.catalogue.outputs import FIGURES
+from sacp.forecast.schedule import SHARED, Job
+from sacp.plan.experiments import Experiments, Values, has_encoder, shares_sample
+from sacp.training.recipe import Recipe
+
+BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
+MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
+STRUCTURES = {"colony": lambda size: Colony(**size).structures}  # networks that a baseline tunes, by its settings
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that one process takes for an image, in a training step and in an evaluation."""
+
+    train: float
+    evaluate: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of images of an experiment's data."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an experiment's work takes on the device at hand, in seconds; measured, or scaled from a measurement."""
+
+    start: float  # of a job that trains: Python and imports
+    search_start: float  # of a job that imports torch-geometric too
+    light_start: float  # of a job that ranks, chooses or writes a table
+    turnover: float  # from the end of a job's work to the start of the next job: Python's end, Snakemake's share
+    prepare: float
+    load: float  # of the prepared data, in a training
+    first: float  # of a training: what parts of torch take that load when they are first used
+    trace: float
+    sample: float
+    encoder: Mapping[str, float]  # by search method
+    score: Mapping[str, float]
+    find: Mapping[str, float]  # by search method that finds candidates of its own
+    speeds: Mapping[str, Speed]  # by recipe: base, tune, full; of the candidates that are expected
+    low: Mapping[str, Speed]  # the same if all candidates are small
+    high: Mapping[str, Speed]  # and if all are large
+    sizes: Sizes
+
+
+def line_at(flops: Sequence[float], seconds: Sequence[float], target: float) -> float:
+    """The value at `target` of the line seconds = a + b * FLOPs by least squares; the mean if all FLOPs are one."""
+    if len(set(flops)) < 2:
+        return float(np.mean(seconds))
+    slope, intercept = np.polyfit(np.asarray(flops, float) / target, seconds, 1)
+    return float(intercept + slope)
+
+
+def training_seconds(recipe: Recipe, speed: Speed, sizes: Sizes, processes: int = 1) -> float:
+    """Seconds of a training, validations along the way included, shared by `processes`."""
+    every = recipe.validate_every
+    validations = -(-recipe.epochs // every) if every else 0
+    steps, looks = recipe.epochs * sizes.train * speed.train, validations * sizes.validation * speed.evaluate
+    return (steps + looks) / processes
+
+
+def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
+    """All jobs of a run of the resolved `config` from nothing, each after those that it depends on.
+
+    Args:
+        config: `experiments`, `seeds`, `threads`, `threads_base` and `processes` of the resolved config.
+        costs: measured costs by experiment.
+    """
+    first, winners, experiments = next(iter(costs.values())), list[str](), Experiments(config)
+    jobs = [_shared("make_table1", first)]
+    for name in experiments.names:
+        cost, dataset = costs[name], f"prepare_data/{experiments.of(name)['dataset']}"
+        if all(job.name != dataset for job in jobs):
+            jobs.append(Job(dataset, SHARED, cost.start + cost.prepare, turnover=cost.turnover))
+        jobs.append(Job(f"trace_network/{name}", name, cost.start + cost.trace, turnover=cost.turnover))
+        for seed in config["seeds"]:
+            # Two methods may ask for the same job.
+            jobs += {job.name: job for job in _Seed(config, name, seed, cost).jobs()}.values()
+        methods = experiments.methods(name)
+        won = [f"select_winner/{name}/{seed}/{method}" for seed in config["seeds"] for method in methods]
+        shown = tuple(won[: len(methods)])  # the first seed's
+        for figure in experiments.figures(name) if name in experiments.drawn() else ():
+            start = cost.search_start if FIGURES[figure].scores else cost.light_start
+            jobs.append(Job(f"draw_{figure}/{name}", name, start, after=shown, turnover=cost.turnover))
+        winners += won
+    jobs += [_shared(rule, first, *winners) for rule in ("make_table3", "make_table4")]
+    collected = [job.name for job in jobs if job.rule == "collect_predictors"]
+    # ASSUME: the bootstrap takes no longer than another table.
+    jobs += [_shared("make_predictors", first, *collected)] if collected else []
+    return [*jobs, _shared("make_summary", first, *(job.name for job in jobs))]
+
+
+def _shared(rule: str, cost: Costs, *after: str) -> Job:
+    return Job(rule, SHARED, cost.light_start, after=after, turnover=cost.turnover)
+
+
+def range_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> tuple[list[Job], list[Job]]:
+    """All jobs of a run, as `jobs_of`, if its candidates are small and if they are large: nothing tells which."""
+    low = {name: replace(cost, speeds=cost.low) for name, cost in costs.items()}
+    high = {name: replace(cost, speeds=cost.high) for name, cost in costs.items()}
+    return jobs_of(config, low), jobs_of(config, high)
+
+
+class _Seed:
+    """The jobs of one experiment and one seed."""
+
+    def __init__(self, config: Mapping[str, Any], name: str, seed: int, cost: Costs) -> None:
+        self.config, self.name, self.cost = config, name, cost
+        self.experiment = config["experiments"][name]
+        self.path, self.data = f"{name}/{seed}", f"prepare_data/{self.experiment['dataset']}"
+        self.processes: int = config["processes"]
+        self.plan = Experiments(config)
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield all of them, each after those that it depends on."""
+        cost, threads = self.cost, self.config["threads_base"]
+        cores, methods = max(threads, self.processes), self.experiment["methods"]
+        yield self._job("train_base", self._training(BASE), cores, self.processes, (self.data,))
+        yield self._job("sample_configs", cost.light_start + cost.sample, threads, 0, (f"trace_network/{self.name}",))
+        if self.plan.needs(self.name, "sparse"):
+            # ASSUME: the penalty on the scales takes no time beside a step of the base's training.
+            after = (self.data, *self._named("train_base"))
+            yield self._job("train_sparse", self._training(SPARSE), cores, self.processes, after)
+        for method in sorted(methods, key=lambda name: methods[name]["kind"] != kinds.SEARCH):
+            yield self._job(f"write_protocol/{method}", cost.light_start)
+            if kinds.of(methods[method]).is_baseline:
+                yield from self._baseline(method)
+            else:
+                yield from self._search(method) if methods[method]["kind"] == kinds.SEARCH else self._tuned(method)
+        yield from self._predictors()
+
+    def _search(self, method: str) -> Iterator[Job]:
+        refine, ranked = self.experiment["refine"], f"rank_tuned/{method}"
+        scored = list(self._scoring(method))
+        yield from scored
+        shards = list(self._shards(f"tune_shard/{method}", refine["top_m"], (scored[-1].name,)))
+        if number := self.plan.labelled(Values(self.name, method=method)):
+            known = number // refine["shard_size"]  # whole shards
+            learned = f"rescore_candidates/{method}"
+            # ASSUME: ranking anew takes as long as scoring.
+            taught = tuple(job.name for job in shards[:known])
+            yield self._job(learned, self.cost.start + self.cost.score[method], after=taught)
+            shards[known:] = [replace(job, after=self._named(learned)) for job in shards[known:]]
+        yield from shards
+        yield self._job(ranked, self.cost.light_start, after=tuple(job.name for job in shards))
+        trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]
+        for candidate in trained:
+            yield self._full(candidate, ranked)
+        yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(*trained))
+
+    def _scoring(self, method: str) -> Iterator[Job]:
+        """Jobs of a search until its candidates are scored."""
+        cost, threads, settings = self.cost, self.config["threads_base"], self.experiment["methods"][method]
+        start = cost.search_start if has_encoder(settings) else cost.start
+        first = self._named("train_base", "sample_configs")
+        if labels := settings.get("labels"):
+            sample = list(self._shards("tune_sample/training/0", labels, first, SAMPLE))
+            yield from sample
+            first = tuple(job.name for job in sample)
+        if has_encoder(settings):
+            yield self._job(f"train_encoder/{method}", start + cost.encoder[method], threads, 0, first)
+            first = self._named(f"train_encoder/{method}")
+        if not shares_sample(settings):
+            yield self._job(f"find_configs/{method}", start + cost.find[method], threads, 0, first)
+            first = self._named(f"find_configs/{method}")
+        yield self._job(f"score_candidates/{method}", start + cost.score[method], threads, 0, first)
+
+    def _predictors(self) -> Iterator[Job]:
+        settings = self.experiment["predictors"]
+        if not settings["sample"]:
+            return
+        cost, threads, first = self.cost, self.config["threads_base"], self._named("train_base", "sample_configs")
+        made = list[Job]()
+        for repeat in range(settings["repeats"]):
+            made += self._shards(f"tune_sample/search/{repeat}", settings["sample"], first, SAMPLE)
+        # ASSUME: an encoder that is only compared takes what those of the searches take.
+        own = self.plan.with_encoder(self.name)
+        training = float(np.mean([cost.encoder[name] for name in own])) if own else 0.0
+        for name, encoder in settings["encoders"].items():
+            seconds = cost.search_start + (training if encoder["epochs"] else 0.0)
+            made.append(self._job(f"train_encoder/{name}", seconds, threads, 0, first))
+        looks = 2 * settings["sample"] * cost.speeds[TUNE].evaluate * cost.sizes.validation
+        seconds = cost.start + cost.load + cost.first + looks
+        made.append(self._job("probe_sample", seconds, self.config["threads"], 1, first))
+        yield from made
+        after = (*(job.name for job in made), *self._named(*(f"train_encoder/{name}" for name in own)))
+        yield self._job("collect_predictors", cost.search_start, after=after)
+
+    def _shards(self, rule: str, number: int, after: tuple[str, ...], recipe: str = TUNE) -> Iterator[Job]:
+        """Jobs that tune so many candidates."""
+        size = self.experiment["refine"]["shard_size"]
+        for first in range(0, number, size):
+            seconds = self._tunings(min(size, number - first), recipe)
+            yield self._job(f"{rule}/{first}", seconds, self.config["threads"], 1, after)
+
+    def _tuned(self, method: str) -> Iterator[Job]:
+        trained, match = f"train_candidate/{method}", self.experiment["methods"][method]["match"]
+        yield self._full(trained, f"rank_tuned/{match}", TUNE)
+        yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(trained))
+
+    def _baseline(self, method: str) -> Iterator[Job]:
+        settings = self.experiment["methods"][method]
+        kind, kept = kinds.of(settings), f"{kinds.of(settings).rule}/{method}"
+        after = self._named(f"select_winner/{settings['match']}")
+        after += self._named("train_sparse") if "sparse" in kind.inputs else ()
+        if kind.tunings:
+            seconds = self._tunings(STRUCTURES[kind.tunings](self.experiment[kind.tunings]))
+            yield self._job(kept, seconds, self.config["threads"], 1, after)
+        else:
+            # ASSUME: criteria that look at images take no longer than the others.
+            yield self._job(kept, self.cost.start, after=after)
+        trained = f"train_candidate/{method}"
+        yield self._full(trained, kept)
+        yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(trained))
+
+    def _full(self, name: str, after: str, recipe: str = FULL) -> Job:
+        cores = self.config["threads"] * self.processes
+        return self._job(name, self._training(recipe), cores, self.processes, self._named(after))
+
+    def _tunings(self, number: int, recipe: str = TUNE) -> float:
+        """Seconds of a job that tunes so many networks one after the other."""
+        cost, speed = self.cost, self.cost.speeds[TUNE]
+        one = training_seconds(self._recipe(recipe), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
+        return cost.start + cost.load + cost.first + number * one
+
+    def _training(self, recipe: str) -> float:
+        """Seconds of a base, sparse or full training: start, data, steps, validation and test."""
+        cost, speed, sizes = self.cost, self.cost.speeds[MEASURED_AS.get(recipe, recipe)], self.cost.sizes
+        steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes)
+        looks = speed.evaluate * (sizes.validation + sizes.test) / self.processes
+        return cost.start + cost.load + cost.first + steps + looks
+
+    def _recipe(self, recipe: str) -> Recipe:
+        return Recipe(**self.experiment[recipe])
+
+    def _named(self, *rules: str) -> tuple[str, ...]:
+        """Names of this seed's jobs: the rule, then experiment and seed, then what else tells them apart."""
+        parts = (rule.partition("/") for rule in rules)
+        return tuple("/".join(filter(None, (rule, self.path, rest))) for rule, _, rest in parts)
+
+    def _job(self, rule: str, seconds: float, cores: int = 1, gpus: int = 0, after: tuple[str, ...] = ()) -> Job:
+        return Job(self._named(rule)[0], self.name, seconds, cores, gpus, after, self.cost.turnover)

@@ -1,0 +1,107 @@
+"""Child process: seconds per image of trainings and evaluations on synthetic images, by the code of the real ones."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sacp.artefacts.digests import file_digest
+from sacp.compute.arithmetic import Engine
+from sacp.compute.long_job import device
+from sacp.forecast.processes import serve
+from sacp.images.batches import EVALUATION_BATCH
+from sacp.images.splits import ImageSet, Splits, load_splits
+from sacp.network.architectures import build
+from sacp.network.cost import costs_of_counts
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune
+from sacp.network.tracing import trace
+from sacp.pruning.criteria import kept_channels, l1_order
+from sacp.search import files  # noqa: F401 (a training imports it, which takes time)
+from sacp.training.evaluation import accuracy_percent
+from sacp.training.loop import batches_of, train
+from sacp.training.recipe import Recipe
+
+STEPS = 8  # of what stands for an epoch, at most
+FEWEST, MOST = 1, 100  # such epochs that are measured
+EVALUATED = 2 * EVALUATION_BATCH  # images, at most
+LR = 1e-3  # synthetic images have nothing to learn; a larger rate could diverge
+
+
+def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure one network after the other.
+
+    Args:
+        request: `network`, `counts` (kept channels [G] of each network, None for the unpruned one), `recipe`, `data`,
+            `validation`, `device`, `engine`, and `seconds` that the steps of a network may take.
+
+    Returns:
+        `load_seconds` of the data, `trace_seconds`, `first_seconds` that the parts of torch take which
+        load when they are first used, and by network `flops`, `train_seconds` and `evaluate_seconds` per
+        image.
+    """
+    place, engine, recipe = device(request["device"]), Engine(**request["engine"]), Recipe(**request["recipe"])
+    started = time.monotonic()
+    file_digest(request["data"])
+    splits = load_splits(request["data"], request["validation"], seed=0)
+    batches_of(splits, recipe, place)
+    loaded = time.monotonic()
+    spec = NetworkSpec(**request["network"])
+    base = build(spec)
+    graph = trace(base, spec.input_shape)
+    traced = time.monotonic()
+    order = l1_order(base, graph)
+    answer: dict[str, Any] = {"load_seconds": loaded - started, "trace_seconds": traced - loaded}
+    answer |= {"flops": [], "train_seconds": [], "evaluate_seconds": []}
+    for counts in request["counts"]:
+        kept = kept_channels(order, np.array(graph.channels if counts is None else counts, np.int64))
+        network = prune(base, graph, kept).to(place)
+        answer["flops"].append(int(costs_of_counts(graph, np.array([[len(c) for c in kept]]))[0][0]))
+        first, steps = _step_seconds(network, splits, recipe, engine, request["seconds"])
+        answer.setdefault("first_seconds", traced - loaded + max(0.0, first))
+        answer["train_seconds"].append(steps)
+        answer["evaluate_seconds"].append(_evaluation_seconds(network, splits))
+    return answer
+
+
+def _step_seconds(
+    network: nn.Module, splits: Splits, recipe: Recipe, engine: Engine, seconds: float
+) -> tuple[float, float]:
+    """Seconds that one short epoch takes more than those after it, and seconds per image of those."""
+    images = min(len(splits.train.labels), STEPS * recipe.batch_size)
+    few = replace(splits, train=_head(splits, images))
+    once = replace(recipe, epochs=1, lr=LR, warmup_epochs=0, validate_every=0)
+    started = time.monotonic()
+    warm = train(network, few, once, 0, "warm-up", engine)[0]["seconds"]
+    took = time.monotonic() - started
+    epochs = min(max(math.ceil(seconds / warm), FEWEST), MOST)
+    rows: Sequence[Mapping[str, Any]] = train(network, few, replace(once, epochs=epochs), 0, "measured", engine)
+    epoch = float(np.mean([row["seconds"] for row in rows]))
+    return took - epoch, epoch / images
+
+
+def _evaluation_seconds(network: nn.Module, splits: Splits) -> float:
+    """Seconds per image of an evaluation, after one to warm up."""
+    data = _head(splits, EVALUATED)
+    for _ in range(2):
+        started = time.monotonic()
+        accuracy_percent(network, data, splits)
+        seconds = time.monotonic() - started
+    return seconds / len(data.labels)
+
+
+def _head(splits: Splits, images: int) -> ImageSet:
+    assert isinstance(splits.train, ImageSet)  # the synthetic images are
+    return ImageSet(splits.train.images[:images], splits.train.labels[:images])
+
+
+if __name__ == "__main__":
+    logging.getLogger("sacp").setLevel(logging.WARNING)
+    torch.manual_seed(0)
+    serve(measure)

@@ -1,0 +1,109 @@
+"""Data sets cut in three: images as uint8 tensors, or an index of image files."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sacp.errors import InputError
+from sacp.images import folder
+from sacp.images.folder import FileSet
+from sacp.seeds import derive
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 [n, C, H, W] and labels int64 [n]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def part(self, rows: Tensor) -> "ImageSet":
+        """The images of these rows [m], in their order."""
+        return ImageSet(self.images[rows], self.labels[rows])
+
+
+Images = ImageSet | FileSet
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set cut in three, with the channel mean and deviation [C] on the scale 0..1.
+
+    They are those of the training part; of image files, ImageNet's.
+    """
+
+    train: Images
+    validation: Images
+    test: Images
+    mean: Tensor
+    std: Tensor
+    digest: str
+
+
+def digest(train: ImageSet, test: ImageSet) -> str:
+    """SHA-256 over all images and labels, in their order."""
+    sha = hashlib.sha256()
+    for tensor in (train.images, train.labels, test.images, test.labels):
+        sha.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
+    """Load what `prepare_data` wrote and hold a validation part out of the training images.
+
+    Args:
+        path: safetensors file with the tensors and metadata of `prepare`.
+        validation: number of images held out, or a share of the training images if less than 1.
+        seed: decides which images are held out.
+    """
+    full, test, data_digest = _load_prepared(path)
+    n = len(full.labels)
+    held_out = validation_size(n, validation)
+    order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(n))
+    train, valid = full.part(order[held_out:].sort().values), full.part(order[:held_out].sort().values)
+    if isinstance(train, FileSet):
+        mean, std = torch.tensor(folder.MEAN), torch.tensor(folder.STD)
+    else:
+        mean, std = channel_statistics(train.images)
+    return Splits(train, valid, test, mean, std, data_digest)
+
+
+def _load_prepared(path: str | Path) -> tuple[Images, Images, str]:
+    """The training part, the test part and the digest."""
+    try:
+        tensors = load_file(path)
+        with safetensors.safe_open(path, "pt") as handle:
+            about = handle.metadata()
+        if about.get("kind") == folder.KIND:
+            return *folder.from_index(tensors, about), about["digest"]
+        train, test = (ImageSet(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in ("train", "test"))
+        return train, test, about["digest"]
+    except (OSError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a prepared data set ({error})") from None
+
+
+def validation_size(images: int, validation: float) -> int:
+    """Number of held-out images; `InputError` if nothing would be left to train on."""
+    size = round(validation * images) if validation < 1 else int(validation)
+    if not 0 < size < images:
+        raise InputError(f"validation: {validation} holds out {size} of {images} training images; leave at least one")
+    return size
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel on the scale 0..1. uint8 [n, C, H, W] -> [C], [C]."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten().int(), minlength=256).double()
+        mean = (counts * levels).sum() / counts.sum()
+        means.append(mean)
+        deviations.append(((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt())
+    return torch.stack(means).float(), torch.stack(deviations).float()

@@ -1,0 +1,111 @@
+"""A network as a graph: layers, the groups that must be pruned alike, nodes and edges (method section 3.2)."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.artefacts.files import read_json, write_json
+from sacp.errors import InputError
+from sacp.network.spec import NetworkSpec
+
+Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
+CONV, BATCH_NORM, POOL, LINEAR = "conv", "bn", "pool", "linear"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the network graph: a convolution, batch norm, pooling or fully connected layer.
+
+    Costs are polynomials in the channel counts: a node with c_in input and c output channels takes
+    `flops_pair * c_in * c + flops_channel * c` multiply-accumulates, and so for its parameters.
+    """
+
+    name: str  # module path; for a functional pooling, the name of its traced operation
+    kind: str  # conv, bn, pool or linear
+    in_group: int | None  # the group of the input channels; None where they are never pruned
+    in_channels: int
+    group: int | None  # the group of the output channels
+    channels: int
+    positions: int  # linear: inputs per channel, H * W of what was flattened; otherwise 1
+    flops_pair: int
+    flops_channel: int
+    params_pair: int
+    params_channel: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers whose output channels are pruned alike, named by the first of them."""
+
+    name: str
+    layers: tuple[str, ...]
+    channels: int
+
+    @property
+    def weight(self) -> int:
+        """Channels over all layers of the group: its weight in the pruning ratio (eq. 1 sums over layers)."""
+        return self.channels * len(self.layers)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of the data flow, edges as pairs of node indices (from, to), and the prunable groups."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[int, int], ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each group, [G]."""
+        return [group.channels for group in self.groups]
+
+    @property
+    def weights(self) -> list[int]:
+        """Weight of each group in the pruning ratio, [G]."""
+        return [group.weight for group in self.groups]
+
+    @property
+    def max_channels(self) -> int:
+        """d of section 3.2: the largest number of output channels of a prunable layer."""
+        return max(self.channels)
+
+
+def to_json(graph: Graph) -> dict[str, Any]:
+    """Return the graph as plain lists and dicts."""
+    return dataclasses.asdict(graph)
+
+
+def from_json(value: Mapping[str, Any]) -> Graph:
+    """Rebuild the graph that `to_json` wrote."""
+    return Graph(
+        nodes=tuple(Node(**node) for node in value["nodes"]),
+        edges=tuple((source, target) for source, target in value["edges"]),
+        groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"]) for g in value["groups"]),
+    )
+
+
+def fingerprint(graph: Graph) -> str:
+    """SHA-256 of the graph: equal for equal graphs alone."""
+    return hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode()).hexdigest()
+
+
+def save_graph(path: str | Path, graph: Graph, spec: NetworkSpec) -> None:
+    """Write `network.json`: the graph and what builds the network it was traced from."""
+    write_json(path, {"network": asdict(spec), **to_json(graph)})
+
+
+def load_graph(path: str | Path) -> Graph:
+    """Read the graph that `save_graph` wrote."""
+    value = read_json(path)
+    try:
+        return from_json(value)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a network graph ({error})") from None

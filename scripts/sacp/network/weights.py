@@ -1,0 +1,74 @@
+"""Weights that a base starts from: a file, or a name under which torchvision publishes them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sacp.errors import InputError, nearest, one_line
+from sacp.network.spec import WEIGHTS_SUFFIXES, is_weights_file
+
+EXAMPLE = "ResNet18_Weights.IMAGENET1K_V1"
+
+
+def check(weights: str) -> None:
+    """Raise `InputError` if the file is missing or the name unknown. Nothing is read or downloaded."""
+    if not is_weights_file(weights):
+        _published(weights)
+    elif not Path(weights).is_file():
+        raise InputError(f"{weights}: no such file; expected a state dict in a file {', '.join(WEIGHTS_SUFFIXES)}")
+
+
+def load(weights: str | Path) -> dict[str, Tensor]:
+    """Read or download a state dict. No code is run from it.
+
+    Raises:
+        InputError: the file is missing, corrupt, or holds no state dict; the name is unknown, or the download failed.
+    """
+    if not is_weights_file(weights):
+        return _downloaded(str(weights))
+    return load_safetensors(weights) if Path(weights).suffix == ".safetensors" else _load_pickled(weights)
+
+
+def load_safetensors(path: str | Path) -> dict[str, Tensor]:
+    """Read a safetensors file; `InputError` if it is missing or corrupt."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error})") from None
+
+
+def _load_pickled(path: str | Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary exceptions; no code has run
+        raise InputError(f"{path}: cannot be read as a file of tensors ({one_line(error)})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        found = f"a dict of {', '.join(map(str, state))}" if isinstance(state, dict) else f"a {type(state).__name__}"
+        raise InputError(f"{path}: holds {found[:100]}, expected a state dict: names and tensors, nothing else")
+    return dict(state)
+
+
+def _published(name: str) -> Any:
+    from torchvision.models import get_model_weights, get_weight, list_models
+
+    try:
+        return get_weight(name)
+    except (KeyError, ValueError):
+        known = [str(weights) for model in list_models() for weights in get_model_weights(model)]
+        raise InputError(
+            f"{name}: torchvision publishes no such weights{nearest(name, known)}; "
+            f"expected a name such as {EXAMPLE} or a file {', '.join(WEIGHTS_SUFFIXES)}"
+        ) from None
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    """Take published weights from torch's cache, or download them there; their checksum is part of their address."""
+    weights = _published(name)
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{name}: cannot be downloaded from {weights.url} ({one_line(error)})") from None

@@ -1,0 +1,147 @@
+"""Validate a config against its schema and fill in the defaults."""
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+
+from sacp.catalogue import kinds, scores
+from sacp.errors import InputError, nearest
+from sacp.plan import consistency
+
+Tree = dict[str, Any]
+LABELS = 100  # N' of a regression that gives none
+SCORE_SETTINGS = [known.settings for known in scores.SCORES.values() if known.settings]  # keys of a search
+# YAML has .nan and .inf; no setting has a use for them.
+Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "number", lambda checker, value: checker.is_type(value, "integer") or _is_finite(value)
+    ),
+)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> Tree:
+    """Return the config with every default filled in and every experiment complete.
+
+    Args:
+        config: as read from YAML.
+        schema_path: the JSON schema, as YAML.
+        source: name of the config file, for messages.
+
+    Raises:
+        InputError: a key is unknown, has the wrong type or range, is missing, or contradicts another.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text())
+    errors = sorted(Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    if errors:
+        raise InputError(f"{source}: {_describe(errors[0])}")
+    shared = config.get("defaults", {})
+    experiments = {name: merged(shared, own or {}) for name, own in config["experiments"].items()}
+    for experiment in experiments.values():
+        experiment["sample"] = merged(experiment.get("tune", {}), experiment.get("sample", {}))
+    given = {key: value for key, value in config.items() if key != "defaults"}
+    complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
+    consistency.check(complete, source)
+    return complete
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """Return `base` with the entries of `over`, nested mappings merged key by key."""
+    result = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return `value` with the defaults of `schema`, at every depth, whether or not the parent was given."""
+    schema = _dereferenced(schema, root)
+    if not isinstance(value, Mapping):
+        return value
+    result = dict(value)
+    for key, subschema in schema.get("properties", {}).items():
+        subschema = _dereferenced(subschema, root)
+        if subschema.get("type") == "object" and key not in (*SCORE_SETTINGS, "defaults"):
+            given = result.get(key, subschema.get("default", {}))
+            over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
+            base = subschema.get("default", {}) if over_default else {}
+            result[key] = _filled(merged(base, given), subschema, root)
+        elif key not in result and "default" in subschema:
+            result[key] = copy.deepcopy(subschema["default"])
+        elif isinstance(result.get(key), float) and "integer" in subschema.get("type", ""):
+            result[key] = int(result[key])  # a schema's integer may be written 1.0e6
+    if result.get("kind") == kinds.SEARCH:
+        _fill_search(result, schema["properties"], root)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, Mapping):
+        result = {key: _filled(item, extra, root) for key, item in result.items()}
+    return result
+
+
+def _fill_search(method: Tree, properties: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Defaults of a search: its score, that score's own settings, and where its candidates come from."""
+    method.setdefault("score", scores.DEFAULT)
+    method.setdefault("search", scores.SAMPLE)
+    known = scores.SCORES.get(method["score"])
+    if known is not None and known.settings:
+        method[known.settings] = _filled(method.get(known.settings, {}), properties[known.settings], root)
+    if method.get("encoder", {}).get("objective") == "regression":
+        method.setdefault("labels", LABELS)
+
+
+def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    return {**root["$defs"][reference.rpartition("/")[2]], **schema}
+
+
+def _describe(error: ValidationError) -> str:
+    """One line: the key, what was found, what would be right."""
+    found: Any = error.instance
+    expected: Any = error.validator_value
+    schema: Any = error.schema
+    key = ".".join(map(str, error.path)) or "top level"
+    if error.validator == "additionalProperties":
+        known = schema.get("properties", {})
+        unknown = next(name for name in found if name not in known)
+        return f"{key}: unknown key '{unknown}'{nearest(str(unknown), known)}; known: {', '.join(known)}"
+    if error.validator == "required":
+        missing = next(name for name in expected if name not in found)
+        return f"{key}: key '{missing}' is missing"
+    if error.validator == "type":
+        hint = ""
+        if expected in ("number", "integer") and _is_number(found):
+            hint = "; YAML reads this as text, write it unquoted and with a point, as in 1.0e-3"
+        return f"{key}: found {found!r}, a {type(found).__name__}, expected type {expected}{hint}"
+    if error.validator == "enum":
+        choice = nearest(str(found), map(str, expected))
+        return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
+    limits = {
+        "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
+        "minItems": "a length of at least", "minProperties": "a number of entries of at least",
+        "pattern": "a name that matches",
+    }  # fmt: skip
+    if error.validator in limits:
+        return f"{key}: found {found!r}, expected {limits[error.validator]} {expected}"
+    return f"{key}: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,197 @@
+"""What a schema cannot express: names that exist, and settings that do not contradict each other."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sacp.catalogue import criteria, kinds, scores
+from sacp.errors import InputError, nearest
+from sacp.plan.experiments import labelled, shares_sample
+
+Settings = Mapping[str, Any]
+REQUIRED = (
+    ("dataset",), ("network", "name"),
+    ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
+)  # fmt: skip
+RECIPES = ("base", "tune", "full", "sample", "sparse")  # of an experiment
+Entry = TypeVar("Entry")
+
+
+def check(config: Settings, source: str) -> None:
+    """Check a config whose defaults are filled in.
+
+    Raises:
+        InputError: a key is missing, a name unknown, or settings contradict each other; names the key.
+    """
+    for name, experiment in config["experiments"].items():
+        try:
+            check_experiment(experiment, config["datasets"])
+        except InputError as error:
+            raise InputError(f"{source}: experiments.{name}.{error}") from None
+    _check_names(config["experiments"], source)
+
+
+def check_experiment(experiment: Settings, datasets: Settings) -> None:
+    """Raise `InputError` for a missing key or for settings that contradict each other; names the key."""
+    for path in REQUIRED:
+        value: Any = experiment
+        for key in path:
+            value = (value or {}).get(key)
+        if value is None:
+            raise InputError(f"{'.'.join(path)}: missing; give it here or under 'defaults'")
+    if experiment["dataset"] not in datasets:
+        found = experiment["dataset"]
+        raise InputError(f"dataset: unknown data set '{found}'{nearest(found, datasets)}; known: {', '.join(datasets)}")
+    methods, training_size = experiment["methods"], experiment["space"]["training_size"]
+    for name, method in methods.items():
+        try:
+            _check_method(method, training_size)
+            _check_match(method, methods)
+        except InputError as error:
+            raise InputError(f"methods.{name}.{error}") from None
+    _check_sizes(experiment)
+    _check_recipes(experiment)
+    for key, limit in experiment["search"]["budget"].items():
+        if isinstance(limit, list) and limit[0] > limit[1]:
+            raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
+    _check_reranking(methods, experiment["refine"])
+    _check_predictors(experiment["predictors"], methods, experiment["space"]["search_size"])
+
+
+def _check_names(experiments: Settings, source: str) -> None:
+    """A method's name stands for one kind of method in all experiments: its folder's rules go by it."""
+    found: dict[str, tuple[str, str]] = {}
+    for experiment, settings in experiments.items():
+        for method, given in settings["methods"].items():
+            first, kind = found.setdefault(method, (experiment, given["kind"]))
+            if given["kind"] != kind:
+                raise InputError(
+                    f"{source}: experiments.{experiment}.methods.{method}.kind: found '{given['kind']}', but in "
+                    f"{first} it is '{kind}'; expected one kind for a name"
+                )
+
+
+def _check_sizes(experiment: Settings) -> None:
+    m, k, size = experiment["refine"]["top_m"], experiment["refine"]["top_k"], experiment["space"]["search_size"]
+    if k > m:
+        raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
+    searches = [method for method in experiment["methods"].values() if method["kind"] == kinds.SEARCH]
+    found = experiment["search"]["found"]
+    if m > found and not all(map(shares_sample, searches)):
+        raise InputError(f"search.found: found {found}, expected at least m = {m} (refine.top_m)")
+    if m > size:
+        raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
+    for other in experiment["sweep"]["m"]:
+        if not k <= other <= m:
+            raise InputError(f"sweep.m: found {other}, expected values from k = {k} to m = {m} (refine)")
+
+
+def _check_recipes(experiment: Settings) -> None:
+    for stage in RECIPES:
+        recipe = experiment[stage]
+        if recipe["nesterov"] and recipe["momentum"] == 0:
+            raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
+        warmup, epochs = recipe["warmup_epochs"], recipe["epochs"]
+        if warmup > 0 and warmup >= epochs:
+            raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
+
+
+def _check_method(method: Settings, training_size: int) -> None:
+    """Names that exist, and keys that the method's kind has."""
+    kind = _named("kind", lambda: kinds.of(method))
+    matches = ("match",) if method["kind"] != kinds.SEARCH else ()
+    for key in method:
+        if key not in ("kind", *matches, *kind.keys):
+            raise InputError(
+                f"{key}: only {_owners(key)} have it, found kind '{method['kind']}'; expected no '{key}' here"
+            )
+    if "criterion" in method:
+        _named("criterion", lambda: criteria.criterion(method["criterion"]))
+    if method["kind"] == kinds.SEARCH:
+        _check_score(method)
+        _check_labels(method, training_size)
+
+
+def _owners(key: str) -> str:
+    """Which kinds of methods have a key."""
+    if key == "match":
+        return "baselines and 'tuned'"
+    return "methods of the kind " + " or ".join(f"'{name}'" for name, kind in kinds.KINDS.items() if key in kind.keys)
+
+
+def _check_score(method: Settings) -> None:
+    """The score's own settings, and the search that it allows."""
+    name, known = method["score"], _named("score", lambda: scores.score(method["score"]))
+    for other, score in scores.SCORES.items():
+        key = score.settings
+        if key and key != known.settings and key in method:
+            raise InputError(f"{key}: only the score '{other}' has it, found '{name}'; expected no '{key}' here")
+    if method["search"] == "exact" and not (known.additive and known.exact):
+        fit = ", ".join(other for other, score in scores.SCORES.items() if score.additive and score.exact)
+        raise InputError(
+            f"search: 'exact' needs a sum over the groups that is equal for few networks: {fit} or a function of your "
+            f"own; found the score '{name}', use 'local'"
+        )
+    _check_encoder("encoder", method.get("encoder", {}))
+
+
+def _check_labels(method: Settings, training_size: int) -> None:
+    is_regression = method.get("encoder", {}).get("objective") == "regression"
+    if "labels" in method and not is_regression:
+        raise InputError("labels: only the objective 'regression' has it; expected no 'labels' here")
+    if method.get("labels", 0) > training_size:
+        raise InputError(
+            f"labels: N' = {method['labels']} exceeds N = {training_size} (space.training_size); expected N' <= N"
+        )
+
+
+def _check_match(method: Settings, methods: Settings) -> None:
+    searches = [name for name, other in methods.items() if other["kind"] == kinds.SEARCH]
+    if method["kind"] != kinds.SEARCH and method.get("match") not in searches:
+        known = ", ".join(searches) or "none is given"
+        raise InputError(f"match: found {method.get('match')!r}, expected a search method: {known}")
+
+
+def _check_reranking(methods: Settings, refine: Settings) -> None:
+    m, shard_size = refine["top_m"], refine["shard_size"]
+    for name, method in methods.items():
+        if labelled(method, refine) >= m:
+            raise InputError(
+                f"methods.{name}.rerank: {method['rerank']} of m = {m} in shards of {shard_size} (refine.shard_size) "
+                "leaves none to rank anew; expected a smaller share or smaller shards"
+            )
+
+
+def _check_encoder(key: str, encoder: Settings) -> None:
+    """What an encoder that is trained by distance or against its own negatives cannot have."""
+    for other, value in (("score", "distance"), ("negatives", "own")):
+        if encoder.get(other) == value and encoder["objective"] != "contrastive":
+            raise InputError(
+                f"{key}.{other}: '{value}' goes with the objective 'contrastive', found '{encoder['objective']}'"
+            )
+    if encoder.get("score") == "distance":
+        for other, wanted in (("negatives", "own"), ("anchor", "original")):
+            if encoder[other] != wanted:
+                raise InputError(f"{key}.score: 'distance' goes with {other}: {wanted}, found {encoder[other]}")
+
+
+def _check_predictors(predictors: Settings, methods: Settings, search_size: int) -> None:
+    if predictors["sample"] > search_size:
+        raise InputError(
+            f"predictors.sample: found {predictors['sample']}, more than M = {search_size} (space.search_size)"
+        )
+    if predictors["sample"] in (1, 2):
+        raise InputError(f"predictors.sample: found {predictors['sample']}, expected 0 or at least 3 to correlate")
+    for name, encoder in predictors["encoders"].items():
+        _check_encoder(f"predictors.encoders.{name}", encoder)
+        if name in methods:
+            raise InputError(f"predictors.encoders.{name}: a method has this name; expected another")
+        if encoder["objective"] == "regression":
+            raise InputError(f"predictors.encoders.{name}.objective: a regression needs labels; make it a method")
+
+
+def _named(key: str, look_up: Callable[[], Entry]) -> Entry:
+    """What a look-up finds; its refusal says which key it was."""
+    try:
+        return look_up()
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None

@@ -1,0 +1,224 @@
+"""Where every file of a run lies, below the pathvar `<results>`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from sacp.network.spec import is_weights_file
+from sacp.plan.experiments import Experiments, Place, Tree, Values, shares_sample
+
+Inputs = dict[str, str | list[str]]
+SEED = "<results>/{experiment}/seed{seed}"
+RECORD = "provenance.json"
+
+
+class Paths:
+    """Paths of the files that stages read; wildcards say which experiment, seed and method."""
+
+    def __init__(self, experiments: Experiments) -> None:
+        self.experiments = experiments
+
+    def seed_folder(self, place: Place) -> str:
+        """What depends on experiment and seed."""
+        return f"<results>/{place.experiment}/seed{place.seed}"
+
+    def folder(self, place: Place) -> str:
+        """What depends on the method too."""
+        return f"{self.seed_folder(place)}/{place.method}"
+
+    def data(self, place: Place) -> str:
+        """The prepared data of an experiment."""
+        return f"<results>/data/{self.experiments.settings(place)['dataset']}.safetensors"
+
+    def weights(self, place: Place) -> Inputs:
+        """The file of weights that a base starts from, if it is a file."""
+        initial = self.experiments.settings(place)["network"].get("weights")
+        return {"weights": initial} if initial and is_weights_file(initial) else {}
+
+    def dataset_files(self, dataset: Tree) -> list[str]:
+        """The files that a prepared data set depends on: none where a library brings them, or they are a million."""
+        if dataset["source"] != "parquet":
+            return []
+        return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
+
+    def shards(self, place: Place) -> list[str]:
+        """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
+        return self._shards(f"{self.folder(place)}/topm", place, self.experiments.settings(place)["refine"]["top_m"])
+
+    def labelled_shards(self, place: Place) -> list[str]:
+        """Shards of the candidates that are tuned before the others are ranked anew."""
+        return self._shards(f"{self.folder(place)}/topm", place, self.experiments.labelled(place))
+
+    def sample_shards(self, place: Place, drawn: str, number: int, repeat: int) -> list[str]:
+        """Shards of the first `number` rows of a set of configurations, tuned for the time `repeat`."""
+        return self._shards(f"{self.seed_folder(place)}/sample/{drawn}/repeat{repeat}", place, number)
+
+    def _shards(self, folder: str, place: Place, number: int) -> list[str]:
+        size = self.experiments.settings(place)["refine"]["shard_size"]
+        return [f"{folder}/{at:03d}-{min(at + size, number) - 1:03d}.csv" for at in range(0, number, size)]
+
+    def labels(self, place: Place) -> Inputs:
+        """The tuned configurations that a regression learns from."""
+        number = self.experiments.settings(place)["methods"].get(place.method, {}).get("labels")
+        return {"labels": self.sample_shards(place, "training", number, 0)} if number else {}
+
+    def encoder(self, place: Place) -> Inputs:
+        """The encoder of a search, if its score is an encoder's."""
+        with_encoder = self.experiments.with_encoder(place.experiment)
+        return {"encoder": f"{self.folder(place)}/encoder.pt"} if place.method in with_encoder else {}
+
+    def candidates(self, place: Place) -> str:
+        """The file of a search's candidates, its own or the sample that all share; a tuned method's are its match's."""
+        search = self.experiments.search_of(place)
+        own = not shares_sample(self.experiments.settings(place)["methods"][search])
+        return f"{self.seed_folder(place)}/{search}/configs.h5" if own else f"{self.seed_folder(place)}/configs.h5"
+
+    def ranks(self, place: Place) -> str:
+        """The scores by which a shard's candidates are ranked: the search's, or those that have learned since."""
+        number = self.experiments.labelled(place)
+        name = "rescored" if number and int(place.first) >= number else "scores"
+        return f"{self.folder(place)}/{name}.parquet"
+
+    def matched(self, place: Place) -> str:
+        """Metrics of the candidate whose FLOPs a baseline matches."""
+        match = self.experiments.method(place)["match"]
+        return f"{self.seed_folder(place)}/{match}/topk/{place.candidate}/metrics.json"
+
+    def first_winner(self, place: Place) -> Inputs:
+        """The winner of figure 1's search."""
+        method = self.experiments.searches(place.experiment)[0]
+        folder = f"<results>/{place.experiment}/seed{self.experiments.seeds[0]}/{method}/winner"
+        return {"winner": f"{folder}/metrics.json", "description": f"{folder}/network.json"}
+
+    def selection_inputs(self, place: Place) -> Inputs:
+        """What a baseline looks at: the data, if its kind or its criterion does, and the sparsely trained network."""
+        wanted, found = self.experiments.kind(place).inputs, Inputs()
+        if "data" in wanted or self.experiments.images_seen(place):
+            found["data"] = self.data(place)
+        if "sparse" in wanted:
+            found["sparse"] = f"{self.seed_folder(place)}/sparse.pt"
+        return found
+
+    def ranked(self, place: Place) -> str | list[str]:
+        """The tuned candidates of a search. Through this plain input a winner waits for them."""
+        search = self.experiments.search_of(place)
+        return f"{self.seed_folder(place)}/{search}/topm.csv" if search else []
+
+    def trained(self, place: Place, candidates: list[int], name: str = "metrics.json") -> list[str]:
+        """A file of fully trained candidates."""
+        return [f"{self.folder(place)}/topk/{candidate}/{name}" for candidate in candidates]
+
+    def predictors(self, place: Place) -> Inputs:
+        """Encoders and tuned networks of the sample, repeat by repeat."""
+        settings = self.experiments.settings(place)["predictors"]
+        encoders = sorted(self.experiments.encoders(place.experiment))
+        tuned = [self.sample_shards(place, "search", settings["sample"], each) for each in range(settings["repeats"])]
+        return {
+            "encoders": [f"{self.seed_folder(place)}/{name}/encoder.pt" for name in encoders],
+            "tuned": [path for shards in tuned for path in shards],
+        }
+
+    def table_inputs(self, *kinds: str) -> Inputs:
+        """Every base's metrics, and every winner's of these kinds, in the order of experiments, methods and seeds."""
+        bases = [f"{self.seed_folder(place)}/base_metrics.json" for place in self._seeds()]
+        winners = [
+            f"{SEED.format(experiment=experiment, seed=seed)}/{method}/winner/metrics.json"
+            for experiment in self.experiments.names
+            for method in self.experiments.methods(experiment, *kinds)
+            for seed in self.experiments.seeds
+        ]
+        return {"bases": bases, "winners": winners}
+
+    def studied(self) -> list[str]:
+        """Raw rows of the predictors of all experiments and seeds that compare them."""
+        studied = self.experiments.studied()
+        return [f"{self.seed_folder(place)}/predictors.csv" for place in self._seeds() if place.experiment in studied]
+
+    def first_seed(self, name: str) -> str:
+        """A pattern: a file of an experiment's first seed."""
+        return f"<results>/{{experiment}}/seed{self.experiments.seeds[0]}/{name}"
+
+    def of_methods(self, name: str, methods: Callable[[str], list[str]]) -> Callable[[Place], list[str]]:
+        """An input function: a file of each method that `methods` names for an experiment, of the first seed."""
+
+        def inputs(wildcards: Place) -> list[str]:
+            folder = f"<results>/{wildcards.experiment}/seed{self.experiments.seeds[0]}"
+            return [f"{folder}/{method}/{name}" for method in methods(wildcards.experiment)]
+
+        return inputs
+
+    def encoder_losses(self, wildcards: Place) -> list[str]:
+        """Losses of all encoders of searches, method by method, of all seeds."""
+        return [
+            f"<results>/{wildcards.experiment}/seed{seed}/{method}/encoder_loss.csv"
+            for method in self.experiments.with_encoder(wildcards.experiment)
+            for seed in self.experiments.seeds
+        ]
+
+    def encoder_candidates(self, wildcards: Place) -> list[str]:
+        """Files of the candidates of each search with an encoder, of the first seed."""
+        place = Values(wildcards.experiment, str(self.experiments.seeds[0]))
+        methods = self.experiments.with_encoder(wildcards.experiment)
+        return [self.candidates(replace(place, method=method)) for method in methods]
+
+    def figures(self) -> list[str]:
+        """All figures, experiment by experiment."""
+        return [
+            f"<results>/figures/{figure}/{experiment}.png"
+            for experiment in self.experiments.drawn()
+            for figure in self.experiments.figures(experiment)
+        ]
+
+    def tables(self) -> list[str]:
+        """All tables."""
+        return [f"<results>/tables/{table}.csv" for table in self.experiments.tables()]
+
+    def records(self) -> list[str]:
+        """Records of all jobs but those that are known only when candidates are ranked and winners chosen."""
+        data = {self.data(place) for place in self._seeds()}
+        found = [record_of(path) for path in sorted(data)]
+        found += [f"<results>/{experiment}/network.{RECORD}" for experiment in self.experiments.names]
+        for place in self._seeds():
+            found += self._seed_records(place)
+        for place in self.places():
+            found += self._method_records(place)
+        return list(dict.fromkeys(found))  # two regressions may learn from the same shards
+
+    def places(self) -> Iterator[Values]:
+        """Every method of every experiment and seed."""
+        for place in self._seeds():
+            for method in self.experiments.methods(place.experiment):
+                yield replace(place, method=method)
+
+    def _seeds(self) -> Iterator[Values]:
+        for experiment in self.experiments.names:
+            for seed in self.experiments.seeds:
+                yield Values(experiment=experiment, seed=str(seed))
+
+    def _seed_records(self, place: Values) -> Iterator[str]:
+        folder, experiments = self.seed_folder(place), self.experiments
+        yield from (f"{folder}/{name}.{RECORD}" for name in ("base", "configs"))
+        if experiments.needs(place.experiment, "sparse"):
+            yield f"{folder}/sparse.{RECORD}"
+        encoders = experiments.with_encoder(place.experiment)
+        if place.experiment in experiments.studied():
+            encoders = list(experiments.encoders(place.experiment))
+            yield from (f"{folder}/{name}.{RECORD}" for name in ("sample/search/probes", "predictors"))
+            yield from map(record_of, self.predictors(place)["tuned"])
+        yield from (f"{folder}/{name}/encoder.{RECORD}" for name in encoders)
+
+    def _method_records(self, place: Values) -> Iterator[str]:
+        folder = self.folder(place)
+        yield from (f"{folder}/{name}" for name in (f"protocol.{RECORD}", f"winner/{RECORD}"))
+        if place.method not in self.experiments.searches(place.experiment):
+            return
+        names = ["scores", "topm"]
+        names += [] if shares_sample(self.experiments.method(place)) else ["configs"]
+        names += ["rescored"] if self.experiments.labelled(place) else []
+        yield from (f"{folder}/{name}.{RECORD}" for name in names)
+        shards = [*self.shards(place), *self.labels(place).get("labels", [])]
+        yield from map(record_of, shards)
+
+
+def record_of(path: str) -> str:
+    """The record of a file that has one of its own name."""
+    return f"{path.rpartition('.')[0]}.{RECORD}"

@@ -1,0 +1,141 @@
+"""Checks before any job starts that need more than the config's text: files, networks and the size of the space."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sacp import imports
+from sacp.catalogue import sources
+from sacp.compute.long_job import device
+from sacp.errors import InputError
+from sacp.images.splits import validation_size
+from sacp.network import weights
+from sacp.network.architectures import build, check_name
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.graph import Graph
+from sacp.network.spec import NetworkSpec
+from sacp.network.tracing import trace
+from sacp.plan.experiments import network_settings
+from sacp.pruning.space import Space, kept_counts
+
+
+def check(config: Mapping[str, Any], source: str, reported_path: str | Path, here: bool = True) -> None:
+    """Check a resolved config against the world.
+
+    Args:
+        config: the resolved config.
+        source: the files it came from, for messages.
+        reported_path: the reported rows of table 3.
+        here: whether jobs run on this machine, so that its GPUs are theirs.
+
+    Raises:
+        InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a
+            network is unknown or cannot be traced, a threshold cannot be reached, or M exceeds the constrained space.
+    """
+    try:
+        if here:
+            device(config["device"])
+        _check_results(Path(config["pathvars"]["results"]))
+        for name, dataset in config["datasets"].items():
+            _check_dataset(name, dataset)
+        models = set(pd.read_csv(reported_path)["model"])
+        for name, experiment in config["experiments"].items():
+            _check_experiment(name, experiment, config["datasets"], models)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _check_results(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"pathvars.results: '{existing}' is a file; expected a folder for the results")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"pathvars.results: the folder '{existing}' cannot be written to; give another one")
+
+
+def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
+    known, kind = sources.source(dataset), dataset["source"]
+    if "path" in known.keys and "path" not in dataset:
+        raise InputError(f"datasets.{name}: source '{kind}' needs a path; none found")
+    if "classes" in known.keys and "classes" not in dataset:
+        raise InputError(f"datasets.{name}: source '{kind}' needs the number of classes; none found")
+    for key in dataset:
+        if key not in ("source", *known.keys):
+            owners = [f"'{other}'" for other, source in sources.SOURCES.items() if key in source.keys]
+            only = f"only {', '.join(owners)} {'have' if len(owners) > 1 else 'has'} it"
+            raise InputError(f"datasets.{name}.{key}: source '{kind}' has none; {only}")
+    imports.load(f"{known.module}:check")(dataset)
+
+
+def training_images(dataset: Mapping[str, Any]) -> int | None:
+    """Number of training images; None where counting takes minutes. `InputError` if more are wanted than there are."""
+    counted = imports.load(f"{sources.source(dataset).module}:count")(dataset)
+    if counted is None:
+        return None
+    wanted = int(dataset.get("training_images", counted[0]))
+    if wanted > counted[0]:
+        raise InputError(f"training_images: found {wanted}, but the data have {counted[0]}; expected at most these")
+    return wanted
+
+
+def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mapping[str, Any], models: set[str]) -> None:
+    space = experiment["space"]
+    try:
+        if experiment.get("reported", next(iter(models))) not in models:
+            found = experiment["reported"]
+            raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
+        dataset = datasets[experiment["dataset"]]
+        images = training_images(dataset)
+        if images is not None:
+            validation_size(images, experiment["validation"])
+        _check_weights(experiment["network"].get("weights"))
+        check_name(experiment["network"]["name"])
+        spec = NetworkSpec(**network_settings(experiment, datasets))
+        graph = trace(build(spec), spec.input_shape)
+        exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
+        if space["search_size"] > exist:
+            raise InputError(
+                f"space.search_size: M = {space['search_size']}, but only {exist} configurations of "
+                f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
+            )
+        _check_budget(graph, space["levels"], experiment["search"]["budget"])
+        for method, settings in experiment["methods"].items():
+            _check_imports(method, settings)
+    except InputError as error:
+        raise InputError(f"experiments.{name}.{error}") from None
+
+
+def _check_weights(initial: str | None) -> None:
+    try:
+        if initial is not None:
+            weights.check(initial)
+    except InputError as error:
+        raise InputError(f"network.weights: {error}") from None
+
+
+def _check_imports(name: str, method: Mapping[str, Any]) -> None:
+    """What a method names by an import path is there and can be called."""
+    for key in ("kind", "criterion", "score"):
+        path = str(method.get(key, ""))
+        try:
+            if imports.is_path(path) and not callable(imports.load(path)):
+                raise InputError(f"'{path}' is no function")
+        except InputError as error:
+            raise InputError(f"methods.{name}.{key}: {error}") from None
+
+
+def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
+    """Costs fall with every step, so the configuration of all last steps is the smallest, whatever the threshold."""
+    last = np.full((1, len(graph.groups)), levels - 1)
+    flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))
+    budget = Budget.of(limits, cost_of_graph(graph))
+    for key, smallest, limit in (("flops", flops, budget.flops), ("parameters", parameters, budget.parameters)):
+        if limit is not None and smallest[0] > limit:
+            raise InputError(
+                f"search.budget.{key}: no configuration is within {limit} ({limits[key]} in the config); "
+                f"the smallest reachable is {smallest[0]}"
+            )

@@ -1,0 +1,252 @@
+"""The part of the resolved config that each stage uses, as one plain dict with sorted keys: its param `cfg`.
+
+Snakemake compares params as text, and order means nothing there; where it does, as of methods in a table, it is kept.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sacp import imports
+from sacp.catalogue import scores, sources
+from sacp.catalogue.kinds import SEARCH, TUNED
+from sacp.network.spec import is_weights_file
+from sacp.plan.experiments import Experiments, Place, Tree, Values, network_settings
+
+
+def ordered(value: Any) -> Any:
+    """The same value, keys of all its dicts sorted."""
+    if isinstance(value, Mapping):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(item) for item in value] if isinstance(value, list) else value
+
+
+class Stages:
+    """Settings of stages."""
+
+    def __init__(self, experiments: Experiments) -> None:
+        self.experiments = experiments
+        resolved = experiments.resolved
+        self.shared = {
+            "device": resolved["device"],
+            "engine": {"deterministic": resolved["deterministic"], "precision": resolved["precision"]},
+            "processes": resolved["processes"],
+        }
+
+    def parts(self, place: Place, *parts: str, **more: Any) -> Tree:
+        """The network and these parts of the place's experiment, or of what all share; and whatever is given beside."""
+        settings = self.experiments.settings(place)
+        taken: Tree = {"network": network_settings(settings, self.experiments.resolved["datasets"])}
+        taken |= {part: self.shared[part] if part in self.shared else settings[part] for part in parts}
+        found: Tree = ordered(taken | more)
+        return found
+
+    def dataset(self, name: str) -> Tree:
+        """A data set, with the import path of its reader and the form of its images."""
+        dataset = self.experiments.resolved["datasets"][name]
+        _, size, classes = sources.shape(dataset)
+        reader = f"{sources.source(dataset).module}:read"
+        found: Tree = ordered(dataset | {"reader": reader, "image_size": size, "classes": classes})
+        return found
+
+    def base(self, place: Place) -> Tree:
+        """Training of the base; weights that torchvision publishes stand here by name, a file is an input."""
+        initial = self.experiments.settings(place)["network"].get("weights")
+        published = initial if initial and not is_weights_file(initial) else None
+        parts = ("base", "device", "engine", "processes", "validation")
+        return self.parts(place, *parts, published_weights=published)
+
+    def sparse(self, place: Place) -> Tree:
+        """Sparse training of the base."""
+        return self.parts(place, "device", "engine", "processes", "sparse", "validation")
+
+    def encoder(self, place: Place) -> Tree:
+        """Training of an encoder."""
+        return self.parts(place, "space", encoder=self.experiments.encoders(place.experiment)[place.method])
+
+    def tuning(self, place: Place) -> Tree:
+        """Light tuning of candidates."""
+        return self.parts(place, "device", "engine", "tune", "validation")
+
+    def sample(self, place: Place) -> Tree:
+        """Tuning of configurations drawn at random."""
+        tune = self.experiments.settings(place)["sample"]
+        return self.parts(place, "device", "engine", "validation", tune=tune)
+
+    def probes(self, place: Place) -> Tree:
+        """Evaluation of configurations drawn at random before any tuning."""
+        sample = self.experiments.settings(place)["predictors"]["sample"]
+        return self.parts(place, "device", "validation", sample=sample)
+
+    def score(self, place: Place) -> Tree:
+        """The score of the place's search."""
+        return score_settings(self.experiments.method(place))
+
+    def scoring(self, place: Place) -> Tree:
+        """Scoring of a search's candidates."""
+        return self.parts(place, "search", "space", score=self.score(place))
+
+    def find(self, place: Place) -> Tree:
+        """A search for candidates of its own."""
+        way = self.experiments.method(place)["search"]
+        top_m = self.experiments.settings(place)["refine"]["top_m"]
+        return self.parts(place, "search", "space", score=self.score(place), way=way, top_m=top_m)
+
+    def baseline(self, place: Place) -> Tree:
+        """A baseline's own settings, with the import paths of its function and its criterion, if it has these."""
+        kind = self.experiments.kind(place)
+        more: Tree = {"function": kind.function} if kind.function else {}
+        if "criterion" in kind.keys:
+            known = self.experiments.criterion(place)
+            more["criterion"] = {"function": known.function, "images": known.images}
+        return self.parts(place, *kind.settings, **more)
+
+    def colony(self, place: Place) -> Tree:
+        """A bee colony's search."""
+        return self.parts(place, "colony", "device", "engine", "tune", "validation")
+
+    def candidate(self, place: Place) -> Tree:
+        """The training of a method's candidates before one is chosen."""
+        recipe, stream = self.experiments.recipe(place), self.experiments.stream(place)
+        parts = ("device", "engine", "processes", "validation")
+        return self.parts(place, *parts, recipe=recipe, stream=stream)
+
+    def protocol(self, place: Place, training_code: Mapping[str, str]) -> Tree:
+        """What decides the winner beyond the tuning."""
+        more: Tree = {"training": training_code}
+        if self.experiments.search_of(place):
+            more["top_k"] = self.experiments.chosen_from(place)
+        return self.candidate(place) | more
+
+    def predictors(self, place: Place) -> Tree:
+        """What is compared as a predictor."""
+        settings = self.experiments.settings(place)["predictors"]
+        encoders = self.experiments.encoders(place.experiment)
+        return self.parts(place, sample=settings["sample"], repeats=settings["repeats"], encoders=encoders)
+
+    def table3(self) -> Tree:
+        """Methods stand in the table as they stand in the config."""
+        models = {
+            name: {"methods": self.experiments.methods(name), "reported": self.experiments.of(name).get("reported")}
+            for name in self.experiments.names
+        }
+        return {"models": models, "seeds": self.experiments.seeds}
+
+    def table4(self) -> Tree:
+        """Experiments and methods stand in the table as they stand in the config."""
+        return {
+            "models": {name: self._variants(name) for name in self.experiments.names},
+            "seeds": self.experiments.seeds,
+        }
+
+    def _variants(self, experiment: str) -> Tree:
+        settings = self.experiments.of(experiment)
+        methods = {
+            name: {
+                key: settings["methods"][name][key] for key in ("kind", "labels") if key in settings["methods"][name]
+            }
+            for name in self.experiments.methods(experiment, SEARCH, TUNED)
+        }
+        return {"methods": methods, "reported": settings.get("reported")}
+
+    def figure(self, place: Place, **more: Any) -> Tree:
+        """A figure of the first seed."""
+        found: Tree = ordered({"seed": self.experiments.seeds[0], **more})
+        return found
+
+    def methods(self, place: Place) -> Tree:
+        """A figure of all methods."""
+        return self.figure(place, methods=self.experiments.methods(place.experiment))
+
+    def searches(self, place: Place) -> Tree:
+        """A figure of all searches."""
+        return self.figure(place, methods=self.experiments.searches(place.experiment))
+
+    def encoder_losses(self, place: Place) -> Tree:
+        """A figure of the searches with an encoder, of all seeds."""
+        return {"methods": self.experiments.with_encoder(place.experiment), "seeds": self.experiments.seeds}
+
+    def method_figure(self, place: Place) -> Tree:
+        """Figure 1 shows the first search."""
+        method = self.experiments.searches(place.experiment)[0]
+        settings = self.experiments.settings(place)
+        return self.figure(
+            place, method=method, settings=settings["methods"][method], found=settings["search"]["found"],
+            refine=settings["refine"], space=settings["space"],
+        )  # fmt: skip
+
+    def responses(self, place: Place) -> Tree:
+        """Methods stand in the figure as they stand in the config."""
+        searches = self.experiments.searches(place.experiment)
+        found = {name: self.score(Values(experiment=place.experiment, method=name)) for name in searches}
+        return {**self.parts(place, seed=self.experiments.seeds[0]), "scores": found}
+
+    def embedding(self, place: Place) -> Tree:
+        """Encoders of the searches."""
+        methods = self.experiments.with_encoder(place.experiment)
+        encoders = {name: self.experiments.encoders(place.experiment)[name] for name in methods}
+        return self.parts(place, encoders=encoders, methods=methods, seed=self.experiments.seeds[0])
+
+    def sweeps(self, place: Place) -> Tree:
+        """Figure 2."""
+        return {
+            "methods": self.experiments.searches(place.experiment),
+            "seeds": self.experiments.seeds,
+            "sizes": self.experiments.sweep_sizes(place.experiment),
+            "top_k": self.experiments.settings(place)["refine"]["top_k"],
+        }
+
+    def accuracy_flops(self, place: Place) -> Tree:
+        """Methods, and the model whose reported rows are shown."""
+        return {
+            "methods": self.experiments.methods(place.experiment),
+            "reported": self.experiments.settings(place).get("reported"),
+            "searches": self.experiments.searches(place.experiment),
+        }
+
+    def summary(self, captions: Path) -> Tree:
+        """The page of a run, with the captions of its figures, experiment by experiment in the order of their files."""
+        drawn = self.experiments.drawn()
+        texts = [[_text(captions / f"{figure}.rst") for figure in self.experiments.figures(name)] for name in drawn]
+        parts = {"config": self.experiments.resolved, "tables": self.experiments.tables()}
+        found: Tree = ordered(parts | {"captions": texts, "experiments": drawn})
+        return found
+
+    def measured(self) -> tuple[str, ...]:
+        """Import paths that a forecast measures: scores, readers of data sets, and networks."""
+        found = set[str]()
+        for name in self.experiments.names:
+            settings = self.experiments.of(name)
+            searches = [settings["methods"][method] for method in self.experiments.searches(name)]
+            parts = {"scores": {number: score_settings(method) for number, method in enumerate(searches)}}
+            found |= {*functions(self.dataset(settings["dataset"])), *functions(settings | parts)}
+        return tuple(sorted(found))
+
+    def forecast(self, cores: int | None, gpus: int | None) -> Tree:
+        """What decides the cost of the whole run: nearly all of the config, and the cores and GPUs Snakemake has."""
+        names = ("datasets", "device", "experiments", "processes", "seeds", "threads", "threads_base")
+        settings = {name: self.experiments.resolved[name] for name in names}
+        found: Tree = ordered(settings | {"cores": cores, "gpus": gpus, "engine": self.shared["engine"]})
+        return found
+
+
+def score_settings(method: Mapping[str, Any]) -> Tree:
+    """A search's score: its function, and that function's settings."""
+    known = scores.score(method["score"])
+    settings = method[known.settings] if known.settings else {}
+    found: Tree = ordered({"additive": known.additive, "function": known.function, "settings": settings})
+    return found
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip()
+
+
+def functions(cfg: Mapping[str, Any]) -> tuple[str, ...]:
+    """Import paths that a stage's settings tell its script to load: their code is part of the stage's code."""
+    found = [cfg[key] for key in ("function", "reader") if cfg.get(key)]
+    found += [part["function"] for part in (cfg.get("criterion"), cfg.get("score")) if part]
+    found += [score["function"] for score in cfg.get("scores", {}).values()]
+    network = cfg.get("network", {}).get("name", "")
+    found += [network] if imports.is_path(network) else []
+    return tuple(sorted(set(found)))

@@ -1,0 +1,51 @@
+"""Which channels of a group are kept: an order, best first. The kept set of any ratio is its head: sets are nested."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp.network.graph import Graph, Kept
+from sacp.pruning.space import Steps, kept_counts
+
+Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
+Order = list[NDArray[np.int64]]  # per group, channel numbers from the most to the least important, [C_g]
+
+
+def l1_norms(network: nn.Module, graph: Graph) -> Norms:
+    """L1 norm of each channel's filter (Li et al. 2016), summed over the convolutions of the group, per group [C_g]."""
+    norms = []
+    for group in graph.groups:
+        total: Tensor = torch.zeros(group.channels, dtype=torch.float64)
+        for layer in group.layers:
+            weight = network.get_submodule(layer).get_parameter("weight").detach()  # [C_out, C_in, k, k]
+            total += weight.double().abs().sum(dim=(1, 2, 3)).cpu()
+        norms.append(total.numpy())
+    return norms
+
+
+def l1_order(network: nn.Module, graph: Graph) -> Order:
+    """Channels by falling L1 norm; equal norms in the order of their numbers."""
+    return highest_first(l1_norms(network, graph))
+
+
+def random_order(graph: Graph, rng: np.random.Generator) -> Order:
+    """A uniformly random order of each group's channels."""
+    return [rng.permutation(channels) for channels in graph.channels]
+
+
+def highest_first(scores: Sequence[NDArray[np.float64]]) -> Order:
+    """Channels by falling score, per group [C_g]; equal scores in the order of their numbers."""
+    return [np.argsort(-values, kind="stable") for values in scores]
+
+
+def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:
+    """The first `counts[g]` channels of each group's order, in ascending order."""
+    return [np.sort(channels[:count]) for channels, count in zip(order, counts, strict=True)]
+
+
+def kept_of(steps: Steps, order: Order, graph: Graph, levels: int) -> Kept:
+    """Kept channels of one configuration [G] under a channel order."""
+    return kept_channels(order, kept_counts(steps, graph.channels, levels))

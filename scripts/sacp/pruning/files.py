@@ -1,0 +1,68 @@
+"""Files of pruned networks and of kept channels. Loading runs no code from a file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import nn
+
+from sacp.artefacts.files import atomic, read_json, write_json
+from sacp.errors import InputError
+from sacp.network.architectures import build
+from sacp.network.graph import Graph, Kept
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import resized
+from sacp.network.weights import load_safetensors
+
+
+def save_kept(path: str | Path, graph: Graph, kept: Kept) -> None:
+    """Write the kept channels of every group, by group name; equal channels give equal bytes."""
+    channels = {group.name: numbers.tolist() for group, numbers in zip(graph.groups, kept, strict=True)}
+    write_json(path, {"kept": channels})
+
+
+def load_kept(path: str | Path, graph: Graph) -> Kept:
+    """Read what `save_kept` wrote; `InputError` if it belongs to another network."""
+    kept = read_json(path).get("kept", {})
+    if list(kept) != [group.name for group in graph.groups]:
+        raise InputError(f"{path}: kept channels of the groups {list(kept)}, expected those of this network")
+    return [np.array(numbers, np.int64) for numbers in kept.values()]
+
+
+def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Mapping[str, Any]) -> None:
+    """Write a pruned network: `network.safetensors`, and `network.json` with all that is needed to use it."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic(Path(folder) / "network.safetensors") as temporary:
+        save_file(state, temporary)
+    write_json(Path(folder) / "network.json", {"network": asdict(spec), **description})
+
+
+def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:
+    """Load a pruned network, ready for use, in evaluation mode.
+
+    It takes images normalised with `mean` and `std` of `network.json` in the same folder.
+
+    Args:
+        folder: a winner's or a trained candidate's folder.
+        network: for networks given by import path, the function that builds the unpruned one. No code is imported on
+            the word of a file.
+
+    Raises:
+        InputError: files are missing, corrupt, or do not fit together.
+    """
+    folder = Path(folder)
+    try:
+        description = read_json(folder / "network.json")
+        spec = NetworkSpec(**description["network"])
+        failure = description.get("metrics", {}).get("failure")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / 'network.json'}: not the description of a network ({error})") from None
+    if failure:
+        raise InputError(f"{folder}: the training of this network failed: {failure}")
+    if ":" in spec.name and network is None:
+        raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
+    original = network(num_classes=spec.num_classes) if network is not None else build(spec)
+    return resized(original, load_safetensors(folder / "network.safetensors")).eval()

@@ -1,0 +1,246 @@
+"""Tables from the metrics of finished runs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sacp.artefacts.files import atomic
+
+Metrics = Mapping[str, Any]
+
+COLUMNS = [
+    "model", "method", "source", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
+    "flops_pruned_percent", "params_millions", "params_pruned_percent", "paper_protocol_top1_percent",
+    "protocol_difference_percent",
+]  # fmt: skip
+TABLE4_COLUMNS = [
+    "model", "method", "source", "seeds", "top1_percent", "top1_std", "flops_pruned_percent", "params_pruned_percent",
+    "networks_labelled", "networks_tuned", "networks_trained", "paper_protocol_top1_percent",
+    "protocol_difference_percent",
+]  # fmt: skip
+HEADINGS = {
+    "model": "Model", "method": "Method", "source": "Source", "seeds": "Seeds", "top1_percent": "Top-1 (%)",
+    "change_percent": "Change", "flops_millions": "FLOPs (M)", "flops_pruned_percent": "FLOPs pruned (%)",
+    "params_millions": "Params (M)", "params_pruned_percent": "Params pruned (%)",
+    "paper_protocol_top1_percent": "Paper's protocol (%)", "protocol_difference_percent": "Difference",
+    "predictor": "Predictor", "band": "FLOPs band", "networks": "Networks", "spearman": "Spearman",
+    "kendall": "Kendall",
+    "regret_top_5_percent": "Regret, top 5 %", "regret_top_10_percent": "Regret, top 10 %",
+    "regret_top_25_percent": "Regret, top 25 %",
+    "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
+}  # fmt: skip
+LEFT = ("Model", "Method", "Source", "Predictor", "FLOPs band")  # headings of text; numbers stand to the right
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$"}
+)
+DEVIATIONS = {"top1_percent": "top1_std"}  # columns and those of their sample deviation
+PROTOCOL = (
+    "Top-1 accuracy on the test images; mean and sample deviation over seeds. FLOPs are multiply-accumulates. "
+    "Measured: trained here, the winner chosen by validation accuracy and tested once. Reported, in italics: as the "
+    "paper prints it. Paper's protocol: the best test accuracy among the k fully trained, as the paper picks it; the "
+    "difference is what that adds."
+)
+CAPTIONS = {
+    "table1": "What pruning methods use and do, as the paper compares them.",
+    "table3": f"Pruned networks. {PROTOCOL}",
+    "predictors": (
+        "Rank correlation with the validation accuracy after a light tuning, of networks drawn at random from the "
+        "search space; every predictor is turned so that more is better. Means over seeds, intervals of 95 % by "
+        "bootstrap over the networks. Bands hold equally many networks, by FLOPs from small to large. Tuned again: "
+        "what a second run of the same tuning predicts, the ceiling. Regret: accuracy of the best network of the "
+        "sample less that of the best in the predictor's top share, in points."
+    ),
+    "table4": (
+        f"Variants. SACP-1: the encoder predicts accuracies, learned from labelled networks. SACP-2: the best of the "
+        "lightly tuned networks, not trained further. Labelled, tuned, trained: networks that a seed's search has "
+        f"labelled, tuned and fully trained. {PROTOCOL} The paper's text gives 91.54 % where its table has 93.41 % for "
+        "SACP on resnet18."
+    ),
+}
+
+
+def runs(
+    models: Mapping[str, Mapping[str, Any]], seeds: int, bases: Iterable[Metrics], winners: Iterable[Metrics]
+) -> Iterator[tuple[str, list[Metrics], dict[str, list[Metrics]]]]:
+    """Yield each model with the metrics of its bases and of its methods' winners, one for each seed.
+
+    Args:
+        models: `methods` of each model.
+        seeds: number of seeds.
+        bases: metrics of the bases, by model and seed.
+        winners: metrics of the winners, by model, method and seed.
+    """
+    bases, winners = iter(bases), iter(winners)
+    for model, settings in models.items():
+        base = list(islice(bases, seeds))
+        yield model, base, {method: list(islice(winners, seeds)) for method in settings["methods"]}
+
+
+def measured_rows(
+    model: str, base: Sequence[Mapping[str, Any]], methods: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows of table 3 for one experiment: the base and every method run here, one metrics mapping per seed."""
+    rows = [_measured_row(model, "Base", base, base)]
+    return rows + [_measured_row(model, name, runs, base) for name, runs in methods.items()]
+
+
+def variant_rows(
+    model: str, base: Sequence[Metrics], methods: Mapping[str, Sequence[Metrics]],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Rows of table 4: every search and what it has cost in networks, the mean over seeds.
+
+    Args:
+        model: the experiment.
+        base: metrics of the base, one mapping per seed.
+        methods: metrics of the winners of searches.
+        settings: of the methods: `kind`, and `labels` where there are any.
+    """
+    rows = []
+    for name, winners in methods.items():
+        trained = 0 if settings[name]["kind"] == "tuned" else _mean_length(winners, "trained_candidates")
+        cost = {
+            "networks_labelled": settings[name].get("labels", 0),
+            "networks_tuned": round(sum(winner["tuned_candidates"] for winner in winners) / len(winners)),
+            "networks_trained": trained,
+        }
+        rows.append(_measured_row(model, name, winners, base) | cost)
+    return rows
+
+
+def _mean_length(winners: Sequence[Metrics], key: str) -> int:
+    return round(sum(len(winner[key]) for winner in winners) / len(winners))
+
+
+def _measured_row(
+    model: str, method: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    frame, base_frame = pd.DataFrame(list(runs)), pd.DataFrame(list(base))
+    top1 = frame["test_accuracy_percent"]
+    by_test = frame.get("paper_protocol_test_accuracy_percent")
+    return {
+        "model": model,
+        "method": method,
+        "source": "measured",
+        "seeds": len(frame),
+        "top1_percent": top1.mean(),
+        "top1_std": top1.std(),
+        "change_percent": (top1 - base_frame["test_accuracy_percent"]).mean(),
+        "flops_millions": frame["flops"].mean() / 1e6,
+        "flops_pruned_percent": (100 * (1 - frame["flops"] / base_frame["flops"])).mean(),
+        "params_millions": frame["parameters"].mean() / 1e6,
+        "params_pruned_percent": (100 * (1 - frame["parameters"] / base_frame["parameters"])).mean(),
+        "paper_protocol_top1_percent": None if by_test is None else by_test.mean(),
+        "protocol_difference_percent": None if by_test is None else (by_test - top1).mean(),
+    }
+
+
+def reported_rows(reported: pd.DataFrame, reported_model: str | None, model: str) -> list[dict[str, Any]]:
+    """The paper's rows for one model, with the change to the paper's own base where that is given; none of no model."""
+    rows = reported[reported["model"] == reported_model].copy()
+    bases = rows.loc[rows["method"] == "Base", "top1_percent"]
+    if len(bases):
+        rows["change_percent"] = rows["top1_percent"] - bases.iloc[0]
+    return rows.assign(model=model, source="reported").to_dict("records")  # type: ignore[return-value]
+
+
+def table3(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Table 3 with its columns in order."""
+    return pd.DataFrame(list(rows), columns=COLUMNS).astype({"seeds": "Int64"})  # reported rows have none
+
+
+def table4(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Table 4 with its columns in order."""
+    counts = {name: "Int64" for name in TABLE4_COLUMNS if name == "seeds" or name.startswith("networks_")}
+    return pd.DataFrame(list(rows), columns=TABLE4_COLUMNS).astype(counts)
+
+
+def failure_note(methods: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> str:
+    """A sentence for the footnote on candidates that failed, with the first reason; empty if none did."""
+    sentences = []
+    for method, winners in methods.items():
+        failures = [failure for winner in winners for failure in winner.get("failures", [])]
+        if failures:
+            tuned = sum(failure["stage"] == "tune" for failure in failures)
+            sentences.append(
+                f"{model}, {method}: {tuned} tunings and {len(failures) - tuned} full trainings failed and were ranked "
+                f"last; the first: {failures[0]['reason']}."
+            )
+    return " ".join(sentences)
+
+
+def save(csv_path: str | Path, table: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> list[Path]:
+    """Write a table as .csv, .md and .tex beside one another and return their paths; empty notes are left out."""
+    csv_path = Path(csv_path)
+    caption = " ".join([caption, *filter(None, notes)])
+    texts = {
+        csv_path: table.to_csv(index=False),
+        csv_path.with_suffix(".md"): to_markdown(table, caption),
+        csv_path.with_suffix(".tex"): to_latex(table, caption.replace("**", ""), f"tab:{csv_path.stem}"),
+    }
+    for path, text in texts.items():
+        with atomic(path) as temporary:
+            temporary.write_text(text)
+    return list(texts)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as text: headings for people, two decimals, `mean ± deviation` in one cell, empty where nothing is."""
+    shown = {}
+    for name in table.columns:
+        if name in DEVIATIONS.values() or str(name).endswith(("_low", "_high")):
+            continue
+        cells = [_cell(value) for value in table[name]]
+        if f"{name}_low" in table:
+            ends = [[_cell(value) for value in table[f"{name}_{end}"]] for end in ("low", "high")]
+            cells = [f"{a} [{b}, {c}]" if a else "" for a, b, c in zip(cells, *ends, strict=True)]
+        if DEVIATIONS.get(name) in table:
+            deviations = [_cell(value) for value in table[DEVIATIONS[name]]]
+            cells = [f"{a} ± {b}" if b else a for a, b in zip(cells, deviations, strict=True)]
+        shown[HEADINGS.get(name, str(name))] = cells
+    return pd.DataFrame(shown)
+
+
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _is_reported(table: pd.DataFrame) -> list[bool]:
+    return [source == "reported" for source in table["source"]] if "source" in table else [False] * len(table)
+
+
+def to_markdown(table: pd.DataFrame, caption: str) -> str:
+    """A table as Markdown, rows of the paper in italics, the caption below."""
+    text = readable(table)
+    for row, reported in enumerate(_is_reported(table)):
+        if reported:
+            text.iloc[row] = [f"*{cell}*" if cell else "" for cell in text.iloc[row]]
+    return f"{text.to_markdown(index=False, disable_numparse=True)}\n\n{caption}\n"
+
+
+def to_latex(table: pd.DataFrame, caption: str, label: str) -> str:
+    """A table as LaTeX for the packages booktabs and graphicx, rows of the paper in italics, a rule between models."""
+    text = readable(table)
+    lines = [" & ".join(_escaped(name) for name in text.columns) + r" \\", r"\midrule"]
+    before = None
+    for (_, cells), reported in zip(text.iterrows(), _is_reported(table), strict=True):
+        if before is not None and "Model" in text and cells["Model"] != before:
+            lines.append(r"\midrule")
+        before = cells.get("Model")
+        shown = [rf"\textit{{{_escaped(cell)}}}" if reported and cell else _escaped(cell) for cell in cells]
+        lines.append(" & ".join(shown) + r" \\")
+    columns = "".join("l" if name in LEFT else "r" for name in text.columns)
+    head = [r"\begin{table}", r"\centering", rf"\caption{{{_escaped(caption)}}}", rf"\label{{{label}}}"]
+    begin = [r"\resizebox{\textwidth}{!}{%", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    end = [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
+    return "\n".join([*head, *begin, *lines, *end]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    return text.translate(LATEX)

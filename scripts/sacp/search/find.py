@@ -1,0 +1,83 @@
+"""Candidates that a search finds for itself, beyond the sample."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.errors import InputError
+from sacp.network.cost import Budget, cost_of_graph
+from sacp.network.graph import Graph
+from sacp.pruning.space import Space, Steps
+from sacp.search import exact, ranked
+from sacp.search.local import climb
+from sacp.search.scorers import AdditiveScorer, Scorer
+
+log = logging.getLogger(__name__)
+
+
+class Sample(Protocol):
+    """Configurations drawn at random, such as `search.files.Candidates`."""
+
+    total: int
+
+    def __iter__(self) -> Iterator[tuple[int, Steps]]:
+        """Yield the number of a block's first candidate and its configurations [B, G]."""
+
+    def rows(self, numbers: NDArray[np.int64]) -> Steps:
+        """Configurations of these numbers, ascending, [n, G]."""
+
+
+def find(
+    way: str, settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, sample: Sample, threads: int = 1
+) -> Steps:
+    """The best candidates of the whole space, or those reached from the best of the sample, best first, [n, G].
+
+    Args:
+        way: how they are searched: `exact`, which needs an additive scorer, or `local`.
+        settings: `budget`, `found` and `distance`.
+        scorer: of the method.
+        graph: the network's graph.
+        space: the space, with its threshold.
+        sample: what `local` starts from.
+        threads: chunks of the sample scored at the same time.
+
+    Raises:
+        InputError: nothing is within the budget.
+        KeyError: there is no such way.
+    """
+    budget = Budget.of(settings["budget"], cost_of_graph(graph))
+    return WAYS[way](settings, scorer, graph, space, budget, sample, threads)
+
+
+def _exact(
+    settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
+    threads: int,
+) -> Steps:  # fmt: skip
+    assert isinstance(scorer, AdditiveScorer)
+    return exact.best(scorer.values, graph, space, budget, settings["found"], settings["distance"])[0]
+
+
+def _local(
+    settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
+    threads: int,
+) -> Steps:  # fmt: skip
+    number = settings["found"]
+    best = ranked.best(iter(sample), sample.total, scorer, graph, space.levels, number, budget, threads)
+    found, scores = climb(sample.rows(np.sort(best["candidate"])), scorer, graph, space, budget)
+    log.info("best score of the sample %.6g, of the local search %.6g", best["score"][0], scores[0])
+    return exact.apart(found, scores, number, settings["distance"])[0]
+
+
+WAYS = {"exact": _exact, "local": _local}
+
+
+def check_number(found: int, wanted: int, distance: int) -> None:
+    """Raise `InputError` if fewer candidates were found than are to be tuned."""
+    if found < wanted:
+        raise InputError(
+            f"search: {found} candidates found, m = {wanted} (refine.top_m) asked for; lower search.distance from "
+            f"{distance}, widen search.budget, or lower m"
+        )

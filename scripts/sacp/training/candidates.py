@@ -1,0 +1,113 @@
+"""From a configuration to a trained smaller network (method section 3.5), the same way for every method."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sacp.compute.arithmetic import EXACT, Engine
+from sacp.compute.parallel import ALONE, Team
+from sacp.compute.resume import Sidecar
+from sacp.images.splits import Splits
+from sacp.network import cost
+from sacp.network.graph import Graph, Kept
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune
+from sacp.training.evaluation import accuracy_percent, measure
+from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, batches_of, train
+from sacp.training.recipe import Recipe
+
+TUNED_HISTORY_COLUMNS = ("candidate", *HISTORY_COLUMNS)
+log = logging.getLogger(__name__)
+
+
+class Tuner:
+    """Tunes networks one after the other, each from the inherited weights; resumes at the one it was in.
+
+    A network whose loss is not finite is recorded with the reason, and the next one follows.
+    """
+
+    def __init__(
+        self, base: nn.Module, graph: Graph, splits: Splits, recipe: Recipe, seed: int, device: torch.device,
+        engine: Engine = EXACT, sidecar: Sidecar | None = None,
+    ) -> None:  # fmt: skip
+        self.base, self.graph, self.splits, self.recipe, self.seed = base, graph, splits, recipe, seed
+        self.device, self.engine, self.sidecar = device, engine, sidecar or Sidecar()
+        self.rows: list[dict[str, Any]] = self.sidecar.state.setdefault("rows", [])
+        self.history: list[dict[str, Any]] = self.sidecar.state.setdefault("history", [])
+        self.source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
+        self.asked = 0
+
+    def tune(self, candidate: int, channels: Kept, label: str) -> dict[str, Any]:
+        """Tune a network and return its row of `TUNED_COLUMNS`; the rows of all are in `rows`.
+
+        What was tuned before this process started is not tuned again: the caller asks in the same order.
+        """
+        self.asked += 1
+        if self.asked <= len(self.rows):
+            return self.rows[self.asked - 1]
+        network, accuracy, failure = prune(self.base, self.graph, channels).to(self.device), None, None
+        try:
+            # One seed for all: candidates differ by their channels, not by the luck of an order.
+            epochs = train(network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source)
+            self.history += [{"candidate": candidate, **row} for row in epochs]
+            accuracy = accuracy_percent(network, self.splits.validation, self.splits)
+            log.info("%s: validation accuracy %.2f %%", label, accuracy)
+        except DivergenceError as error:
+            failure = str(error)
+            log.warning("%s; recorded as failed", failure)
+        flops, parameters = cost.costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
+        self.sidecar.state.pop("training", None)
+        self.rows.append(
+            {
+                "candidate": candidate,
+                "validation_accuracy_percent": accuracy,
+                "flops": int(flops[0]),
+                "parameters": int(parameters[0]),
+                "failure": failure,
+            }
+        )
+        if self.sidecar.due:
+            self.sidecar.save()
+        return self.rows[-1]
+
+
+def tune_candidates(
+    base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
+    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
+    """Tune candidates one after the other with a `Tuner`.
+
+    Returns:
+        Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
+    """
+    tuner = Tuner(base, graph, splits, recipe, seed, device, engine, sidecar)
+    for number, (candidate, channels) in enumerate(kept.items(), start=1):
+        tuner.tune(candidate, channels, f"candidate {candidate} ({number}/{len(kept)})")
+    return tuner.rows, tuner.history
+
+
+def train_fully(
+    network: nn.Module, splits: Splits, spec: NetworkSpec, recipe: Recipe, seed: int, label: str,
+    engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
+    """Train a pruned network and measure it: its metrics and its history.
+
+    A loss that is not finite is a result, not an error: metrics without accuracies, with the reason as `failure`.
+    """
+    try:
+        history = train(network, splits, recipe, seed, label, engine, sidecar, team=team)
+    except DivergenceError as error:
+        log.warning("%s; recorded as failed", error)
+        counted = asdict(cost.count(network, spec.input_shape))
+        return {
+            "validation_accuracy_percent": None,
+            "test_accuracy_percent": None,
+            **counted,
+            "failure": str(error),
+        }, []
+    return measure(network, splits, spec, team), history

@@ -1,0 +1,163 @@
+"""FPGM, HRank, ThiNet and Network Slimming on cases worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks_zoo import built
+from sacp.baselines import fpgm, hrank, slimming, thinet
+from sacp.baselines.match_flops import threshold_counts
+from sacp.baselines.task import Task
+from sacp.catalogue.criteria import CRITERIA
+from sacp.errors import InputError
+from sacp.images.splits import ImageSet, Splits
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import Graph
+from sacp.network.tracing import trace
+from sacp.pruning.space import Space
+from torch import nn
+
+IMAGE_SHAPE = (1, 1, 4, 4)
+
+
+def one_layer(weights: list[float], *behind: nn.Module) -> tuple[nn.Module, Graph]:
+    """A 1x1 convolution of one input channel with these weights, and what stands behind it."""
+    conv = nn.Conv2d(1, len(weights), 1, bias=False)
+    conv.weight.data = torch.tensor(weights).reshape(-1, 1, 1, 1)
+    network = nn.Sequential(conv, *behind, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(len(weights), 2)).eval()
+    return network, trace(network, IMAGE_SHAPE)
+
+
+def test_fpgm_sums_the_distances_to_all_other_filters():
+    network, graph = one_layer([0.0, 1.0, 5.0])
+    # 0: 1 + 5; 1: 1 + 4; 5: 5 + 4.
+    assert fpgm.scores(network, graph)[0].tolist() == [6, 5, 9]
+    assert fpgm.orders(network, graph, [], 0)[0].tolist() == [2, 0, 1]
+
+
+def test_fpgm_joins_the_filters_of_a_groups_layers():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.fc = nn.Conv2d(1, 3, 1), nn.Conv2d(1, 3, 1), nn.Linear(3, 2)
+            self.first.weight.data = torch.tensor([0.0, 3, 0]).reshape(3, 1, 1, 1)
+            self.second.weight.data = torch.tensor([0.0, 4, 1]).reshape(3, 1, 1, 1)
+
+        def forward(self, x):
+            return self.fc((self.first(x) + self.second(x)).mean((2, 3)))
+
+    network = Sum()
+    graph = trace(network, IMAGE_SHAPE)
+    # The points (0, 0), (3, 4), (0, 1): distances 5, 1 and the root of 18.
+    assert fpgm.scores(network, graph)[0] == pytest.approx([6, 5 + 18**0.5, 1 + 18**0.5])
+
+
+def test_hrank_is_the_mean_rank_of_the_maps_behind_relu():
+    network, graph = one_layer([1.0, 0.0, -1.0, 2.0], nn.ReLU())
+    images = torch.stack([torch.eye(4), torch.ones(4, 4)])[:, None]  # ranks 4 and 1
+    assert hrank.scores(network, graph, [images])[0].tolist() == [2.5, 0, 0, 2.5]
+    assert hrank.scores(network, graph, list(images.split(1)))[0].tolist() == [2.5, 0, 0, 2.5]
+    assert all(not module._forward_hooks for module in network.modules())
+
+
+def test_hrank_looks_behind_the_batch_norm():
+    norm = nn.BatchNorm2d(2)
+    norm.bias.data = torch.tensor([0.0, -10.0])  # the second map falls below zero everywhere
+    network, graph = one_layer([1.0, 1.0], norm, nn.ReLU())
+    assert hrank.scores(network, graph, [torch.eye(4)[None, None]])[0].tolist() == [4, 0]
+
+
+def test_thinet_removes_the_channel_that_leaves_the_smallest_sum():
+    # Contributions a = (1, 0), b = (-1, 0), c = (.5, .5). First c, of the least square; with it b leaves .5, a 2.5.
+    parts = np.array([[1, -1, 0.5], [0, 0, 0.5]])
+    assert thinet.removal_order(parts.T @ parts).tolist() == [2, 1, 0]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 6))
+@settings(deadline=None, max_examples=50)
+def test_thinet_takes_the_least_error_at_every_step(seed, channels, samples):
+    parts = np.random.default_rng(seed).normal(size=(samples, channels))
+    order = thinet.removal_order(parts.T @ parts).tolist()
+    for position, chosen in enumerate(order):
+        removed = parts[:, order[:position]].sum(axis=1)
+        errors = [np.square(removed + parts[:, channel]).sum() for channel in order[position:]]
+        assert np.square(removed + parts[:, chosen]).sum() == pytest.approx(min(errors), abs=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"padding": 2, "dilation": 2}])
+def test_thinets_contributions_sum_up_to_the_layers_output(settings):
+    conv = nn.Conv2d(3, 5, 3, bias=False, **settings)
+    network = nn.Sequential(nn.Conv2d(1, 3, 1), conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+    graph = trace(network, (1, 1, 9, 9))
+    node = next(node for node in graph.nodes if node.name == "1")
+    x = torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    parts = thinet._contributions(conv, x, node, torch.Generator().manual_seed(1))
+    assert parts.shape == (4 * thinet.POSITIONS, 3)
+    draws, out = torch.Generator().manual_seed(1), conv(x).flatten(2)  # [4, 5, places]
+    outputs = torch.randint(5, (len(parts),), generator=draws)
+    places = torch.randint(out.shape[2], (len(parts),), generator=draws)
+    expected = out[torch.arange(4).repeat_interleave(thinet.POSITIONS), outputs, places]
+    assert torch.allclose(parts.sum(dim=1), expected, atol=1e-5)
+
+
+def test_thinets_contributions_to_a_linear_layer_sum_over_a_channels_positions():
+    network = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.Linear(3 * 16, 5, bias=False))
+    graph = trace(network, IMAGE_SHAPE)
+    x = torch.randn(2, 48, generator=torch.Generator().manual_seed(0))
+    parts = thinet._contributions(network[2], x, graph.nodes[-1], torch.Generator().manual_seed(1))
+    outputs = torch.randint(5, (len(parts),), generator=torch.Generator().manual_seed(1))
+    expected = network[2](x)[torch.arange(2).repeat_interleave(thinet.POSITIONS), outputs]
+    assert parts.shape == (2 * thinet.POSITIONS, 3)
+    assert torch.allclose(parts.sum(dim=1), expected, atol=1e-5)
+
+
+def test_thinet_keeps_the_channel_that_alone_reaches_the_output():
+    network, graph = one_layer([1.0, 1.0, 1.0])
+    network[-1].weight.data = torch.tensor([[0.0, 3.0, 1.0], [0.0, 3.0, 1.0]])
+    order = thinet.orders(network, graph, [torch.rand(5, 1, 4, 4)], 0)[0]
+    assert order.tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("name", ["resnet20", "vgg11"])
+def test_every_criterion_orders_all_channels_and_the_same_seed_gives_the_same(name, criterion):
+    network, graph = built(name, 0.25)
+    generator = torch.Generator().manual_seed(0)
+    part = ImageSet(torch.randint(0, 256, (30, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(30))
+    splits = Splits(part, part, part, torch.full((3,), 0.5), torch.full((3,), 0.2), "")
+    known, space = CRITERIA[criterion], Space.build(graph.weights, 10, 0)
+    looked_up = {"function": known.function, "images": known.images}
+    first, second = (Task(network.eval(), graph, 1, 3, space, looked_up, splits).order for _ in range(2))
+    for order, again, channels in zip(first, second, graph.channels, strict=True):
+        assert sorted(order.tolist()) == list(range(channels))
+        assert order.tolist() == again.tolist()
+
+
+def test_slimming_takes_the_mean_size_of_the_scales_and_one_threshold_for_all_groups():
+    layers = [nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1), nn.BatchNorm2d(3)]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    network[1].weight.data = torch.tensor([0.9, -0.5, 0.1, 0.3])
+    network[3].weight.data = torch.tensor([0.05, 0.4, -0.2])
+    graph = trace(network, IMAGE_SHAPE)
+    scores = slimming.scales(network, graph)
+    assert scores[0] == pytest.approx([0.9, 0.5, 0.1, 0.3])
+    assert scores[1] == pytest.approx([0.05, 0.4, 0.2])
+    # Above .25: channels 0, 1 and 3 of the first group, 1 of the second.
+    target = int(costs_of_counts(graph, np.array([[3, 1]]))[0][0])
+    kept = slimming.select(Task(network, graph, target, 0, Space.build(graph.weights, 10, 0), sparse=network))
+    assert [channels.tolist() for channels in kept] == [[0, 1, 3], [1]]
+
+
+def test_slimming_keeps_one_channel_of_a_group_whose_scales_are_all_small():
+    _, graph = built("vgg11", 0.125)
+    scores = [np.full(channels, 1.0) for channels in graph.channels]
+    scores[0] = np.linspace(0, 1e-3, graph.channels[0])
+    counts = threshold_counts(graph, scores, int(costs_of_counts(graph, np.array([[1, *graph.channels[1:]]]))[0][0]))
+    assert counts.tolist() == [1, *graph.channels[1:]]
+
+
+def test_slimming_refuses_a_network_without_batch_norms():
+    network, graph = one_layer([1.0, 2.0])
+    with pytest.raises(InputError, match="slimming: no batch norm behind '0'"):
+        slimming.scales(network, graph)

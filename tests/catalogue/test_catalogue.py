@@ -1,0 +1,208 @@
+"""The catalogue against what it names: functions, rules, captions, and the schema's keys and choices."""
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import rulebook
+import yaml
+from checkout import ROOT
+from configs import SCHEMA
+from sacp import imports
+from sacp.artefacts.digests import modules
+from sacp.catalogue import criteria, kinds, outputs, scores, sources
+from sacp.errors import InputError
+from sacp.forecast.jobs import STRUCTURES
+from sacp.report.tables import CAPTIONS
+from sacp.search.find import WAYS
+
+EXPERIMENT = yaml.safe_load(SCHEMA.read_text())["$defs"]["experiment"]["properties"]
+METHOD = EXPERIMENT["methods"]["additionalProperties"]["properties"]
+DATASET = yaml.safe_load(SCHEMA.read_text())["properties"]["datasets"]["additionalProperties"]["properties"]
+RULES = rulebook.rules()
+
+
+def parameters(path: str) -> list[str]:
+    """Names of the parameters of what an import path names, `**` before one that takes all others."""
+    found = imports.load(path)
+    assert callable(found)
+    named = inspect.signature(found).parameters.values()
+    return [f"**{each.name}" if each.kind is each.VAR_KEYWORD else each.name for each in named]
+
+
+@pytest.mark.parametrize("name", criteria.CRITERIA)
+def test_a_criterion_is_a_function_of_network_graph_batches_and_seed(name):
+    known = criteria.criterion(name)
+    assert parameters(known.function) == ["network", "graph", "batches", "seed"]
+    assert known.images >= 0
+
+
+@pytest.mark.parametrize("name", [name for name, kind in kinds.KINDS.items() if kind.function])
+def test_a_baseline_that_its_rule_calls_is_a_function_of_a_task(name):
+    function = kinds.kind(name).function
+    assert function is not None
+    assert parameters(function) == ["task"]
+
+
+@pytest.mark.parametrize("name", scores.SCORES)
+def test_a_score_is_a_function_of_network_graph_levels_and_its_own_settings(name):
+    known = scores.score(name)
+    if known.additive:
+        settings = METHOD[known.settings]["properties"] if known.settings else {}
+        assert parameters(known.function) == ["network", "graph", "levels", *settings]
+    else:
+        assert parameters(known.function) == ["encoder", "network", "graph", "levels", "**settings"]
+    assert known.settings is None or known.settings in kinds.KINDS[kinds.SEARCH].keys
+
+
+@pytest.mark.parametrize("name", sources.SOURCES)
+@pytest.mark.parametrize("function", ["read", "check", "count"])
+def test_a_source_is_a_module_whose_functions_take_an_entry_of_the_datasets(name, function):
+    assert parameters(f"{sources.SOURCES[name].module}:{function}") == ["dataset"]
+
+
+def test_choices_of_the_schema_are_the_names_of_the_catalogue():
+    assert DATASET["source"]["enum"] == list(sources.SOURCES)
+    assert METHOD["search"]["enum"] == list(scores.SEARCHES) == [scores.SAMPLE, *WAYS]
+
+
+def test_keys_of_the_schemas_datasets_are_those_of_the_sources():
+    assert set(DATASET) - {"source"} == {key for source in sources.SOURCES.values() for key in source.keys}
+
+
+def test_keys_of_the_schemas_methods_are_those_of_the_kinds():
+    assert {key for kind in kinds.KINDS.values() for key in kind.keys} == set(METHOD) - set(kinds.ALWAYS)
+
+
+def test_defaults_are_in_the_catalogue():
+    assert criteria.DEFAULT in criteria.CRITERIA
+    assert scores.DEFAULT in scores.SCORES
+
+
+@pytest.mark.parametrize("name", [name for name, kind in kinds.KINDS.items() if kind.is_baseline])
+def test_a_baselines_rule_gets_the_inputs_and_settings_that_the_catalogue_names(name):
+    kind = kinds.kind(name)
+    text = RULES[kind.rule]
+    assert f'method=experiments.made_by("{kind.rule}")' in text
+    assert 'kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json"' in text
+    # Where a rule serves several kinds, an input function hands out what each of them takes.
+    assert all(f"{each}=" in text for each in kind.inputs) or "unpack(paths.selection_inputs)" in text
+    assert set(kind.settings) <= set(EXPERIMENT)
+    assert kind.tunings is None or kind.tunings in set(kind.settings) & set(STRUCTURES)
+
+
+def test_a_rule_that_serves_several_kinds_calls_the_function_of_each():
+    made = [kind for kind in kinds.KINDS.values() if kind.is_baseline]
+    for rule in {kind.rule for kind in made}:
+        served = [kind.function for kind in made if kind.rule == rule]
+        assert len(served) == 1 or None not in served
+
+
+@pytest.mark.parametrize("name", outputs.FIGURES)
+def test_a_figure_has_a_rule_and_a_caption(name):
+    assert f'**figure("{name}")' in RULES[f"draw_{name}"]
+    assert (ROOT / f"rules/captions/{name}.rst").read_text().strip()
+
+
+@pytest.mark.parametrize("name", outputs.TABLES)
+def test_a_table_has_a_rule_and_captions(name):
+    assert f'**table("{name}")' in RULES[f"make_{name}"]
+    assert (ROOT / f"rules/captions/{name}.rst").read_text().strip()
+    assert CAPTIONS[name]
+
+
+def test_every_figure_table_and_caption_of_the_rules_is_in_the_catalogue():
+    assert {rule for rule in RULES if rule.startswith("draw_")} == {f"draw_{name}" for name in outputs.FIGURES}
+    tables = {rule for rule, text in RULES.items() if re.search(r"\*\*table\(", text)}
+    assert tables == {f"make_{name}" for name in outputs.TABLES}
+    captions = {path.stem for path in (ROOT / "rules/captions").glob("*.rst")}
+    assert captions - {"summary", "workflow"} == {*outputs.FIGURES, *outputs.TABLES}
+    assert set(CAPTIONS) == set(outputs.TABLES)
+
+
+def source(name: str) -> Any:
+    return sources.source({"source": name})
+
+
+@pytest.mark.parametrize(
+    ("look_up", "wrong", "message"),
+    [
+        (kinds.kind, "slimmng", "unknown kind 'slimmng' (did you mean 'slimming'?); known: search, tuned, uniform"),
+        (criteria.criterion, "fgpm", "unknown criterion 'fgpm' (did you mean 'fpgm'?); known: l1, random, fpgm, "),
+        (scores.score, "logmass", "unknown score 'logmass' (did you mean 'log-mass'?); known: encoder, log-mass, "),
+        (source, "parket", "unknown source 'parket' (did you mean 'parquet'?); known: digits, torchvision, "),
+        (outputs.figure, "sweep", "unknown figure 'sweep' (did you mean 'sweeps'?); known: method, sweeps, "),
+        (kinds.kind, "zzzzzz", "unknown kind 'zzzzzz'; known: search, "),
+        (kinds.kind, "mine.select", "unknown kind 'mine.select'"),
+        (scores.score, ":score", "unknown score ':score'"),
+        (criteria.criterion, "mine:", "unknown criterion 'mine:'"),
+        (source, "mine:read", "unknown source 'mine:read'"),
+        (outputs.figure, "mine:draw", "unknown figure 'mine:draw'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(look_up: Callable[[str], Any], wrong: str, message: str):
+    with pytest.raises(InputError) as caught:
+        look_up(wrong)
+    assert str(caught.value).startswith(message)
+    accepts_paths = look_up in (kinds.kind, criteria.criterion, scores.score)
+    assert str(caught.value).endswith(" or an import path 'module:function'") == accepts_paths
+    assert "\n" not in str(caught.value)
+
+
+def test_an_import_path_is_a_baseline_that_may_look_at_images():
+    kind = kinds.kind("my.package:select")
+    assert (kind.function, kind.rule, kind.is_baseline) == ("my.package:select", "select_baseline", True)
+    assert kind.inputs == ("data",)
+    assert kind.keys == ("criterion",)
+
+
+def test_an_import_path_is_a_criterion_that_sees_images():
+    criterion = criteria.criterion("my.package:order")
+    assert (criterion.function, criterion.images) == ("my.package:order", criteria.IMAGES)
+
+
+def test_an_import_path_is_a_closed_form_without_settings():
+    score = scores.score("my.package:values")
+    assert (score.function, score.additive, score.settings) == ("my.package:values", True, None)
+
+
+def test_names_are_looked_up_as_they_are_known():
+    assert kinds.of({"kind": "colony"}) is kinds.KINDS["colony"]
+    assert source("digits") is sources.SOURCES["digits"]
+    assert outputs.figure("sweeps") is outputs.FIGURES["sweeps"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape"),
+    [
+        ({"source": "digits"}, (1, 8, 10)),
+        ({"source": "parquet", "path": "x"}, (3, 32, 10)),
+        ({"source": "imagefolder", "path": "x", "classes": 7}, (3, 224, 7)),
+        ({"source": "imagefolder", "path": "x", "classes": 7, "image_size": 64}, (3, 64, 7)),
+    ],
+)
+def test_the_shape_of_a_data_set_is_its_sources_or_its_own(dataset, shape):
+    assert sources.shape(dataset) == shape
+
+
+def test_the_catalogue_is_read_without_torch():
+    names = "criteria, kinds, outputs, scores, sources"
+    code = f"import sys; from sacp.catalogue import {names}; print('torch' in sys.modules)"
+    environment = {"PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_job_knows_nothing_of_the_catalogue_but_the_forecast_does():
+    """A new entry makes nothing run again that does not use it."""
+    folder = ROOT / "scripts/sacp/catalogue"
+    knowing = {
+        path.stem
+        for path in (ROOT / "scripts").glob("*.py")
+        if any(module.is_relative_to(folder) for module in modules(path))
+    }
+    assert knowing == {"make_forecast", "compare_forecast"}

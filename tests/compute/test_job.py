@@ -1,0 +1,251 @@
+"""What a script does around its work: its record, its log, its end."""
+
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from checkout import ROOT
+from sacp.artefacts import lookup
+from sacp.artefacts.clock import process_seconds
+from sacp.compute import job, long_job
+from sacp.compute.resume import key_of
+from sacp.errors import InputError
+from stand_in import stand_in
+
+LOG, RECORD = "logs/rule/stage.log", "rule.provenance.json"
+
+
+@pytest.fixture(autouse=True)
+def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A job changes its whole process; all of it is undone."""
+    for name in ("OMP_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    for name in ("RANK", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    root = logging.getLogger()
+    handlers, level, threads = list(root.handlers), root.level, torch.get_num_threads()
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    root.handlers = []  # else the job would close those of the test
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    torch.set_num_threads(threads)
+    for number, action in signals.items():
+        signal.signal(number, action)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_job_sees_what_snakemake_says_of_it(tmp_path):
+    (tmp_path / "data.csv").write_text("1,2\n")
+    given, wildcards = {"data": tmp_path / "data.csv"}, {"experiment": "digits", "seed": "3"}
+    described = stand_in(tmp_path, given, {"table": "table.csv"}, {"lr": 0.1}, wildcards, threads=2)
+    with job.running(described) as work:
+        assert (work.rule, work.cfg, work.seed, work.threads) == ("rule", {"lr": 0.1}, 3, 2)
+        assert work.given.data == str(tmp_path / "data.csv")
+        assert work.out.table == str(tmp_path / "table.csv")
+        assert work.wildcards.experiment == "digits"
+        assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (2, "2")
+        Path(work.out.table).write_text("")
+
+
+def test_the_record_of_a_job_lies_beside_its_outputs_and_names_them_with_their_digests(tmp_path):
+    (tmp_path / "data.csv").write_text("1,2\n")
+    outputs = {"table": "table.csv", "picture": "table.png"}
+    described = stand_in(tmp_path, {"data": tmp_path / "data.csv"}, outputs, {"lr": 0.1}, {"seed": "3"})
+    with job.running(described) as work:
+        Path(work.out.table).write_text("table")
+        Path(work.out.picture).write_text("picture")
+        work.facts["data_digest"] = "abc"
+        assert not (tmp_path / RECORD).exists()
+    record = lookup.load(tmp_path / RECORD)
+    assert record["outputs"] == {"table.csv": sha256(b"table"), "table.png": sha256(b"picture")}
+    assert record["inputs"] == {(tmp_path / "data.csv").as_posix(): sha256(b"1,2\n")}
+    assert record["code"] == {"stage": "c" * 64}
+    assert (record["rule"], record["settings"], record["seed"]) == ("rule", {"lr": 0.1}, 3)
+    assert record["data_digest"] == "abc"
+    assert 0 < record["seconds"] <= process_seconds()
+    assert lookup.find(tmp_path / "table.png") == (tmp_path / RECORD, record)
+    assert (tmp_path / LOG).read_text().splitlines()[-1].split(" ", 1)[1].startswith("done in ")
+
+
+def test_a_job_without_seed_settings_or_inputs_has_a_record_too(tmp_path):
+    described = stand_in(tmp_path, out={"table": "table.csv"})
+    del described.params._values["cfg"]
+    with job.running(described) as work:
+        assert (work.seed, work.cfg) == (None, {})
+        Path(work.out.table).write_text("table")
+    record = lookup.load(tmp_path / RECORD)
+    assert (record["seed"], record["settings"], record["inputs"]) == (None, {}, {})
+
+
+def test_inputs_are_recorded_as_they_were_when_the_job_began(tmp_path):
+    (tmp_path / "data.csv").write_text("before")
+    with job.running(stand_in(tmp_path, {"data": tmp_path / "data.csv"})):
+        (tmp_path / "data.csv").write_text("after")
+    record = lookup.load(tmp_path / RECORD)
+    assert list(record["inputs"].values()) == [sha256(b"before")]
+
+
+def test_seconds_of_processes_that_were_killed_count(tmp_path):
+    with job.running(stand_in(tmp_path)) as work:
+        work.earlier_seconds = 1000.0
+    assert lookup.load(tmp_path / RECORD)["seconds"] == pytest.approx(1000 + process_seconds(), abs=1)
+
+
+def test_a_users_mistake_ends_with_status_1_and_one_line_in_the_log_and_no_record(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught, job.running(stand_in(tmp_path)):
+        raise InputError("data.csv: no such file; expected a table")
+    assert caught.value.code == 1
+    [line] = (tmp_path / LOG).read_text().splitlines()
+    assert line.split(" ", 1)[1] == "error: data.csv: no such file; expected a table"
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_a_defect_is_logged_as_one_with_its_traceback_and_raised(tmp_path):
+    with pytest.raises(ZeroDivisionError), job.running(stand_in(tmp_path)):
+        print(1 / 0)
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert lines[0].split(" ", 1)[1] == "this is a defect of sacp, not of your input"
+    assert lines[1].startswith("Traceback")
+    assert lines[-1] == "ZeroDivisionError: division by zero"
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_an_output_that_was_not_written_is_a_defect_and_there_is_no_record(tmp_path):
+    with pytest.raises(FileNotFoundError), job.running(stand_in(tmp_path, out={"table": "table.csv"})):
+        pass
+    assert "this is a defect of sacp" in (tmp_path / LOG).read_text()
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_a_damaged_record_of_an_input_is_a_users_mistake(tmp_path):
+    (tmp_path / "data.csv").write_text("1,2\n")
+    (tmp_path / "data.provenance.json").write_text("{")
+    with pytest.raises(SystemExit) as caught, job.running(stand_in(tmp_path, {"data": tmp_path / "data.csv"})):
+        pytest.fail("the work has begun")
+    assert caught.value.code == 1
+    assert "error: " in (tmp_path / LOG).read_text()
+    assert "data.provenance.json: not valid JSON" in (tmp_path / LOG).read_text()
+
+
+def test_of_several_processes_the_first_alone_writes_log_and_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with job.running(stand_in(tmp_path)):
+        job.log.info("a word")
+    assert not (tmp_path / LOG).exists()
+    assert not (tmp_path / RECORD).exists()
+
+
+CPU = {"device": "cpu"}
+
+
+def test_a_job_that_trains_has_a_device_and_keeps_its_state_until_its_record_is_written(tmp_path):
+    described = stand_in(tmp_path, out={"table": "table.csv"}, cfg=CPU, save_seconds="7")
+    state = tmp_path / "resume/rule/stage.pt"
+    with long_job.running(described) as work:
+        assert (work.device.type, work.team.rank, work.team.size) == ("cpu", 0, 1)
+        assert (work.sidecar.path, work.sidecar.period_seconds, work.sidecar.state) == (state, 7.0, {})
+        work.sidecar.state["rows"] = [1]
+        work.sidecar.save()
+        work.facts["data_digest"] = "abc"
+        Path(work.out.table).write_text("table")
+    record = lookup.load(tmp_path / RECORD)
+    assert record["outputs"] == {"table.csv": sha256(b"table")}
+    assert record["data_digest"] == "abc"
+    assert not state.exists()
+
+
+def end_half_way(described: SimpleNamespace, end: BaseException) -> None:
+    """A job that trains saves a state after 1000 seconds, and does not come to its end."""
+    with long_job.running(described) as work:
+        work.sidecar.state["rows"] = [1]
+        work.sidecar.earlier_seconds = 1000.0
+        work.sidecar.save()
+        raise end
+
+
+def test_a_job_that_trains_goes_on_where_it_was_killed_and_counts_all_of_its_time(tmp_path):
+    described = stand_in(tmp_path, cfg=CPU)
+    with pytest.raises(SystemExit, match="143"):
+        end_half_way(described, SystemExit(143))
+    assert not (tmp_path / RECORD).exists()
+    with long_job.running(described) as work:
+        assert work.sidecar.state == {"rows": [1]}
+        assert work.sidecar.key == key_of(work.record)
+    assert lookup.load(tmp_path / RECORD)["seconds"] > 1000 + process_seconds()
+    assert not (tmp_path / "resume/rule/stage.pt").exists()
+
+
+def test_a_state_of_other_settings_is_not_gone_on_with(tmp_path):
+    with pytest.raises(SystemExit, match="1"):
+        end_half_way(stand_in(tmp_path, cfg=CPU), InputError("the loss is nan"))
+    assert (tmp_path / "resume/rule/stage.pt").exists()
+    with long_job.running(stand_in(tmp_path, cfg=CPU | {"lr": 0.2})) as work:
+        assert work.sidecar.state == {}
+    assert lookup.load(tmp_path / RECORD)["seconds"] <= process_seconds()
+
+
+def test_states_are_kept_beside_the_logs_by_rule_and_name():
+    path = Path("results/demo/logs/tune_shard/digits-seed0-sacp-000-009.log")
+    assert long_job.state_path(path) == Path("results/demo/resume/tune_shard/digits-seed0-sacp-000-009.pt")
+
+
+def test_a_gpu_that_is_asked_for_and_absent_is_a_users_mistake(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert long_job.device("auto") == long_job.device("cpu") == torch.device("cpu")
+    with pytest.raises(SystemExit) as caught, long_job.running(stand_in(tmp_path, cfg={"device": "cuda"})):
+        pytest.fail("the work has begun")
+    assert caught.value.code == 1
+    [line] = (tmp_path / LOG).read_text().splitlines()
+    assert "error: device: 'cuda' asked for, but no GPU was found" in line
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [long_job.device(name).type for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from sacp.compute import job
+from sacp.search.files import new_configs
+from stand_in import stand_in
+with job.running(stand_in(Path(sys.argv[1]), out={"configs": "configs.h5"})) as work:
+    rows = np.zeros((100_000, 4), np.uint8)
+    with new_configs(work.out.configs, rows, len(rows), {}) as search:
+        search[:5000] = rows[:5000]
+        print("writing", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
+def test_a_stage_that_is_stopped_while_it_writes_leaves_nothing(tmp_path, number, status):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", STAGE, str(tmp_path)]
+    # A shell starts its background jobs with Ctrl-C ignored, and a child inherits that; the stage starts without.
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as stage:  # fmt: skip
+        assert stage.stdout.readline() == "writing\n"
+        assert len(os.listdir(tmp_path)) == 2  # the log's folder and a temporary file
+        stage.send_signal(number)
+        assert stage.wait(timeout=30) == status
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / LOG]

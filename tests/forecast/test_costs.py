@@ -1,0 +1,62 @@
+import math
+from pathlib import Path
+
+import pytest
+from configs import DEMO, read, resolved
+from sacp.errors import InputError
+from sacp.forecast.costs import Measurements, _sizes
+from sacp.forecast.jobs import Sizes
+from sacp.forecast.schedule import Limits
+from sacp.plan.experiments import Experiments
+from sacp.plan.stages import Stages
+
+
+def test_image_files_are_refused_before_anything_is_measured() -> None:
+    dataset = {"source": "imagefolder", "path": "photos", "classes": 10}
+    with pytest.raises(InputError, match="datasets: no forecast for source imagefolder"):
+        _sizes(dataset, {"validation": {"fraction": 0.1}})
+
+
+def test_sizes_are_those_of_the_splits() -> None:
+    assert _sizes({"source": "digits"}, {"validation": 0.15}) == Sizes(1222, 216, 359)
+    assert _sizes({"source": "digits", "training_images": 100}, {"validation": 40}) == Sizes(60, 40, 359)
+
+
+@pytest.fixture
+def measurements() -> Measurements:
+    """What measures the demo, small: by the settings of the forecast's job."""
+    settings = read("demo")
+    settings["experiments"][DEMO]["space"] |= {"training_size": 64, "search_size": 500}
+    settings["experiments"][DEMO]["search"] = {"found": 20}
+    cfg = Stages(Experiments(resolved(settings))).forecast(2, None)
+    return Measurements(cfg, Limits(2, math.inf))
+
+
+@pytest.mark.parametrize(
+    ("method", "positive"),
+    [
+        ("sacp", {"sample_seconds", "encoder_seconds", "score_seconds"}),
+        ("log-mass", {"sample_seconds", "find_seconds", "score_seconds"}),
+    ],
+)
+def test_a_search_is_measured_by_its_score_and_its_way(measurements, method, positive):
+    idle, answer = measurements.search(DEMO, method)
+    assert idle.imports > 0
+    assert {name for name, seconds in answer.items() if seconds > 0} == positive
+    assert {name for name, seconds in answer.items() if seconds == 0} == {"encoder_seconds", "find_seconds"} - positive
+
+
+def test_a_score_of_the_users_is_measured_like_the_librarys(measurements, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n\n\n"
+        "def score(network, graph, levels):\n"
+        "    return np.random.default_rng(0).random((len(graph.groups), levels))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    measurements.config["experiments"][DEMO]["methods"]["log-mass"] |= {"score": "mine:score"}
+    _, answer = measurements.search(DEMO, "log-mass")
+    assert answer["find_seconds"] > 0
+
+
+def test_a_job_without_torch_starts_faster_than_one_that_searches(measurements):
+    assert 0 < measurements.light_start() < measurements.search(DEMO, "log-mass")[0].imports

@@ -1,0 +1,223 @@
+import copy
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacp
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks_zoo import CUSTOM_NETWORKS, PAPER_NETWORKS, any_network, random_kept, randomised_norms, spec
+from sacp.errors import InputError
+from sacp.network.architectures import build
+from sacp.network.files import inherit, load_base, save_base
+from sacp.network.graph import load_graph, save_graph
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune
+from sacp.pruning.files import load_kept, save_kept, save_network
+
+SPEC = spec("resnet8", 0.25, 8)
+
+
+def spec_of(name: str) -> NetworkSpec:
+    if name in CUSTOM_NETWORKS:
+        return spec(f"networks_zoo:{name}", 1.0, 8)
+    return spec(name, 0.25, 32 if name.startswith("vgg") else 8)
+
+
+def saved(folder: Path, name: str = "resnet8") -> torch.nn.Module:
+    """Save a pruned network in `folder` and return it, in evaluation mode."""
+    network, graph, _ = any_network(name)
+    smaller = prune(randomised_norms(network), graph, random_kept(graph, np.random.default_rng(1)))
+    save_network(folder, smaller, spec_of(name), {"mean": [0.5], "std": [0.2]})
+    return smaller.eval()
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.pt"
+    save_base(path, randomised_norms(build(SPEC)), SPEC)
+    return path
+
+
+class Malice:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        import os
+
+        return (os.mkdir, (self.marker,))
+
+
+@pytest.mark.parametrize("name", [*PAPER_NETWORKS, *CUSTOM_NETWORKS])
+def test_loaded_network_gives_the_same_bits(tmp_path, name):
+    smaller = saved(tmp_path, name)
+    loaded = sacp.load(tmp_path, network=CUSTOM_NETWORKS.get(name))
+    images = torch.randn(4, *spec_of(name).input_shape[1:])
+    with torch.no_grad():
+        assert torch.equal(loaded(images), smaller(images))
+    assert not any(module.training for module in loaded.modules())
+    assert loaded.state_dict().keys() == smaller.state_dict().keys()
+
+
+def test_network_given_by_import_path_wants_its_function(tmp_path):
+    saved(tmp_path, "depthwise")
+    with pytest.raises(InputError, match=r"'networks_zoo:depthwise'; pass that function: .*network=") as caught:
+        sacp.load(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_no_module_is_imported_on_the_word_of_a_file(tmp_path, monkeypatch):
+    module, marker = tmp_path / "planted.py", tmp_path / "imported"
+    module.write_text(f"import os\nos.mkdir({str(marker)!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    save_network(tmp_path, build(SPEC), spec("planted:make"), {})
+    with pytest.raises(InputError):
+        sacp.load(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -1])
+def test_truncated_weights_are_refused_by_file(tmp_path, size):
+    saved(tmp_path)
+    weights = tmp_path / "network.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"network\.safetensors: cannot be read as safetensors") as caught:
+        sacp.load(tmp_path)
+    assert str(weights) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["network.json", "network.safetensors"])
+def test_missing_file_is_refused_by_name(tmp_path, name):
+    saved(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=name):
+        sacp.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"network": {"name": "vgg16"}}', '{"network": 3}', "\x00"])
+def test_description_that_is_none_is_refused(tmp_path, text):
+    saved(tmp_path)
+    (tmp_path / "network.json").write_text(text)
+    with pytest.raises(InputError, match=r"network\.json: "):
+        sacp.load(tmp_path)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    saved(tmp_path / "a", "vgg16")
+    saved(tmp_path / "b", "resnet18")
+    (tmp_path / "a" / "network.safetensors").replace(tmp_path / "b" / "network.safetensors")
+    with pytest.raises(InputError, match="weights do not fit the network"):
+        sacp.load(tmp_path / "b")
+
+
+def test_base_round_trip_keeps_every_bit(base):
+    network = randomised_norms(build(SPEC))
+    save_base(base, network, SPEC)
+    state = load_base(base, SPEC).state_dict()
+    assert state.keys() == network.state_dict().keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_equal_bases_give_equal_bytes_and_say_nothing_of_how_they_were_made(base, tmp_path):
+    save_base(tmp_path / "again.pt", load_base(base, SPEC), SPEC)
+    assert (tmp_path / "again.pt").read_bytes() == base.read_bytes()
+    assert set(torch.load(base, weights_only=True)) == {"state", "network"}
+
+
+@pytest.mark.parametrize("other", [spec("resnet14", 0.25, 8), spec("resnet8", 0.5, 8), spec("resnet8", 0.25, 16)])
+def test_base_of_another_network_is_refused(base, other):
+    with pytest.raises(InputError, match=r"base\.pt: holds the network"):
+        load_base(base, other)
+
+
+def test_base_whose_builder_has_changed_is_refused(tmp_path):
+    made = spec_of("flat")
+    save_base(tmp_path / "base.pt", any_network("depthwise")[0], made)
+    with pytest.raises(InputError, match=r"base\.pt"):
+        load_base(tmp_path / "base.pt", made)
+
+
+def write_pickle(value, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("write", [write_pickle, torch.save])
+@pytest.mark.parametrize("hidden_in", ["itself", "state", "network"])
+def test_malicious_base_is_refused_and_not_run(tmp_path, write, hidden_in):
+    marker, path = tmp_path / "run", tmp_path / "base.pt"
+    good = {"state": {}, "network": {}}
+    write(Malice(marker) if hidden_in == "itself" else good | {hidden_in: Malice(marker)}, path)
+    with pytest.raises(InputError, match=r"base\.pt: corrupt or not a checkpoint"):
+        load_base(path, SPEC)
+    assert not marker.exists()
+    with suppress(RuntimeError):  # a bare pickle is run, then found to be no checkpoint
+        torch.load(path, weights_only=False)
+    assert marker.exists()  # the bait is live
+
+
+def test_malicious_pickle_in_place_of_the_weights_is_refused_and_not_run(tmp_path):
+    saved(tmp_path)
+    write_pickle(Malice(tmp_path / "run"), tmp_path / "network.safetensors")
+    with pytest.raises(InputError, match=r"network\.safetensors"):
+        sacp.load(tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_truncated_base_is_refused(base, share):
+    whole = base.read_bytes()
+    base.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(InputError, match=r"base\.pt: corrupt or not a checkpoint"):
+        load_base(base, SPEC)
+
+
+@given(content=st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda tail: b"\x80\x02" + tail)))
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_other_file_in_place_of_the_base_is_refused(tmp_path, content):
+    (tmp_path / "base.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"base\.pt: "):
+        load_base(tmp_path / "base.pt", SPEC)
+
+
+@pytest.mark.parametrize("name", [*PAPER_NETWORKS, *CUSTOM_NETWORKS])
+def test_graph_and_kept_channels_round_trip(tmp_path, name):
+    _, graph, _ = any_network(name)
+    kept = random_kept(graph, np.random.default_rng(2))
+    save_graph(tmp_path / "network.json", graph, spec_of(name))
+    save_kept(tmp_path / "kept.json", graph, kept)
+    assert load_graph(tmp_path / "network.json") == graph
+    loaded = load_kept(tmp_path / "kept.json", graph)
+    assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(loaded, kept, strict=True))
+
+
+def test_equal_kept_channels_give_equal_bytes(tmp_path):
+    _, graph, _ = any_network("resnet18")
+    kept = random_kept(graph, np.random.default_rng(2))
+    save_kept(tmp_path / "one.json", graph, kept)
+    save_kept(tmp_path / "two.json", graph, load_kept(tmp_path / "one.json", graph))
+    assert (tmp_path / "two.json").read_bytes() == (tmp_path / "one.json").read_bytes()
+
+
+def test_kept_channels_of_another_network_are_refused(tmp_path):
+    _, graph, _ = any_network("resnet18")
+    save_kept(tmp_path / "kept.json", graph, random_kept(graph, np.random.default_rng(2)))
+    with pytest.raises(InputError, match=r"kept\.json: kept channels of the groups"):
+        load_kept(tmp_path / "kept.json", any_network("vgg16")[1])
+
+
+def test_inherit_takes_the_weights_or_refuses_the_file(tmp_path):
+    smaller = saved(tmp_path)
+    twin = copy.deepcopy(smaller)
+    torch.nn.init.zeros_(twin.conv1.weight)
+    inherit(twin, tmp_path / "network.safetensors")
+    assert torch.equal(twin.conv1.weight, smaller.conv1.weight)
+    with pytest.raises(InputError, match=r"network\.safetensors: weights do not fit"):
+        inherit(build(SPEC), tmp_path / "network.safetensors")

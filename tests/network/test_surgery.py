@@ -1,0 +1,191 @@
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from networks_zoo import (
+    CUSTOM_NETWORKS,
+    CUSTOM_SHAPE,
+    PAPER_NETWORKS,
+    any_network,
+    flat,
+    random_kept,
+    randomised_norms,
+)  # fmt: skip
+from sacp.errors import InputError
+from sacp.network.surgery import prune, resized, widths
+from sacp.network.tracing import trace
+from sacp.pruning.criteria import kept_channels, random_order
+from sacp.pruning.space import kept_counts
+from torch import nn
+
+ALL_NETWORKS = [*PAPER_NETWORKS, *CUSTOM_NETWORKS]
+
+
+def zero_removed(module, inputs, output, mask):
+    return output * mask
+
+
+def masked(network: nn.Module, graph, kept) -> nn.Module:
+    """Return a copy of the network that zeroes the removed channels after every batch norm."""
+    result = copy.deepcopy(network)
+    for node in graph.nodes:
+        if node.kind == "bn" and node.group is not None:
+            mask = torch.zeros(1, node.channels, 1, 1, dtype=torch.float64)
+            mask[:, kept[node.group]] = 1
+            result.get_submodule(node.name).register_forward_hook(partial(zero_removed, mask=mask))
+    return result
+
+
+def prepared(name: str):
+    """Return a network in double precision whose norms are not the identity, its graph and a batch of images."""
+    torch.manual_seed(11)
+    network, graph, shape = any_network(name)
+    images = torch.randn(4, *shape[1:], dtype=torch.float64)
+    return randomised_norms(network).double().eval(), graph, images
+
+
+def kept_at(graph, step: int):
+    steps = np.full(len(graph.groups), step)
+    return kept_channels(random_order(graph, np.random.default_rng(3)), kept_counts(steps, graph.channels, 10))
+
+
+def one_of_each(graph):
+    return [channels[:1] for channels in random_order(graph, np.random.default_rng(4))]
+
+
+CONFIGURATIONS = {
+    "random 0": lambda graph: random_kept(graph, np.random.default_rng(0)),
+    "random 1": lambda graph: random_kept(graph, np.random.default_rng(1)),
+    "random 2": lambda graph: random_kept(graph, np.random.default_rng(2), levels=4),
+    "last step": lambda graph: kept_at(graph, 9),
+    "one channel": one_of_each,
+}
+
+
+def assert_same_state(before, after) -> None:
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize("name", ALL_NETWORKS)
+def test_pruned_network_equals_the_masked_one(name, configuration):
+    network, graph, images = prepared(name)
+    kept = CONFIGURATIONS[configuration](graph)
+    with torch.no_grad():
+        smaller, zeroed, whole = (
+            prune(network, graph, kept)(images),
+            masked(network, graph, kept)(images),
+            network(images),
+        )
+    torch.testing.assert_close(smaller, zeroed, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(zeroed, whole, atol=1e-3)  # the mask does something
+
+
+@pytest.mark.parametrize("name", ALL_NETWORKS)
+def test_nothing_pruned_is_the_same_network(name):
+    network, graph, images = prepared(name)
+    same = prune(network, graph, kept_at(graph, 0))
+    assert_same_state(network.state_dict(), same.state_dict())
+    with torch.no_grad():
+        assert torch.equal(same(images), network(images))
+
+
+@pytest.mark.parametrize("name", PAPER_NETWORKS)
+def test_pruned_network_trains(name):
+    network, graph, images = prepared(name)
+    smaller = prune(network.train(), graph, kept_at(graph, 9))
+    smaller(images).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in smaller.parameters())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ALL_NETWORKS)
+def test_original_is_untouched_and_shares_no_memory(name):
+    network, graph, _ = prepared(name)
+    before = copy.deepcopy(network.state_dict())
+    for kept in (kept_at(graph, 0), kept_at(graph, 5)):
+        smaller = prune(network, graph, kept)
+        for tensor in smaller.state_dict().values():
+            tensor.fill_(3)
+    assert_same_state(before, network.state_dict())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "depthwise"])
+def test_training_flags_are_kept_and_inherited(name):
+    network, graph, _ = prepared(name)
+    for module in list(network.modules())[::2]:
+        module.training = True
+    flags = [module.training for module in network.modules()]
+    smaller = prune(network, graph, kept_at(graph, 5))
+    assert {True, False} == set(flags)
+    assert [module.training for module in network.modules()] == flags
+    assert [module.training for module in smaller.modules()] == flags
+
+
+@pytest.mark.parametrize("name", ["resnet18", "depthwise"])
+def test_frozen_parameters_stay_frozen(name):
+    network, graph, _ = prepared(name)
+    for parameter in list(network.parameters())[::2]:
+        parameter.requires_grad = False
+    flags = [parameter.requires_grad for parameter in network.parameters()]
+    smaller = prune(network, graph, kept_at(graph, 5))
+    assert [parameter.requires_grad for parameter in network.parameters()] == flags
+    assert [parameter.requires_grad for parameter in smaller.parameters()] == flags
+
+
+def test_weights_biases_and_statistics_are_those_of_the_kept_channels():
+    network = randomised_norms(flat())
+    graph = trace(network, CUSTOM_SHAPE)
+    old = network.state_dict()
+    new = prune(network, graph, [np.array([0, 2, 5]), np.array([1, 4])]).state_dict()
+    assert torch.equal(new["conv1.weight"], old["conv1.weight"][[0, 2, 5]])
+    assert torch.equal(new["conv2.weight"], old["conv2.weight"][[1, 4]][:, [0, 2, 5]])
+    assert torch.equal(new["conv2.bias"], old["conv2.bias"][[1, 4]])
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        assert torch.equal(new[f"norm1.{name}"], old[f"norm1.{name}"][[0, 2, 5]])
+    # Each channel is flattened to 2x2 positions: channel 1 owns the columns 4 to 7, channel 4 the columns 16 to 19.
+    assert torch.equal(new["classifier.weight"], old["classifier.weight"][:, [4, 5, 6, 7, 16, 17, 18, 19]])
+    assert torch.equal(new["classifier.bias"], old["classifier.bias"])
+
+
+def test_depthwise_convolution_keeps_one_filter_per_channel():
+    network, graph, _ = prepared("depthwise")
+    kept = [np.array([1, 3, 11]), np.array([0])]
+    smaller = prune(network, graph, kept)
+    assert (smaller[3].groups, smaller[3].in_channels, smaller[3].out_channels) == (3, 3, 3)
+    assert torch.equal(smaller[3].weight, network[3].weight[[1, 3, 11]])
+    assert (smaller[3].stride, smaller[3].padding) == (network[3].stride, network[3].padding)
+
+
+def test_options_of_the_layers_survive():
+    norm = nn.BatchNorm2d(6, eps=0.01, momentum=None)
+    layers = [nn.Conv2d(3, 6, 3, 2, 2, dilation=2, padding_mode="circular"), norm, nn.ReLU()]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4, bias=False))
+    smaller = prune(network, trace(network, CUSTOM_SHAPE), [np.array([0, 1])])
+    options = ("stride", "padding", "dilation", "padding_mode", "kernel_size")
+    assert all(getattr(smaller[0], option) == getattr(network[0], option) for option in options)
+    assert (smaller[1].eps, smaller[1].momentum, smaller[5].bias) == (0.01, None, None)
+
+
+def test_resized_refuses_the_weights_of_another_network():
+    with pytest.raises(InputError, match="weights do not fit the network"):
+        resized(flat(), any_network("resnet18")[0].state_dict())
+
+
+def test_resized_refuses_a_weight_with_the_wrong_number_of_dimensions():
+    state = flat().state_dict()
+    state["conv1.weight"] = state["conv1.weight"].flatten()
+    with pytest.raises(InputError, match="weights do not fit the network"):
+        resized(flat(), state)
+
+
+@pytest.mark.parametrize("name", ALL_NETWORKS)
+def test_widths_are_the_output_channels_of_the_built_layers(name):
+    network, graph, _ = prepared(name)
+    kept = random_kept(graph, np.random.default_rng(6))
+    smaller = prune(network, graph, kept)
+    prunable = {layer for group in graph.groups for layer in group.layers}
+    assert widths(graph, kept) == {layer: smaller.get_submodule(layer).out_channels for layer in prunable}

@@ -1,0 +1,469 @@
+"""Configs and what is refused before any job starts; the messages are what a user sees."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from checkout import ROOT
+from configs import SCHEMA, resolved, shipped
+from sacp.errors import InputError
+from sacp.plan import preflight
+from sacp.plan.experiments import network_settings
+
+REPORTED = ROOT / "config/reported/table3.csv"
+SHIPPED = ("config", "demo", "cifar10_cpu", "imagenet")
+PARQUET = {"source": "parquet", "path": "truncated"}
+
+MINIMAL = {
+    "datasets": {"digits": {"source": "digits"}},
+    "experiments": {
+        "net": {
+            "dataset": "digits",
+            "validation": 0.2,
+            "network": {"name": "resnet8"},
+            "space": {"training_size": 100, "search_size": 1000, "threshold": 0.4},
+            "refine": {"top_m": 20, "top_k": 3},
+        }
+    },
+}
+REMOVED = object()
+
+
+def with_value(key: str, value: Any) -> dict[str, Any]:
+    """The minimal config with one key set, or removed."""
+    changed = copy.deepcopy(MINIMAL)
+    *path, last = key.split("/")
+    place = changed
+    for part in path:
+        place = place.setdefault(part, {})
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configs_resolve_and_resolving_again_changes_nothing(name):
+    complete = shipped(name)
+    assert resolved(complete) == complete
+    for experiment in complete["experiments"].values():
+        assert experiment["base"]["momentum"] == 0.9
+        assert experiment["methods"]["sacp"]["encoder"]["batch_size"] == 32
+
+
+def test_config_has_the_budgets_of_the_paper():
+    found = {}
+    for name, experiment in shipped("config")["experiments"].items():
+        space, refine = experiment["space"], experiment["refine"]
+        sizes = (space["training_size"], space["search_size"], space["threshold"])
+        found[name] = (*sizes, refine["top_m"], refine["top_k"])
+    assert found == {
+        "vgg16": (10_000, 1_000_000, 0.6, 150, 10),
+        "resnet18": (10_000, 1_000_000, 0.7, 150, 10),
+        "resnet56": (50_000, 5_000_000, 0.3, 300, 10),
+    }
+
+
+def test_config_has_the_recipe_of_the_paper():
+    for experiment in shipped("config")["experiments"].values():
+        recipe = {"lr": 0.01, "batch_size": 128, "momentum": 0.9, "weight_decay": 0.0005, "nesterov": False}
+        assert experiment["full"] == experiment["base"]
+        augmentation = {"crop_padding": 4, "flip": True}
+        unused = {"warmup_epochs": 0, "label_smoothing": 0, "ema_decay": 0, "bn_l1": 0}
+        assert experiment["full"] == {"epochs": 200, "validate_every": 10, **recipe, **augmentation, **unused}
+        assert experiment["tune"] == {"epochs": 2, "validate_every": 0, **recipe, **augmentation, **unused}
+
+
+def test_config_of_imagenet_has_the_recipe_of_the_paper_and_the_published_base():
+    [experiment] = shipped("imagenet")["experiments"].values()
+    full = experiment["full"]
+    assert (full["lr"], full["batch_size"], full["epochs"], full["momentum"]) == (0.1, 512, 90, 0.9)
+    assert (experiment["base"]["epochs"], experiment["validation"]) == (0, 50_000)
+    paper = shipped("config")["experiments"]["resnet18"]
+    assert (experiment["space"], experiment["refine"]) == (paper["space"], paper["refine"])
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    complete = resolved(MINIMAL)
+    net = complete["experiments"]["net"]
+    assert (complete["seeds"], complete["device"], complete["pathvars"]) == ([0], "auto", {"results": "results"})
+    assert net["network"] == {"name": "resnet8", "width": 1.0}
+    assert net["space"]["levels"] == 10
+    assert net["refine"] == {"top_m": 20, "top_k": 3, "shard_size": 25}
+    assert (net["base"]["epochs"], net["tune"]["epochs"], net["tune"]["lr"]) == (200, 2, 0.01)
+    assert net["methods"]["l1"] == {"kind": "uniform", "match": "sacp"}
+    assert net["methods"]["sacp"]["encoder"]["objective"] == "contrastive"
+
+
+def test_an_experiment_wins_over_defaults_and_both_over_the_schema():
+    value = with_value("experiments/net/base", {"lr": 0.3}) | {"defaults": {"base": {"lr": 0.2, "epochs": 7}}}
+    base = resolved(value)["experiments"]["net"]["base"]
+    assert (base["lr"], base["epochs"], base["batch_size"]) == (0.3, 7, 128)
+
+
+def test_methods_that_are_given_replace_the_default_ones():
+    methods = {"mine": {"kind": "search", "encoder": {"hidden": 8}}, "other": {"kind": "uniform", "match": "mine"}}
+    complete = resolved(with_value("experiments/net/methods", methods))["experiments"]["net"]["methods"]
+    assert list(complete) == ["mine", "other"]
+    assert (complete["mine"]["encoder"]["hidden"], complete["mine"]["encoder"]["layers"]) == (8, 3)
+    assert "encoder" not in complete["other"]
+
+
+def test_resolving_leaves_its_input_alone():
+    value = with_value("defaults", {"base": {"epochs": 1}})
+    before = copy.deepcopy(value)
+    resolved(value)["experiments"]["net"]["base"]["epochs"] = 9
+    assert value == before
+
+
+def test_whole_numbers_written_with_a_point_become_integers():
+    space = resolved(with_value("experiments/net/space/search_size", 1.0e3))["experiments"]["net"]["space"]
+    assert space["search_size"] == 1000
+    assert isinstance(space["search_size"], int)
+
+
+def properties(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """All properties of a schema, at any depth, with their paths."""
+    if not isinstance(schema, dict):
+        return []
+    found = [(f"{path}.{name}", value) for name, value in schema.get("properties", {}).items()]
+    nested = [*found, *((f"{path}.{name}", value) for name, value in schema.get("$defs", {}).items())]
+    nested.append((f"{path}.*", schema.get("additionalProperties")))
+    return found + [item for inner, value in nested for item in properties(value, inner)]
+
+
+def test_every_key_of_the_schema_is_described():
+    found = properties(yaml.safe_load(SCHEMA.read_text()))
+    assert len(found) > 50
+    assert [path for path, value in found if not value.get("description")] == []
+
+
+def write_parquet(path: Path, **columns: list[Any]) -> bytes:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with broken data and the user's module `mine`, which is where the check is run."""
+    content = write_parquet(tmp_path / "truncated/train.parquet", img=["x"] * 500, label=[0] * 500)
+    (tmp_path / "truncated/train.parquet").write_bytes(content[: len(content) // 2])
+    write_parquet(tmp_path / "foreign/train.parquet", image=["x"], label=[0])
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "NUMBER = 3\n"
+        "class Branching(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x if x.sum() > 0 else -x\n"
+        "def branching(num_classes):\n"
+        "    return Branching()\n"
+        "def stubborn():\n"
+        "    return nn.Identity()\n"
+    )
+    (tmp_path / "unfinished.py").write_text("def build(:\n")
+    (tmp_path / "talkative.py").write_text("raise ImportError('one\\ntwo')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # that of another test
+    return tmp_path
+
+
+def refusal(value: dict[str, Any]) -> str:
+    """The message that a user gets for a config."""
+    with pytest.raises(InputError) as caught:
+        preflight.check(resolved(value), "my.yaml", REPORTED)
+    return str(caught.value)
+
+
+METHODS = "experiments/net/methods"
+MISTAKES = [
+    # misspelt keys, at every depth
+    ("sedes", [1], "top level: unknown key 'sedes' (did you mean 'seeds'?)"),
+    ("experiments/net/netwrok", {}, "experiments.net: unknown key 'netwrok' (did you mean 'network'?)"),
+    ("experiments/net/space/treshold", 0.4, "net.space: unknown key 'treshold' (did you mean 'threshold'?)"),
+    ("defaults/base/learning_rate", 0.1, "defaults.base: unknown key 'learning_rate'"),
+    (f"{METHODS}/s", {"kind": "search", "encoder": {"temprature": 1}}, "did you mean 'temperature'?"),
+    ("datasets/digits/pth", "x", "datasets.digits: unknown key 'pth' (did you mean 'path'?)"),
+    ("pathvars/result", "x", "pathvars: unknown key 'result' (did you mean 'results'?)"),
+    ("experiments/net/zzzzzz", 1, "experiments.net: unknown key 'zzzzzz'; known: dataset, validation"),
+    ("experiments/net/space/8", 1, "experiments.net.space: unknown key '8'; known: levels"),
+    # wrong types
+    ("experiments/net/base/lr", "1e-3", "found '1e-3', a str, expected type number; YAML reads this as text"),
+    ("experiments/net/space/search_size", "1e6", "expected type integer; YAML reads this as text"),
+    ("experiments/net/base/lr", "fast", "experiments.net.base.lr: found 'fast', a str, expected type number"),
+    ("experiments/net/base/epochs", 1.5, "experiments.net.base.epochs: found 1.5, a float, expected type integer"),
+    ("experiments/net/base/flip", "yes", "found 'yes', a str, expected type boolean"),
+    ("experiments/net/refine/top_k", True, "found True, a bool, expected type integer"),
+    ("experiments/net", None, "experiments.net: found None, a NoneType, expected type object"),
+    ("seeds", 3, "seeds: found 3, a int, expected type array"),
+    ("experiments/net/network", "resnet8", "experiments.net.network: found 'resnet8', a str, expected type object"),
+    # out of range
+    ("experiments/net/space/threshold", 1.5, "experiments.net.space.threshold: found 1.5, expected at most 1"),
+    ("experiments/net/space/threshold", -0.1, "found -0.1, expected at least 0"),
+    ("experiments/net/space/levels", 1, "experiments.net.space.levels: found 1, expected at least 2"),
+    ("experiments/net/space/levels", 300, "found 300, expected at most 256"),
+    ("experiments/net/base/lr", 0, "experiments.net.base.lr: found 0, expected more than 0"),
+    ("experiments/net/network/width", -1.0, "experiments.net.network.width: found -1.0, expected more than 0"),
+    ("experiments/net/full/ema_decay", 1, "experiments.net.full.ema_decay: found 1, expected less than 1"),
+    ("experiments/net/full/label_smoothing", 2, "experiments.net.full.label_smoothing: found 2, expected at most 1"),
+    ("experiments/net/base/validate_every", -1, "experiments.net.base.validate_every: found -1, expected at least 0"),
+    ("processes", 0, "processes: found 0, expected at least 1"),
+    ("save_seconds", -1, "save_seconds: found -1, expected at least 0"),
+    ("seeds", [-1], "seeds.0: found -1, expected at least 0"),
+    ("seeds", [], "seeds: found [], expected a length of at least 1"),
+    ("seeds", [1, 1], "seeds: [1, 1] has non-unique elements"),
+    ("threads", 0, "threads: found 0, expected at least 1"),
+    ("experiments", {}, "experiments: found {}, expected a number of entries of at least 1"),
+    ("experiments/My Net", {}, "experiments: found 'My Net', expected a name that matches"),
+    ("experiments/net/space/threshold", float("nan"), "experiments.net.space.threshold: found nan"),
+    ("experiments/net/base/lr", float("inf"), "experiments.net.base.lr: found inf"),
+    ("experiments/net/network/width", float("nan"), "experiments.net.network.width: found nan"),
+    # not among the choices
+    ("device", "gpu", "device: found 'gpu' (did you mean 'cpu'?); expected one of auto, cpu, cuda"),
+    ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of float32, tf32"),
+    ("datasets/digits/source", "digit", "found 'digit' (did you mean 'digits'?); expected one of digits, torchvision"),
+    (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
+    (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),
+    # missing or contradictory
+    ("datasets", REMOVED, "top level: key 'datasets' is missing"),
+    ("datasets/digits/source", REMOVED, "datasets.digits: key 'source' is missing"),
+    ("experiments/net/space/threshold", REMOVED, "experiments.net.space.threshold: missing; give it here or under"),
+    ("experiments/net/network/name", REMOVED, "experiments.net.network.name: missing"),
+    ("experiments/net/dataset", "digit", "dataset: unknown data set 'digit' (did you mean 'digits'?); known: digits"),
+    ("experiments/net/refine/top_k", 21, "experiments.net.refine.top_k: k = 21 exceeds m = 20"),
+    ("experiments/net/refine/top_m", 1001, "experiments.net.refine.top_m: m = 1001 exceeds M = 1000"),
+    (METHODS, {"l1": {"match": "sacp"}}, "experiments.net.methods.l1: key 'kind' is missing"),
+    (f"{METHODS}/l1", {"kind": "uniform", "match": "sapc"}, "methods.l1.match: found 'sapc', expected a search"),
+    (METHODS, {"s": {"kind": "search"}, "b": {"kind": "random"}}, "methods.b.match: found None"),
+    (METHODS, {"s": {"kind": "search", "match": "s"}}, "methods.s.match: only baselines and 'tuned' have it, found"),
+    (
+        METHODS,
+        {"s": {"kind": "search", "criterion": "l1"}},
+        "methods.s.criterion: only methods of the kind 'uniform' or 'random' have it, found kind 'search'; expected no",
+    ),
+    (
+        f"{METHODS}/t",
+        {"kind": "tuned", "match": "sacp", "criterion": "l1"},
+        "methods.t.criterion: only methods of the kind 'uniform' or 'random' have it, found kind 'tuned'; expected no",
+    ),
+    (
+        f"{METHODS}/b",
+        {"kind": "random", "match": "sacp", "encoder": {}},
+        "methods.b.encoder: only methods of the kind 'search' have it, found kind 'random'; expected no 'encoder' here",
+    ),
+    (
+        f"{METHODS}/b",
+        {"kind": "slimming", "match": "sacp", "criterion": "l1"},
+        "methods.b.criterion: only methods of the kind 'uniform' or 'random' have it, found kind 'slimming'",
+    ),
+    (f"{METHODS}/b", {"kind": "unifrom", "match": "sacp"}, "methods.b.kind: unknown kind 'unifrom' (did you mean 'uni"),
+    (
+        f"{METHODS}/b",
+        {"kind": "uniform", "match": "sacp", "criterion": "thinnet"},
+        "methods.b.criterion: unknown criterion 'thinnet' (did you mean 'thinet'?); known: l1, random, fpgm, hrank",
+    ),
+    (
+        f"{METHODS}/b",
+        {"kind": "mine:select", "match": "sacp", "search": "local"},
+        "methods.b.search: only methods of the kind 'search' have it, found kind 'mine:select'; expected no 'search'",
+    ),
+    (
+        METHODS,
+        {"sacp": {"kind": "search"}, "b": {"kind": "mine:branching"}},
+        "methods.b.match: found None, expected a search method: sacp",
+    ),
+    (
+        METHODS,
+        {"s": {"kind": "search"}, "l1": {"kind": "uniform", "match": "s"}, "t": {"kind": "tuned", "match": "l1"}},
+        "methods.t.match: found 'l1', expected a search method: s",
+    ),
+    (METHODS, {"t": {"kind": "tuned", "match": "l1"}}, "methods.t.match: found 'l1', expected a search method: none"),
+    (f"{METHODS}/s", {"kind": "search", "labels": 9}, "methods.s.labels: only the objective 'regression' has it"),
+    (f"{METHODS}/s", {"kind": "search", "labels": 9999, "encoder": {"objective": "regression"}}, "labels: N' = 9999"),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "score": "mass"},
+        "methods.s.score: unknown score 'mass' (did you mean 'log-mass'?); known: encoder, log-mass, pruning",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "score": "random", "encoder": {}},
+        "methods.s.encoder: only the score 'encoder' has it, found 'random'; expected no 'encoder' here",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "exponents": {}},
+        "methods.s.exponents: only the score 'log-mass' has it, found 'encoder'; expected no 'exponents' here",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "score": "mine:score", "exponents": {}},
+        "methods.s.exponents: only the score 'log-mass' has it, found 'mine:score'; expected no 'exponents' here",
+    ),
+    (f"{METHODS}/s", {"kind": "search", "score": "log-mass", "exponents": {"depth": 1}}, "unknown key 'depth'"),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "search": "exact"},
+        "methods.s.search: 'exact' needs a sum over the groups that is equal for few networks: log-mass or a function",
+    ),
+    (f"{METHODS}/s", {"kind": "search", "score": "random", "search": "exact"}, "own; found the score 'random', use 'l"),
+    (f"{METHODS}/s", {"kind": "search", "score": "pruning-ratio", "search": "exact"}, "the score 'pruning-ratio', use"),
+    (f"{METHODS}/s", {"kind": "search", "search": "exat"}, "methods.s.search: found 'exat' (did you mean 'exact'?)"),
+    (f"{METHODS}/s", {"kind": "search", "rerank": 0.99}, "s.rerank: 0.99 of m = 20 in shards of"),
+    (
+        f"{METHODS}/b",
+        {"kind": "random", "match": "sacp", "search": "local"},
+        "methods.b.search: only methods of the kind 'search' have it, found kind 'random'; expected no 'search' here",
+    ),
+    (
+        f"{METHODS}/b",
+        {"kind": "random", "match": "sacp", "labels": 9},
+        "methods.b.labels: only methods of the kind 'search' have it, found kind 'random'; expected no 'labels' here",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"score": "distance", "negatives": "own", "anchor": "configuration"}},
+        "s.encoder.score: 'distance' goes with anchor: original, found configuration",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"score": "distance"}},
+        "s.encoder.score: 'distance' goes with negatives: own, found batch",
+    ),
+    (
+        f"{METHODS}/s",
+        {"kind": "search", "encoder": {"objective": "literal", "negatives": "own"}},
+        "s.encoder.negatives: 'own' goes with the objective 'contrastive', found 'literal'",
+    ),
+    ("experiments/net/search/budget", {"flops": [0.5, 0.4]}, "budget.flops: found [0.5, 0.4], expected [at least, at"),
+    ("experiments/net/sweep/m", [2000], "net.sweep.m: found 2000, expected values from k ="),
+    ("experiments/net/predictors/sample", 2, "net.predictors.sample: found 2, expected 0 or at least 3"),
+    ("experiments/net/predictors/sample", 1001, "net.predictors.sample: found 1001, more than M = 1000"),
+    ("experiments/net/predictors/encoders", {"sacp": {}}, "net.predictors.encoders.sacp: a method has this name"),
+    ("experiments/net/predictors/encoders", {"r": {"objective": "regression"}}, "a regression needs labels"),
+    ("experiments/net/colony/food", 1, "experiments.net.colony.food: found 1, expected at least 2"),
+    ("experiments/net/base", {"epochs": 1, "nesterov": True, "momentum": 0.0}, "experiments.net.base.nesterov"),
+    ("experiments/net/base", {"epochs": 3, "warmup_epochs": 3}, "net.base.warmup_epochs: found 3, expected less than"),
+    ("experiments/net/tune/warmup_epochs", 2.5, "net.tune.warmup_epochs: found 2.5, expected less than the 2 epochs"),
+    # what only the world can tell
+    ("experiments/net/network/name", "resnet9", "network.name: unknown network 'resnet9' (did you mean 'resnet"),
+    ("experiments/net/network/name", "vgg16", "network.name: vgg16 needs images of at least 32 pixels, found 8"),
+    ("experiments/net/network/name", "nowhere:build", "network.name: cannot import 'nowhere:build'"),
+    ("experiments/net/network/name", "mine:absent", "network.name: cannot import 'mine:absent'"),
+    ("experiments/net/network/name", ":build", "network.name: cannot import ':build'"),
+    ("experiments/net/network/name", "mine:branching", "net.network: forward of Branching cannot be traced"),
+    ("experiments/net/network/name", "mine:stubborn", "mine:stubborn"),
+    ("experiments/net/network/name", "unfinished:build", "network.name: cannot import 'unfinished:build'"),
+    ("experiments/net/network/name", "talkative:build", "network.name: cannot import 'talkative:build' (one two)"),
+    ("experiments/net/network/weights", "no.safetensors", "network.weights: no.safetensors: no such file"),
+    ("experiments/net/space/threshold", 0.95, "space.threshold: no configuration reaches 0.95; with 10 levels"),
+    ("experiments/net/space", {"training_size": 9, "search_size": 600, "threshold": 0.9, "levels": 10},
+     "space.search_size: M = 600, but only 1 configurations of 6 groups reach the threshold 0.9"),
+    ("experiments/net/reported", "resnet99", "net.reported: no rows for 'resnet99'; known models: resnet18, resnet56"),
+    ("experiments/net/validation", 5000, "experiments.net.validation: 5000 holds out 5000 of"),
+    ("datasets/cifar", {"source": "parquet"}, "datasets.cifar: source 'parquet' needs a path"),
+    ("datasets/cifar", {"source": "parquet", "path": "nowhere"}, "nowhere/train.parquet: no such file"),
+    ("datasets/cifar", PARQUET, "truncated/train.parquet: truncated or not a parquet file"),
+    ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['image'"),
+    ("experiments/net/search/budget", {"flops": 100}, "search.budget.flops: no configuration is within 100 (100"),
+    ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
+    ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
+    ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
+    ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "nowhere: no folder 'train' here"),
+    ("datasets/tree", {"source": "imagefolder", "path": "x"}, "datasets.tree: source 'imagefolder' needs the number"),
+    ("datasets/tree", {"source": "imagefolder", "path": "x", "classes": 1}, "datasets.tree.classes: found 1"),
+    ("datasets/digits/image_size", 8, "digits.image_size: source 'digits' has none; only 'imagefolder' has it"),
+    (
+        "datasets/tree",
+        {"source": "imagefolder", "path": "x", "classes": 2, "training_images": 9},
+        "tree.training_images: source 'imagefolder' has none; only 'digits', 'torchvision', 'folder', 'parquet' have",
+    ),
+    # what a method names by an import path
+    *(
+        (METHODS, {"s": {"kind": "search"}, "x": method | {key: path}}, f"experiments.net.methods.x.{key}: {reason}")
+        for key, method in (
+            ("kind", {"match": "s"}), ("criterion", {"kind": "uniform", "match": "s"}), ("score", {"kind": "search"}),
+        )
+        for path, reason in (
+            ("nowhere:f", "cannot import 'nowhere:f' (No module named 'nowhere'); expected 'module:function'"),
+            ("mine:absent", "cannot import 'mine:absent' (module 'mine' has no attribute 'absent'); expected 'mod"),
+            ("mine:NUMBER", "'mine:NUMBER' is no function"),
+            ("unfinished:f", "cannot import 'unfinished:f' ("),
+            ("talkative:f", "cannot import 'talkative:f' (one two); expected 'module:function'"),
+        )
+    ),
+    ("experiments/net/network/weights", "ResNet18_Weights.V1", "network.weights: ResNet18_Weights.V1: torchvision"),
+    ("datasets/cifar", {"source": "folder", "path": "truncated"}, "truncated: no folder 'cifar-10-batches-py' here"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(("key", "value", "expected"), MISTAKES)
+def test_a_mistake_is_told_in_one_line_that_names_the_file_and_the_key(key, value, expected):
+    message = refusal(with_value(key, value))
+    assert message.startswith("my.yaml: ")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_a_search_of_its_own_must_find_as_many_as_are_tuned():
+    value = with_value("experiments/net/search", {"found": 5})
+    assert resolved(value)
+    value["experiments"]["net"]["methods"] = {"s": {"kind": "search", "search": "local"}}
+    assert "experiments.net.search.found: found 5, expected at least m = 20 (refine.top_m)" in refusal(value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_absent_is_refused():
+    assert refusal(with_value("device", "cuda")).startswith("my.yaml: device: 'cuda' asked for, but no GPU was found")
+
+
+def test_keys_that_are_numbers_are_refused_as_names():
+    value = copy.deepcopy(MINIMAL)
+    value["experiments"] = {18: value["experiments"]["net"]}
+    assert "experiments: found 18" in refusal(value)
+
+
+def test_a_numeric_key_among_the_known_ones_is_unknown():
+    value = copy.deepcopy(MINIMAL)
+    value["experiments"]["net"]["space"][8] = 1
+    assert "experiments.net.space: unknown key '8'" in refusal(value)
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"kind": "mine:stubborn", "match": "sacp"},
+        {"kind": "mine:stubborn", "match": "sacp", "criterion": "mine:stubborn"},
+        {"kind": "uniform", "match": "sacp", "criterion": "mine:stubborn"},
+        {"kind": "search", "score": "mine:stubborn"},
+        {"kind": "search", "score": "mine:stubborn", "search": "exact"},
+    ],
+)
+def test_functions_of_the_users_pass_the_check_by_their_import_paths(method):
+    methods = {"sacp": {"kind": "search"}, "mine": method}
+    complete = resolved(with_value(METHODS, methods))
+    preflight.check(complete, "my.yaml", REPORTED)
+    given = complete["experiments"]["net"]["methods"]["mine"]
+    assert given.items() >= method.items()
+    assert set(given) - set(method) <= {"search"}
+
+
+@pytest.mark.parametrize("key", ["experiments/net/reported", "experiments/net/space/levels"])
+def test_what_is_right_passes_the_check(key):
+    models = pd.read_csv(REPORTED)["model"]
+    value = with_value(key, models.iloc[0] if key.endswith("reported") else 20)
+    preflight.check(resolved(value), "my.yaml", REPORTED)
+    assert network_settings(resolved(value)["experiments"]["net"], value["datasets"]) == {
+        "name": "resnet8", "width": 1.0, "in_channels": 1, "image_size": 8, "num_classes": 10,
+    }  # fmt: skip

@@ -1,0 +1,113 @@
+"""The table of predictors against scipy, from the same raw rows, and its parts by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sacp.report import predictors
+from sacp.report.predictors import ALL, CEILING, COLUMNS, WITHIN, table
+from scipy.stats import kendalltau, spearmanr
+
+BANDS, SAMPLE = 3, 40
+
+
+def raw(seeds: int = 2, noise: float = 1.0) -> pd.DataFrame:
+    """Networks whose accuracy follows one predictor with noise, and another not; both have ties."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for seed in range(seeds):
+        truth = rng.normal(size=SAMPLE)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "model": "net", "seed": seed, "candidate": range(SAMPLE),
+                    "flops_millions": rng.uniform(1, 5, SAMPLE),
+                    "accuracy_0": truth + rng.normal(size=SAMPLE) * noise,
+                    "accuracy_1": truth + rng.normal(size=SAMPLE) * noise,
+                    "good": truth.round(1), "noise": rng.integers(0, 9, SAMPLE).astype(float),
+                }
+            )
+        )  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def rows(frame: pd.DataFrame, resamples: int = 20) -> dict[tuple[str, str], dict]:
+    return {(row["predictor"], row["band"]): row for row in table(frame, BANDS, resamples)}
+
+
+@pytest.mark.parametrize(("statistic", "oracle"), [(predictors.kendall, kendalltau), (predictors.spearman, spearmanr)])
+def test_correlations_are_scipys_ties_included(statistic, oracle):
+    values = np.random.default_rng(1).integers(0, 6, size=(4, 25)).astype(float)
+    found = statistic(values)
+    for i in range(4):
+        for j in range(4):
+            assert found[i, j] == pytest.approx(oracle(values[i], values[j]).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("predictor", ["good", "noise"])
+@pytest.mark.parametrize(("name", "oracle"), [("spearman", spearmanr), ("kendall", kendalltau)])
+def test_the_table_is_what_scipy_computes_from_the_same_rows(predictor, name, oracle):
+    frame = raw()
+    found = rows(frame)
+    expected = {ALL: [], **{f"{band + 1} of {BANDS}": [] for band in range(BANDS)}}
+    for _, of_seed in frame.groupby("seed"):
+        ordered = of_seed.sort_values("flops_millions", ignore_index=True)
+        parts = {ALL: ordered}
+        parts |= {f"{band + 1} of {BANDS}": ordered[ordered.index * BANDS // SAMPLE == band] for band in range(BANDS)}
+        for band, part in parts.items():
+            each = [oracle(part[predictor], part[f"accuracy_{repeat}"]).statistic for repeat in (0, 1)]
+            expected[band].append(np.mean(each))
+    for band, values in expected.items():
+        assert found[predictor, band][name] == pytest.approx(np.mean(values), abs=1e-12)
+    inside = np.mean([np.mean(values) for band, values in expected.items() if band != ALL])
+    assert found[predictor, WITHIN][name] == pytest.approx(inside, abs=1e-12)
+
+
+def test_the_ceiling_is_the_correlation_of_the_repeats():
+    frame = raw()
+    each = [kendalltau(part["accuracy_0"], part["accuracy_1"]).statistic for _, part in frame.groupby("seed")]
+    assert rows(frame)[CEILING, ALL]["kendall"] == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_regret_by_hand():
+    frame = pd.DataFrame(
+        {
+            "model": "net", "seed": 0, "candidate": range(20), "flops_millions": range(20),
+            "accuracy_0": np.arange(20.0), "accuracy_1": np.arange(20.0) + 2,
+            "good": np.arange(20.0), "backwards": -np.arange(20.0),
+        }
+    )  # fmt: skip
+    found = rows(frame)
+    assert [found["good", ALL][name] for name in COLUMNS[-3:]] == [0, 0, 0]
+    # The top 1, 2 and 5 of 20 by a predictor that is backwards hold the worst: their best are 0, 1 and 4; 19 is best.
+    assert [found["backwards", ALL][name] for name in COLUMNS[-3:]] == [19, 18, 15]
+    assert found["backwards", ALL]["kendall"] == pytest.approx(-1)
+
+
+def test_intervals_hold_the_value_are_reproducible_and_are_those_of_the_bootstrap():
+    frame = raw(seeds=1)
+    first, second = rows(frame, 1000), rows(frame, 1000)
+    assert first == second
+    row = first["good", ALL]
+    assert row["spearman_low"] < row["spearman"] < row["spearman_high"]
+    rng = np.random.default_rng(5)
+    drawn = []
+    for _ in range(1000):
+        part = frame.iloc[rng.integers(SAMPLE, size=SAMPLE)]
+        drawn.append(np.mean([spearmanr(part["good"], part[f"accuracy_{repeat}"]).statistic for repeat in (0, 1)]))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert (row["spearman_low"], row["spearman_high"]) == (pytest.approx(low, abs=0.05), pytest.approx(high, abs=0.05))
+
+
+def test_failed_tunings_are_left_out_and_a_predictor_that_a_model_lacks_has_no_row():
+    frame = raw(seeds=1)
+    frame.loc[3, "accuracy_1"] = np.nan
+    other = raw(seeds=1).assign(model="other").rename(columns={"noise": "score of x"})
+    found = table(pd.concat([frame, other]), BANDS, 5)
+    assert {row["networks"] for row in found if row["model"] == "net"} == {SAMPLE - 1}
+    assert {row["predictor"] for row in found if row["model"] == "other"} == {"good", "score of x", CEILING}
+
+
+def test_one_tuning_alone_knows_no_ceiling():
+    found = rows(raw(seeds=1).drop(columns="accuracy_1"))
+    assert np.isnan(found[CEILING, ALL]["kendall"])
+    assert np.isfinite(found["good", ALL]["kendall"])

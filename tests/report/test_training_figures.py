@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from sacp.artefacts import files
+from sacp.report import training_figures
+from sacp.training.loop import HISTORY_COLUMNS
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [tmp_path / "figure.png", tmp_path / "figure.pdf", tmp_path / "figure.svg"]
+
+
+def assert_saved_and_closed(paths: list[Path]) -> None:
+    png, pdf, svg = (path.read_bytes() for path in paths)
+    assert png.startswith(b"\x89PNG")
+    assert pdf.startswith(b"%PDF")
+    assert b"<svg" in svg
+    assert plt.get_fignums() == []
+
+
+def test_accuracy_figure_is_saved_in_every_format_and_closed(paths):
+    tuned = pd.DataFrame({"method": ["sacp"] * 2, "flops": [1e6, 2e6], "validation_accuracy_percent": [80.0, 85.0]})
+    trained = pd.DataFrame(
+        {
+            "method": ["sacp", "sacp", "l1"],
+            "flops": [1e6, 2e6, 2e6],
+            "test_accuracy_percent": [88.0, 92.0, 90.0],
+            "winner": [False, True, True],
+        }
+    )
+    base = {"test_accuracy_percent": 93.0, "flops": 4_000_000}
+    reported = pd.DataFrame({"method": ["SACP"], "flops_pruned_percent": [60.0], "top1_percent": [93.4]})
+    training_figures.accuracy_figure(paths, "net", base, tuned, trained, reported)
+    assert_saved_and_closed(paths)
+
+
+def history(folder: Path, epochs: int, validate_every: int = 0) -> pd.DataFrame:
+    """A history as a training writes it and the figure's script reads it."""
+    rows = [
+        {
+            "epoch": epoch,
+            "lr": 0.1,
+            "train_loss": 1 / epoch,
+            "train_accuracy_percent": 90 - 10 / epoch,
+            "validation_accuracy_percent": 80.0 if validate_every and epoch % validate_every == 0 else None,
+            "seconds": 1.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+    files.write_csv(folder / "history.csv", rows, HISTORY_COLUMNS)
+    return pd.read_csv(folder / "history.csv", dtype=float)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("epochs", [0, 1, 12])
+@pytest.mark.parametrize("base_epochs", [0, 200])
+def test_learning_figure_is_saved_and_closed_however_long_the_histories(paths, tmp_path, epochs, base_epochs):
+    methods = {"sacp": history(tmp_path, epochs, 3), "l1": history(tmp_path, epochs)}
+    training_figures.learning_figure(paths, "net", history(tmp_path, base_epochs, 10), methods)
+    assert_saved_and_closed(paths)
+
+
+@pytest.fixture
+def drawn(paths, tmp_path, monkeypatch) -> Figure:
+    """A figure of a base validated every second epoch, a method that never was, and one of no epochs."""
+    saved = []
+    monkeypatch.setattr(training_figures, "save", lambda figure, paths: saved.append(figure))
+    methods = {"sacp": history(tmp_path, 3), "l1": history(tmp_path, 0)}
+    training_figures.learning_figure(paths, "net", history(tmp_path, 4, 2), methods)
+    plt.close(saved[0])
+    return saved[0]
+
+
+def test_learning_figure_has_the_loss_of_every_training_named(drawn):
+    left = drawn.axes[0]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["base", "sacp", "l1 (no epochs)"]
+    assert [list(line.get_xdata()) for line in left.lines] == [[1, 2, 3, 4], [1, 2, 3], []]
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_learning_figure_has_validations_where_there_were_any(drawn):
+    base_training, base_validation, _, never, *_ = drawn.axes[1].lines
+    np.testing.assert_array_equal(base_training.get_ydata(), [80, 85, 90 - 10 / 3, 87.5])
+    np.testing.assert_array_equal(base_validation.get_ydata(), [np.nan, 80, np.nan, 80])
+    assert np.isnan(never.get_ydata()).all()
+
+
+def test_methods_look_the_same_in_both_panels_and_differ_from_each_other(drawn):
+    left, right = ([line.get_color() for line in axes.lines] for axes in drawn.axes)
+    assert [colour for colour in left for _ in range(2)] == right[:6]
+    assert len(set(left)) == 3
+    assert len({line.get_marker() for line in drawn.axes[0].lines}) == 3

@@ -1,0 +1,75 @@
+"""Each way to search, by its name."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from networks_zoo import any_network
+from sacp.catalogue.scores import SAMPLE, SEARCHES
+from sacp.errors import InputError
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.graph import Graph
+from sacp.pruning.space import Space, kept_counts
+from sacp.search import exact, log_mass
+from sacp.search.find import WAYS, check_number, find
+from sacp.search.local import climb
+from sacp.search.scorers import AdditiveScorer, score_all
+
+LEVELS = 10
+SEARCH: dict[str, Any] = {"budget": {"flops": 0.4}, "found": 5, "distance": 2}
+
+
+class Drawn:
+    """Configurations in memory, in blocks of some hundred."""
+
+    def __init__(self, steps: np.ndarray) -> None:
+        self.steps, self.total = steps, len(steps)
+
+    def __iter__(self):
+        return ((start, self.steps[start : start + 300]) for start in range(0, self.total, 300))
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        assert (np.diff(numbers) > 0).all()
+        return self.steps[numbers]
+
+
+@pytest.fixture(scope="module")
+def problem() -> tuple[AdditiveScorer, Graph, Space, Drawn]:
+    network, graph, _ = any_network("resnet8")
+    space = Space.build(graph.weights, LEVELS, 0.3)
+    return AdditiveScorer(log_mass.values(network, graph, LEVELS)), graph, space, Drawn(space.draw(1000, 0))
+
+
+def test_exact_finds_the_best_of_the_whole_space_apart_from_one_another(problem) -> None:
+    scorer, graph, space, _ = problem
+    budget = Budget.of(SEARCH["budget"], cost_of_graph(graph))
+    expected, _ = exact.best(scorer.values, graph, space, budget, 5, 2)
+    assert np.array_equal(find("exact", SEARCH, *problem), expected)
+
+
+def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
+    scorer, graph, space, drawn = problem
+    budget = Budget.of(SEARCH["budget"], cost_of_graph(graph))
+    inside = np.flatnonzero(budget.holds(*costs_of_counts(graph, kept_counts(drawn.steps, graph.channels, LEVELS))))
+    scores = score_all(scorer, drawn.steps[inside])
+    starts = inside[np.argsort(-scores, kind="stable")[:5]]
+    expected, _ = exact.apart(*climb(drawn.steps[np.sort(starts)], scorer, graph, space, budget), 5, 2)
+    for threads in (1, 2):
+        assert np.array_equal(find("local", SEARCH, *problem, threads), expected)
+    assert score_all(scorer, expected).max() >= scores.max()
+
+
+@pytest.mark.parametrize("way", ["sample", "random", ""])
+def test_an_unknown_way_is_an_error(problem, way: str) -> None:
+    with pytest.raises(KeyError, match=f"^'{way}'$"):
+        find(way, SEARCH, *problem)
+
+
+def test_the_ways_are_the_searches_of_the_catalogue() -> None:
+    assert set(WAYS) | {SAMPLE} == set(SEARCHES)
+
+
+def test_too_few_candidates_are_refused() -> None:
+    check_number(8, 8, 1)
+    with pytest.raises(InputError, match=r"7 candidates found, m = 8 .* lower search\.distance from 3"):
+        check_number(7, 8, 3)

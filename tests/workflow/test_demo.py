@@ -1,0 +1,134 @@
+"""The demo as it is shipped: all methods, tables and figures. Other tests run it with three methods."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from checkout import Checkout, copy_checkout
+from scipy.stats import kendalltau
+
+pytestmark = pytest.mark.workflow
+RESULTS = Path("results/demo")
+SEED = RESULTS / "digits-resnet14/seed0"
+BASELINES = ("l1", "random", "fpgm", "hrank", "thinet", "slimming", "abcpruner")
+FIGURES = (
+    "method", "sweeps", "encoder_loss", "scores", "responses", "embedding", "kept_channels", "accuracy_flops",
+    "learning_curves",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the repository in which the whole demo has run through."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("whole") / "checkout")
+    run = checkout.demo()
+    assert run.status == 0, run.output
+    return checkout
+
+
+def table(whole: Checkout, name: str) -> pd.DataFrame:
+    return pd.read_csv(whole.path / RESULTS / f"tables/{name}.csv")
+
+
+def metrics(whole: Checkout, path: str) -> dict:
+    return json.loads((whole.path / SEED / path).read_text())
+
+
+def test_every_table_is_there_in_three_forms(whole: Checkout) -> None:
+    for name in ("table1", "table3", "table4", "predictors"):
+        for suffix in ("csv", "md", "tex"):
+            assert (whole.path / RESULTS / f"tables/{name}.{suffix}").stat().st_size > 300
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_there(whole: Checkout, figure: str) -> None:
+    png = (whole.path / RESULTS / f"figures/{figure}/digits-resnet14.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 10_000
+    assert (whole.path / RESULTS / f"figures/{figure}/digits-resnet14.pdf").is_file()
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_every_baseline_has_a_row_at_the_winners_flops(whole: Checkout, baseline: str) -> None:
+    rows = table(whole, "table3").set_index("method")
+    assert rows.loc[baseline, "flops_millions"] / rows.loc["sacp", "flops_millions"] == pytest.approx(1, abs=0.02)
+    assert rows.loc[baseline, "top1_percent"] > 50
+
+
+def test_baselines_differ(whole: Checkout) -> None:
+    kept = {json.dumps(json.loads(path.read_text())["kept"]) for path in (whole.path / SEED).glob("*/kept/*.json")}
+    assert len(kept) == len(BASELINES)
+
+
+def test_table_4_has_the_variants_and_what_they_cost(whole: Checkout) -> None:
+    rows = table(whole, "table4").set_index("method")
+    costs = rows[["networks_labelled", "networks_tuned", "networks_trained"]].astype(int)
+    assert {name: tuple(row) for name, row in costs.iterrows()} == {
+        "sacp": (0, 20, 3), "sacp-deficit": (0, 20, 3), "log-mass": (0, 20, 3), "sacp-1": (20, 20, 3),
+        "sacp-2": (0, 20, 0),
+    }  # fmt: skip
+
+
+def test_sacp_2_is_the_best_tuned_network_in_the_same_bits(whole: Checkout) -> None:
+    best = pd.read_csv(whole.path / SEED / "sacp/topm.csv").iloc[0]
+    winner = metrics(whole, "sacp-2/winner/metrics.json")
+    assert winner["candidate"] == best["candidate"]
+    assert winner["validation_accuracy_percent"] == pytest.approx(best["validation_accuracy_percent"], abs=1e-9)
+
+
+def test_the_colony_judged_networks_at_the_winners_flops_and_kept_the_best(whole: Checkout) -> None:
+    flops = metrics(whole, "sacp/winner/metrics.json")["flops"]
+    (path,) = (whole.path / SEED / "abcpruner/kept").glob("*.csv")
+    judged = pd.read_csv(path)
+    assert len(judged) >= 3
+    assert ((judged["flops"] / flops - 1).abs() <= 0.02).all()
+    best = judged.loc[judged["validation_accuracy_percent"].idxmax()]
+    assert metrics(whole, "abcpruner/winner/metrics.json")["flops"] == best["flops"]
+
+
+def test_predictors_are_those_of_scipy_on_the_raw_rows(whole: Checkout) -> None:
+    rows, raw = table(whole, "predictors").set_index(["predictor", "band"]), table(whole, "predictors_raw")
+    assert len(raw) == 24
+    names = {name for name, _ in rows.index}
+    scores = {
+        "sacp",
+        "sacp-deficit",
+        "sacp-1",
+        "literal",
+        "literal-configuration",
+        "contrastive-configuration",
+        "untrained",
+    }
+    assert {f"score of {name}" for name in scores} < names
+    for name in names - {"tuned again"}:
+        each = [kendalltau(raw[name], raw[f"accuracy_{repeat}"]).statistic for repeat in (0, 1)]
+        assert rows.loc[(name, "all"), "kendall"] == pytest.approx(sum(each) / 2, abs=1e-9), name
+    best = rows.loc[("tuned again", "all")]
+    assert best["kendall_low"] <= best["kendall"] <= best["kendall_high"]
+
+
+def test_the_whole_space_holds_better_ones_than_its_sample(whole: Checkout) -> None:
+    """The demo's budget is the pruning ratio alone; both searches rank by the same closed form."""
+    best = pd.read_parquet(whole.path / SEED / "log-mass/scores.parquet")
+    assert len(best) == 1000
+    assert (best["score"].diff().dropna() <= 0).all()
+    assert (best["pruning_ratio"] >= 0.4 - 1e-12).all()
+    raw = table(whole, "predictors_raw")
+    assert best["score"].iloc[-1] > raw["kept L1 mass, sum of sqrt(C) logs"].max()
+
+
+def test_figure_2_trains_what_smaller_m_would_have_chosen(whole: Checkout) -> None:
+    tuned = pd.read_csv(whole.path / SEED / "sacp/topm.csv")
+    expected = set()
+    for m in (10, 20):
+        part = tuned[tuned["rank"] < m].sort_values(
+            ["validation_accuracy_percent", "candidate"], ascending=[False, True]
+        )
+        expected |= set(part["candidate"][:3])
+    assert {int(path.name) for path in (whole.path / SEED / "sacp/topk").iterdir()} == expected
+    assert len(metrics(whole, "sacp/winner/metrics.json")["trained_candidates"]) == 3
+
+
+def test_nothing_is_left_to_do(whole: Checkout) -> None:
+    assert whole.demo("--dry-run").jobs == []

@@ -1,0 +1,228 @@
+"""The demo, end to end, and what reruns after a change."""
+
+import json
+import re
+from pathlib import Path
+
+import h5py
+import pandas as pd
+import pytest
+import sacp
+from checkout import ROOT, Checkout
+from sacp.artefacts import lookup
+from sacp.artefacts.digests import file_digest
+from sacp.images.splits import load_splits
+from sacp.training.evaluation import accuracy_percent
+
+pytestmark = pytest.mark.workflow
+SEED = Path("results/demo/digits-resnet14/seed0")
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="session")
+def folder(finished_demo: Checkout) -> Path:
+    return finished_demo.path / SEED
+
+
+@pytest.fixture(scope="session")
+def table(finished_demo: Checkout) -> pd.DataFrame:
+    return pd.read_csv(finished_demo.path / "results/demo/tables/table3.csv").set_index("method")
+
+
+def test_table_has_the_base_the_method_and_both_baselines(table: pd.DataFrame) -> None:
+    assert list(table.index) == ["Base", "sacp", "l1", "random"]
+    assert (table["source"] == "measured").all()
+
+
+def test_the_base_has_learned_and_half_of_the_flops_are_gone(table: pd.DataFrame) -> None:
+    assert table.loc["Base", "top1_percent"] > 90
+    assert table.loc["sacp", "flops_pruned_percent"] > 50
+
+
+@pytest.mark.parametrize("baseline", ["l1", "random"])
+def test_baselines_have_the_flops_of_the_winner(table: pd.DataFrame, baseline: str) -> None:
+    ratio = table.loc[baseline, "flops_millions"] / table.loc["sacp", "flops_millions"]
+    assert ratio == pytest.approx(1, abs=0.02)
+
+
+def test_markdown_table_and_figures_are_there(finished_demo: Checkout) -> None:
+    results = finished_demo.path / "results/demo"
+    assert "Paper's protocol (%)" in (results / "tables/table3.md").read_text()
+    table1 = pd.read_csv(results / "tables/table1.csv")
+    pd.testing.assert_frame_equal(table1, pd.read_csv(finished_demo.path / "config/reported/table1.csv"))
+    for figure in ("accuracy_flops", "learning_curves"):
+        png = (results / f"figures/{figure}/digits-resnet14.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 10_000
+        assert (results / f"figures/{figure}/digits-resnet14.pdf").is_file()
+
+
+@pytest.mark.parametrize("method", ["sacp", "l1", "random"])
+def test_the_history_of_the_winner_stands_beside_it_with_its_validations(folder: Path, method: str) -> None:
+    candidate = read(folder / method / "winner/metrics.json")["candidate"]
+    history = folder / method / "winner/history.csv"
+    assert history.read_bytes() == (folder / method / f"topk/{candidate}/history.csv").read_bytes()
+    validated = pd.read_csv(history).set_index("epoch")["validation_accuracy_percent"].dropna()
+    assert list(validated.index) == [3, 6, 9, 12]
+    assert validated[12] == read(folder / method / "winner/metrics.json")["validation_accuracy_percent"]
+
+
+def test_configs_can_be_read_alone(folder: Path) -> None:
+    with h5py.File(folder / "configs.h5") as handle:
+        groups = len(handle.attrs["groups"])
+        assert handle["training"].shape == (1000, groups)
+        assert handle["search"].shape == (20000, groups)
+        assert handle.attrs["threshold"] == 0.4
+        assert handle.attrs["levels"] == 10
+        assert len(handle.attrs["channels"]) == groups
+
+
+def test_scores_are_best_first_and_hold_every_candidate(folder: Path) -> None:
+    scores = pd.read_parquet(folder / "sacp/scores.parquet")
+    assert list(scores.columns) == ["candidate", "score", "pruning_ratio", "flops", "parameters"]
+    assert scores["score"].is_monotonic_decreasing
+    assert sorted(scores["candidate"]) == list(range(20000))
+    assert scores["pruning_ratio"].min() >= 0.4
+
+
+def test_the_best_scored_are_tuned_and_the_best_tuned_are_trained(folder: Path) -> None:
+    scores = pd.read_parquet(folder / "sacp/scores.parquet")
+    tuned = pd.read_csv(folder / "sacp/topm.csv")
+    assert set(tuned["candidate"]) == set(scores["candidate"][:20])
+    assert tuned["validation_accuracy_percent"].is_monotonic_decreasing
+    trained = {int(path.name) for path in (folder / "sacp/topk").iterdir()}
+    assert trained == set(tuned["candidate"][:3])
+
+
+def test_the_winner_is_chosen_by_validation_accuracy(folder: Path) -> None:
+    trained = [read(path) for path in (folder / "sacp/topk").glob("*/metrics.json")]
+    winner = read(folder / "sacp/winner/metrics.json")
+    assert winner["validation_accuracy_percent"] == max(row["validation_accuracy_percent"] for row in trained)
+    assert winner["paper_protocol_test_accuracy_percent"] == max(row["test_accuracy_percent"] for row in trained)
+
+
+@pytest.mark.parametrize("method", ["sacp", "l1", "random"])
+def test_the_winner_loads_in_two_lines_and_has_its_accuracy(folder: Path, method: str) -> None:
+    network = sacp.load(folder / method / "winner")
+    splits = load_splits(folder.parents[1] / "data/digits.safetensors", 0.15, seed=0)
+    metrics = read(folder / method / "winner/metrics.json")
+    assert accuracy_percent(network, splits.test, splits) == metrics["test_accuracy_percent"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == metrics["parameters"]
+
+
+def test_the_description_of_the_winner_says_how_to_use_it(folder: Path) -> None:
+    description = read(folder / "sacp/winner/network.json")
+    network = sacp.load(folder / "sacp/winner")
+    widths = {name: network.get_submodule(name).out_channels for name in description["widths"]}
+    assert widths == description["widths"]
+    assert len(description["mean"]) == len(description["std"]) == 1
+
+
+def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
+    results, made = folder.parents[1], []
+    for path in sorted(path for path in results.rglob("*") if path.is_file() and "logs" not in path.parts):
+        found = lookup.find(path)
+        assert found is not None, path
+        made.append(found[1])
+        if not path.name.endswith(lookup.SUFFIX):
+            assert found[1]["outputs"][path.name] == file_digest(path)
+    assert len(made) > 100
+    rules = re.findall(r"^(?:rule|checkpoint) (\w+):", "".join(p.read_text() for p in ROOT.glob("rules/*.smk")), re.M)
+    without = {"find_configs", "make_forecast", "compare_forecast", "make_predictors", "collect_predictors"}
+    without |= {
+        "probe_sample",
+        "tune_sample",
+        "rescore_candidates",
+        "search_colony",
+        "train_sparse",
+    }  # not in this demo
+    assert {record["rule"] for record in made} == set(rules) - without
+    for record in made:
+        names = {"rule", "settings", "code", "inputs", "outputs", "commit", "versions", "device", "started", "lineage"}
+        assert names <= set(record)
+        assert 0 < record["seconds"] < 600
+    digests = {record["data_digest"] for record in made if "data_digest" in record}
+    assert len(digests) == 1
+
+
+def test_one_loss_per_epoch_stands_beside_the_encoder(folder: Path) -> None:
+    losses = pd.read_csv(folder / "sacp/encoder_loss.csv")
+    assert list(losses["epoch"]) == list(range(1, 11))
+    assert losses["loss"].iloc[-1] < losses["loss"].iloc[0]
+
+
+def test_a_second_run_has_nothing_to_do(finished_demo: Checkout) -> None:
+    assert finished_demo.demo().jobs == []
+
+
+def contents(checkout: Checkout, *patterns: str) -> dict[str, tuple[bytes, int]]:
+    """Content and time of change of files, by path."""
+    paths = sorted(path for pattern in patterns for path in (checkout.path / SEED).glob(pattern))
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(demo_copy: Checkout) -> None:
+    finished = ("base.pt", "configs.h5", "sacp/encoder.pt", "sacp/scores.parquet", "sacp/topm/*", "sacp/topk/*/*")
+    before = contents(demo_copy, *finished)
+    baselines_before = contents(demo_copy, "l1/topk/*/*", "random/topk/*/*")
+    config = demo_copy.path / "config/demo.yaml"
+    text = config.read_text()
+    assert "top_m: 20, top_k: 3" in text
+
+    config.write_text(text.replace("top_k: 3", "top_k: 5"))
+    winner = read(demo_copy.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    run = demo_copy.demo()
+    assert run.status == 0, run.output
+    new_winner = read(demo_copy.path / SEED / "sacp/winner/metrics.json")["candidate"]
+    drawn = ["accuracy_flops", "embedding", "method", "scores", "sweeps"]
+    if new_winner != winner:  # otherwise network and history of the winner are what they were
+        drawn += ["kept_channels", "learning_curves"]
+    report = [*(f"draw_{figure}" for figure in drawn), "make_summary", "make_table3", "make_table4"]
+    same = ["all", *report, "select_winner", "write_protocol"] + ["train_candidate"] * 2
+    # Baselines stand at the winner's FLOPs: they are trained if, and only if, a candidate wins that never won before.
+    baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
+    assert run.jobs == sorted(same + baselines)
+    now = contents(demo_copy, *finished)
+    assert {path: now[path] for path in before} == before
+    baselines_now = contents(demo_copy, "l1/topk/*/*", "random/topk/*/*")
+    assert {path: baselines_now[path] for path in baselines_before} == baselines_before
+    assert (baselines_now == baselines_before) == (new_winner == winner)
+    assert len(list((demo_copy.path / SEED / "sacp/topk").iterdir())) == 5
+
+    config.write_text(text.replace("top_m: 20, top_k: 3", "top_m: 30, top_k: 5"))
+    run = demo_copy.demo()
+    assert run.status == 0, run.output
+    assert run.jobs.count("tune_shard") == 1
+    assert {"train_base", "sample_configs", "train_encoder", "score_candidates"}.isdisjoint(run.jobs)
+    after = contents(demo_copy, "sacp/topm/*")
+    assert {path: after[path] for path in after if path in before} == {p: before[p] for p in before if "/topm/" in p}
+    assert (demo_copy.path / SEED / "sacp/topm/020-029.csv").is_file()
+
+
+def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_none(demo_copy: Checkout) -> None:
+    winner_file = demo_copy.path / SEED / "sacp/winner/metrics.json"
+    config, shard = demo_copy.path / "config/demo.yaml", demo_copy.path / SEED / "sacp/topm/000-009.csv"
+    config_before, shard_before, winner = config.read_text(), shard.read_text(), read(winner_file)["candidate"]
+    tuned = pd.read_csv(shard)
+    chosen = int(tuned.loc[tuned["candidate"] != winner, "candidate"].iloc[-1])
+    tuned.loc[tuned["candidate"] == chosen, "validation_accuracy_percent"] = 101.0
+    tuned.to_csv(shard, index=False)
+    config.write_text(re.sub(r"top_k: \d+", "top_k: 1", config_before))
+
+    run = demo_copy.demo()
+    assert run.status == 0, run.output
+    won = read(winner_file)
+    assert won["candidate"] == chosen
+    assert run.jobs.count("select_baseline") == 2
+    flops = [read(demo_copy.path / SEED / f"{method}/winner/metrics.json")["flops"] for method in ("l1", "random")]
+    assert flops == pytest.approx([won["flops"]] * 2, rel=0.02)
+
+    config.write_text(config_before)
+    shard.write_text(shard_before)
+    run = demo_copy.demo()
+    assert run.status == 0, run.output
+    assert read(winner_file)["candidate"] == winner
+    assert {"select_baseline", "train_candidate"}.isdisjoint(run.jobs)
