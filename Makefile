@@ -8,7 +8,7 @@ NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-images bench-dag \
-	check format lock assumptions clean
+	check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,7 @@ check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile an
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
 	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml config/cifar10_study.yaml config/cifar10_score.yaml; do for profile in profiles/*; do \
 		echo "dry run: $$config with $$profile"; \
@@ -79,6 +80,9 @@ format: $(VENV)/.complete ## Format code and rules.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile rules
+
+docs: $(VENV)/.complete ## Make the tables of docs/methods.md anew from the catalogue.
+	$(BIN)/python -m sacp.catalogue.page docs/methods.md
 
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

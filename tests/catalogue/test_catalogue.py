@@ -14,7 +14,7 @@ from checkout import ROOT
 from configs import SCHEMA
 from sacp import imports
 from sacp.artefacts.digests import modules
-from sacp.catalogue import criteria, kinds, outputs, scores, sources
+from sacp.catalogue import criteria, kinds, outputs, page, scores, sources
 from sacp.errors import InputError
 from sacp.forecast.jobs import STRUCTURES
 from sacp.report.tables import CAPTIONS
@@ -66,7 +66,8 @@ def test_a_source_is_a_module_whose_functions_take_an_entry_of_the_datasets(name
 
 
 def test_choices_of_the_schema_are_the_names_of_the_catalogue():
-    assert DATASET["source"]["enum"] == list(sources.SOURCES)
+    for name in sources.SOURCES:  # names that may be an import path, or that are looked up, are no choices of a schema
+        assert f"`{name}`" in DATASET["source"]["description"]
     assert METHOD["search"]["enum"] == list(scores.SEARCHES) == [scores.SAMPLE, *WAYS]
 
 
@@ -206,3 +207,13 @@ def test_a_job_knows_nothing_of_the_catalogue_but_the_forecast_does():
         if any(module.is_relative_to(folder) for module in modules(path))
     }
     assert knowing == {"make_forecast", "compare_forecast"}
+
+
+def test_the_tables_of_the_docs_are_those_of_the_catalogue():
+    text = (ROOT / "docs/methods.md").read_text()
+    assert page.filled(text) == text
+    assert page.filled(text.replace("| `fpgm` |", "| `fpmg` |")) == text
+    for name in page.tables():
+        assert page.BEGIN.format(name) in text
+    for name in (*kinds.KINDS, *criteria.CRITERIA, *scores.SCORES, *scores.SEARCHES):
+        assert f"| `{name}` |" in text

@@ -16,6 +16,7 @@ class Kind:
 
     text: str
     source: str
+    cost: str  # what it takes beside the full training
     keys: tuple[str, ...]  # of a method, beside those of every method
     rule: str | None = None  # a baseline's: makes kept/{candidate}.json, at the FLOPs of the matched winner
     function: str | None = None  # that its rule calls, if the rule serves several kinds
@@ -32,24 +33,30 @@ class Kind:
 KINDS = {
     SEARCH: Kind(
         "the best-scored m candidates are tuned, the best k of them trained", "the paper, section 3.5",
+        "m networks tuned, k trained fully",
         ("score", "encoder", "exponents", "labels", "search", "rerank"),
     ),
-    TUNED: Kind("the best of another search's m tuned networks, as it was tuned", "SACP-2 of section 4.4", ()),
+    TUNED: Kind(
+        "the best of another search's m tuned networks, as it was tuned", "SACP-2 of section 4.4",
+        "nothing: its match has tuned them", (),
+    ),
     "uniform": Kind(
-        "one ratio for all groups", "Li et al. 2016", ("criterion",), "select_baseline",
+        "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion",), "select_baseline",
         "sacp.baselines.uniform:select", settings=("space", "validation"),
     ),
     "random": Kind(
-        "a random configuration of the search space", "", ("criterion",), "select_baseline",
+        "a random configuration of the search space", "", "nothing", ("criterion",), "select_baseline",
         "sacp.baselines.random_ratios:select", settings=("space", "validation"),
     ),
     "slimming": Kind(
-        "one threshold for all batch norms' scales after a sparse training", "Liu et al. 2017, section 3", (),
+        "one threshold for all batch norms' scales after a sparse training", "Liu et al. 2017, section 3",
+        "one sparse training of the base (`sparse`)", (),
         "select_baseline", "sacp.baselines.slimming:select", inputs=("sparse",), settings=("space", "validation"),
     ),
     "colony": Kind(
         "a bee colony searches kept counts, judged by validation accuracy after `tune`",
-        "ABCPruner, Lin et al. 2020, section 3.3", (), "search_colony", inputs=("data",),
+        "ABCPruner, Lin et al. 2020, section 3.3",
+        "as many networks tuned as `colony` says", (), "search_colony", inputs=("data",),
         settings=("colony", "tune", "validation"), tunings="colony",
     ),
 }  # fmt: skip
@@ -62,8 +69,8 @@ def kind(name: str) -> Kind:
 
 def _imported(path: str) -> Kind:
     return Kind(
-        f"kept channels by `{path}`", "", ("criterion",), "select_baseline", path, inputs=("data",),
-        settings=("space", "validation"),
+        f"kept channels by `{path}`", "", "what the function takes", ("criterion",), "select_baseline", path,
+        inputs=("data",), settings=("space", "validation"),
     )  # fmt: skip
 
 

@@ -19,20 +19,28 @@ class Source:
     classes: int | None
     keys: tuple[str, ...]  # of a config's entry, beside `source`
     text: str
+    preparation: str  # import path of what measures how long it takes to read; empty where no forecast is made
 
 
+HASHED = "sacp.forecast.preparation:hashed"
 CIFAR = (3, 32, 10)
+IN_MEMORY = ("path", "training_images")  # keys of sources whose images are held in memory
 SOURCES = {
-    "digits": Source("sacp.images.digits", 1, 8, 10, ("training_images",), "scikit-learn's digits, embedded"),
-    "torchvision": Source(
-        "sacp.images.cifar10", *CIFAR, ("path", "training_images"), "CIFAR-10, by torchvision's download"
+    "digits": Source(
+        "sacp.images.digits", 1, 8, 10, ("training_images",), "scikit-learn's digits, embedded",
+        "sacp.forecast.preparation:digits",
     ),
-    "folder": Source("sacp.images.cifar10", *CIFAR, ("path", "training_images"), "CIFAR-10 in torchvision's layout"),
-    "parquet": Source("sacp.images.parquet", *CIFAR, ("path", "training_images"), "CIFAR-10 in Hugging Face's layout"),
+    "torchvision": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10, by torchvision's download", HASHED),
+    "folder": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10 in torchvision's layout", HASHED),
+    "parquet": Source(
+        "sacp.images.parquet", *CIFAR, IN_MEMORY, "CIFAR-10 in Hugging Face's layout",
+        "sacp.forecast.preparation:parquet",
+    ),
     "imagefolder": Source(
-        "sacp.images.folder", 3, None, None, ("path", "image_size", "classes"), "image files as ImageNet is laid out"
+        "sacp.images.folder", 3, None, None, ("path", "image_size", "classes"),
+        "image files as ImageNet is laid out", "",
     ),
-}
+}  # fmt: skip
 
 
 def source(dataset: Mapping[str, Any]) -> Source:

@@ -1,10 +1,8 @@
 """What the work of a run takes on the device at hand: short measurements, scaled to the whole by `forecast.jobs`."""
 
-import io
 import json
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.torch import save_file
 
 from sacp import imports
@@ -25,7 +21,7 @@ from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
 from sacp.forecast.processes import Answer, Idle, side_by_side
 from sacp.forecast.schedule import Limits
 from sacp.forecast.snakemake_overhead import overhead
-from sacp.images.splits import ImageSet, digest, validation_size
+from sacp.images.splits import validation_size
 from sacp.network.architectures import build
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
@@ -47,7 +43,6 @@ MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 # trained, and can lie at either end of the space: hence a range, from the smallest to the largest configuration drawn.
 QUANTILES = {TUNE: 0.5, FULL: 0.75}
 LOW, HIGH = {TUNE: 0.0, FULL: 0.0}, {TUNE: 1.0, FULL: 1.0}
-DECODED = 500  # images of each part that are decoded to measure the preparation of parquet files
 PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
 
 
@@ -209,46 +204,9 @@ def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:
 
 
 def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: NetworkSpec) -> float:
-    """Seconds to read a data set: the digits themselves, CIFAR-10 by a small part of its kind."""
-    return PREPARATIONS[dataset["source"]](sizes.train + sizes.validation + sizes.test, spec)
-
-
-def _digits_seconds(images: int, spec: NetworkSpec) -> float:
-    started = time.monotonic()
-    imports.load("sacp.images.digits:read")({})
-    return time.monotonic() - started
-
-
-def _parquet_seconds(images: int, spec: NetworkSpec) -> float:
-    with TemporaryDirectory() as folder:
-        for name in ("train", "test"):
-            _write_parquet(Path(folder) / f"{name}.parquet", spec.image_size)
-        started = time.monotonic()
-        imports.load("sacp.images.parquet:read")({"path": folder})
-        return (time.monotonic() - started) * images / (2 * DECODED) + _digest_seconds(images, spec)
-
-
-def _digest_seconds(images: int, spec: NetworkSpec) -> float:
-    """ASSUME: a download takes no time, and torchvision's files are read as fast as they are hashed."""
-    part = ImageSet(torch.zeros(DECODED, *spec.input_shape[1:], dtype=torch.uint8), torch.zeros(DECODED))
-    started = time.monotonic()
-    digest(part, part)
-    return (time.monotonic() - started) * images / (2 * DECODED)
-
-
-PREPARATIONS = {
-    "digits": _digits_seconds, "parquet": _parquet_seconds, "torchvision": _digest_seconds, "folder": _digest_seconds,
-}  # fmt: skip
-
-
-def _write_parquet(path: Path, size: int) -> None:
-    """Write random images as PNG in Hugging Face's layout."""
-    rng, rows = np.random.default_rng(0), []
-    for number in range(DECODED):
-        buffer = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(buffer, "PNG")
-        rows.append({"img": {"bytes": buffer.getvalue(), "path": str(number)}, "label": number % 10})
-    pd.DataFrame(rows).to_parquet(path)
+    """Seconds to read a data set."""
+    measure = imports.load(sources.source(dataset).preparation)
+    return float(measure(sizes.train + sizes.validation + sizes.test, spec))
 
 
 def _speed(answers: list[Answer], flops: float) -> Speed:

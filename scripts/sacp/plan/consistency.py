@@ -1,9 +1,10 @@
 """What a schema cannot express: names that exist, and settings that do not contradict each other."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from sacp.catalogue import criteria, kinds, scores
+from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.errors import InputError, nearest
 from sacp.plan.experiments import labelled, shares_sample
 
@@ -22,6 +23,11 @@ def check(config: Settings, source: str) -> None:
     Raises:
         InputError: a key is missing, a name unknown, or settings contradict each other; names the key.
     """
+    for name, dataset in config["datasets"].items():
+        try:
+            _named("source", partial(sources.source, dataset))
+        except InputError as error:
+            raise InputError(f"{source}: datasets.{name}.{error}") from None
     for name, experiment in config["experiments"].items():
         try:
             check_experiment(experiment, config["datasets"])
@@ -97,7 +103,7 @@ def _check_recipes(experiment: Settings) -> None:
 
 def _check_method(method: Settings, training_size: int) -> None:
     """Names that exist, and keys that the method's kind has."""
-    kind = _named("kind", lambda: kinds.of(method))
+    kind = _named("kind", partial(kinds.of, method))
     matches = ("match",) if method["kind"] != kinds.SEARCH else ()
     for key in method:
         if key not in ("kind", *matches, *kind.keys):
@@ -105,7 +111,7 @@ def _check_method(method: Settings, training_size: int) -> None:
                 f"{key}: only {_owners(key)} have it, found kind '{method['kind']}'; expected no '{key}' here"
             )
     if "criterion" in method:
-        _named("criterion", lambda: criteria.criterion(method["criterion"]))
+        _named("criterion", partial(criteria.criterion, method["criterion"]))
     if method["kind"] == kinds.SEARCH:
         _check_score(method)
         _check_labels(method, training_size)
@@ -120,7 +126,7 @@ def _owners(key: str) -> str:
 
 def _check_score(method: Settings) -> None:
     """The score's own settings, and the search that it allows."""
-    name, known = method["score"], _named("score", lambda: scores.score(method["score"]))
+    name, known = method["score"], _named("score", partial(scores.score, method["score"]))
     for other, score in scores.SCORES.items():
         key = score.settings
         if key and key != known.settings and key in method:
