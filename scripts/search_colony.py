@@ -2,7 +2,8 @@
 
 import numpy as np
 from sacp.artefacts.files import read_json, write_csv
-from sacp.baselines.abcpruner import Colony, Counts, search
+from sacp.baselines.abcpruner import Counts, best_structure
+from sacp.baselines.colony_size import Colony
 from sacp.compute import long_job
 from sacp.compute.arithmetic import Engine
 from sacp.images.splits import load_splits
@@ -28,7 +29,7 @@ with long_job.running(snakemake) as work:
         return tuner.tune(tuner.asked, kept_channels(order, counts), label)[ACCURACY] or 0.0
 
     rng = np.random.default_rng(derive(work.seed, "colony", work.wildcards.method))
-    counts, accuracy = search(fitness, graph, read_json(work.given.winner)["flops"], size, rng)
+    counts, accuracy = best_structure(fitness, graph, read_json(work.given.winner)["flops"], size, rng)
     long_job.log.info("best structure: validation accuracy %.2f %%, kept channels %s", accuracy, counts.tolist())
     write_csv(work.out.tuned, [row | {"rank": number} for number, row in enumerate(tuner.rows)], TUNED_COLUMNS)
     save_kept(work.out.kept, graph, kept_channels(order, counts))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from networks_zoo import built
-from sacp.baselines.abcpruner import scaled, search
+from sacp.baselines.abcpruner import best_structure, scaled
 from sacp.baselines.colony_size import Colony
 from sacp.network.cost import cost_of_graph, costs_of_counts
 
@@ -42,7 +42,7 @@ def test_every_structure_that_is_judged_meets_the_flops_and_none_is_judged_twice
         seen.append(tuple(counts))
         return fitness(counts)
 
-    best, value = search(watched, graph, target, SMALL, np.random.default_rng(0))
+    best, value = best_structure(watched, graph, target, SMALL, np.random.default_rng(0))
     assert len(seen) == len(set(seen))
     assert SMALL.food < len(seen) <= SMALL.food * (1 + 3 * SMALL.cycles)
     assert all(flops(graph, np.array(counts)) == pytest.approx(target, rel=0.02) for counts in seen)
@@ -53,11 +53,16 @@ def test_every_structure_that_is_judged_meets_the_flops_and_none_is_judged_twice
 def test_more_cycles_find_better_structures_and_the_same_seed_the_same(problem):
     graph, target, fitness = problem
     values = [
-        np.mean([search(fitness, graph, target, Colony(4, cycles, 2), np.random.default_rng(s))[1] for s in range(5)])
+        np.mean(
+            [
+                best_structure(fitness, graph, target, Colony(4, cycles, 2), np.random.default_rng(s))[1]
+                for s in range(5)
+            ]
+        )
         for cycles in (0, 5, 40)
     ]
     assert values[0] < values[1] < values[2]
-    first, second = (search(fitness, graph, target, SMALL, np.random.default_rng(1)) for _ in range(2))
+    first, second = (best_structure(fitness, graph, target, SMALL, np.random.default_rng(1)) for _ in range(2))
     assert first[0].tolist() == second[0].tolist()
 
 
@@ -78,7 +83,7 @@ def test_one_step_worked_out_by_hand(problem):
             return among[0] if size is None else np.zeros(0, int)
 
     judged = []
-    search(lambda counts: judged.append(counts) or 1.0, graph, target, Colony(2, 1, 9), Fixed())
+    best_structure(lambda counts: judged.append(counts) or 1.0, graph, target, Colony(2, 1, 9), Fixed())
     first, second, moved = judged[:3]
     expected = scaled(graph, np.clip(2 * first - second, 1, np.array(graph.channels)), target)
     assert moved.tolist() == expected.tolist()

@@ -15,6 +15,8 @@ from configs import SCHEMA
 from sacp import imports
 from sacp.artefacts.digests import modules
 from sacp.catalogue import criteria, kinds, outputs, page, scores, sources
+from sacp.compute.arithmetic import PRECISIONS
+from sacp.encoder.model import CHOICES, EncoderSettings
 from sacp.errors import InputError
 from sacp.forecast.jobs import STRUCTURES
 from sacp.report.tables import CAPTIONS
@@ -207,6 +209,22 @@ def test_a_job_knows_nothing_of_the_catalogue_but_the_forecast_does():
         if any(module.is_relative_to(folder) for module in modules(path))
     }
     assert knowing == {"make_forecast", "compare_forecast"}
+
+
+def test_choices_of_an_encoder_and_of_the_precision_are_those_that_the_code_knows():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    encoder = schema["$defs"]["encoder"]["properties"]
+    assert {name: tuple(entry["enum"]) for name, entry in encoder.items() if "enum" in entry} == CHOICES
+    assert tuple(schema["properties"]["precision"]["enum"]) == PRECISIONS
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_unknown_choice_of_an_encoder_is_refused_and_taken_for_no_other(name):
+    settings = {key: known[0] for key, known in CHOICES.items()}
+    sizes = {"hidden": 4, "layers": 1, "temperature": 1.0, "epochs": 1, "batch_size": 2, "lr": 0.1}
+    EncoderSettings(**settings, **sizes)
+    with pytest.raises(InputError, match=f"encoder.{name}: unknown 'other'; known: {settings[name]}"):
+        EncoderSettings(**settings | {name: "other"}, **sizes)
 
 
 def test_the_tables_of_the_docs_are_those_of_the_catalogue():

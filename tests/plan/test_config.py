@@ -230,7 +230,7 @@ MISTAKES = [
     # not among the choices
     ("device", "gpu", "device: found 'gpu' (did you mean 'cpu'?); expected one of auto, cpu, cuda"),
     ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of float32, tf32"),
-    ("datasets/digits/source", "digit", "source: unknown source 'digit' (did you mean 'digits'?); known: digits, torchvision"),
+    ("datasets/digits/source", "digit", "source: unknown source 'digit' (did you mean 'digits'?); known: digits,"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),
     # missing or contradictory

@@ -1,6 +1,5 @@
 import copy
 from dataclasses import replace
-from functools import cache
 
 import pytest
 import torch
@@ -9,45 +8,13 @@ from sacp.compute.optimizers import SGD
 from sacp.compute.parallel import Team
 from sacp.errors import InputError
 from sacp.images.batches import cut
-from sacp.images.digits import read
-from sacp.images.splits import ImageSet, Splits, channel_statistics
-from sacp.network.architectures import build
-from sacp.network.spec import NetworkSpec
+from sacp.images.splits import ImageSet, Splits
 from sacp.seeds import derive
 from sacp.training.evaluation import accuracy_percent
-from sacp.training.loop import HISTORY_COLUMNS, History, batches_of, train
+from sacp.training.loop import HISTORY_COLUMNS, batches_of, train
 from sacp.training.recipe import Recipe, cosine, learning_rate
 from torch import Tensor, nn
-
-RECIPE = Recipe(
-    epochs=2, lr=0.05, batch_size=16, momentum=0.9, weight_decay=5e-4, nesterov=True, crop_padding=0, flip=False
-)
-
-
-@cache
-def digits(number: int = 64) -> Splits:
-    """The first digits as training part, the next ones as validation and test part."""
-    full, test = read({"source": "digits"})
-    parts = (slice(number), slice(number, 2 * number))
-    first, second = (ImageSet(full.images[part], full.labels[part]) for part in parts)
-    return Splits(first, second, test, *channel_statistics(first.images), "digest")
-
-
-def fresh(seed: int = 0) -> nn.Module:
-    """A small network, the same for the same seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build(NetworkSpec("resnet8", 0.5, 1, 8, 10))
-
-
-def same_weights(a: nn.Module, b: nn.Module) -> bool:
-    pairs = zip(a.state_dict().items(), b.state_dict().items(), strict=True)
-    return all(name == other and torch.equal(x, y) for (name, x), (other, y) in pairs)
-
-
-def timeless(history: History) -> History:
-    """A history without its clock times."""
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+from trainings import RECIPE, digits, fresh, same_weights, timeless
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 1), (25, 0.8535534), (50, 0.5), (75, 0.1464466), (100, 0)])

@@ -119,7 +119,8 @@ def test_a_function_that_fails_is_named_with_its_line(extended, monkeypatch) -> 
     checkout, *_ = extended
     monkeypatch.setenv("PYTHONPATH", str(checkout.path))
     (checkout.path / "own.py").write_text(MODULE.replace("== 500", "== 501"))
-    run = checkout.snakemake("--configfile", "own.yaml", str(SEED / "mine/winner/metrics.json"))
+    # Targets first: --configfile takes every word that follows it.
+    run = checkout.snakemake(str(SEED / "mine/winner/metrics.json"), "--configfile", "own.yaml")
     assert run.status == 1
     line = 1 + MODULE[: MODULE.index("== 500")].count("\n")
     expected = f"error: 'own:last_first' fails: AssertionError:  ({checkout.path / 'own.py'}, line {line})"

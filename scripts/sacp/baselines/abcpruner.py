@@ -25,7 +25,7 @@ def scaled(graph: Graph, counts: NDArray[np.float64], target_flops: int) -> Coun
     return approached(graph, tried, target_flops, "structure of the colony")
 
 
-def search(
+def best_structure(
     fitness: Callable[[Counts], float], graph: Graph, target_flops: int, colony: Colony, rng: np.random.Generator
 ) -> tuple[Counts, float]:
     """The best structure that the bees find, and its fitness.

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 
+from sacp.errors import InputError
+
 CUDNN: Any = torch.backends.cudnn  # its module makes some attributes when asked for them
 DETERMINISTIC: Any = torch.utils.deterministic
 log = logging.getLogger(__name__)
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,10 @@ class Engine:
 
     precision: str = "float32"  # float32: IEEE; tf32: TF32 tensor cores on GPUs that have them; bfloat16: autocast
     deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision: unknown '{self.precision}'; known: {', '.join(PRECISIONS)}")
 
 
 EXACT = Engine()

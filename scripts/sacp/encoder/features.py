@@ -98,4 +98,6 @@ class DeficitFeatures(NodeFeatures):
 
 def node_features(graph: Graph, levels: int, kind: str, norms: Norms) -> NodeFeatures:
     """Node features of a kind, mask or deficit; `norms` are the channels' L1 norms, per group [C_g]."""
-    return DeficitFeatures(graph, levels, norms) if kind == DEFICIT else NodeFeatures(graph, levels)
+    if kind == DEFICIT:
+        return DeficitFeatures(graph, levels, norms)
+    return {"mask": NodeFeatures}[kind](graph, levels)

@@ -22,6 +22,11 @@ with warnings.catch_warnings():
 
 REGRESSION = "regression"  # the objective that needs labels
 OWN, DISTANCE = "own", "distance"  # values of `negatives` and `score`
+CHOICES = {
+    "edges": ("directed", "both"), "objective": ("literal", "contrastive", REGRESSION),
+    "anchor": ("original", "configuration"), "features": ("mask", "deficit"), "negatives": ("batch", OWN),
+    "score": ("cosine", DISTANCE),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class EncoderSettings:
     features: str = "mask"  # mask | deficit
     negatives: str = "batch"  # batch | own
     score: str = "cosine"  # cosine | distance
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"encoder.{name}: unknown '{getattr(self, name)}'; known: {', '.join(known)}")
 
 
 class Encoder(nn.Module):
@@ -145,7 +155,7 @@ def _made_for(graph: Graph, levels: int, settings: EncoderSettings) -> dict[str,
 def edge_index(graph: Graph, edges: str) -> Tensor:
     """Edges as int64 [2, E], from source to target; with `both`, each edge in both directions."""
     index = torch.tensor(graph.edges, dtype=torch.int64).T.contiguous()
-    return torch.cat([index, index.flip(0)], dim=1) if edges == "both" else index
+    return {"directed": index, "both": torch.cat([index, index.flip(0)], dim=1)}[edges]
 
 
 def distance_scores(outputs: Tensor, original: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ def objective_loss(anchor: Tensor, positive: Tensor, negative: Tensor, objective
     to_negative = anchor @ negative.T / temperature
     if objective == "contrastive":
         return _softmax_loss(torch.cat([to_positive, to_negative], dim=1))
-    return _softmax_loss(to_positive) + _softmax_loss(to_negative)
+    if objective == "literal":
+        return _softmax_loss(to_positive) + _softmax_loss(to_negative)
+    raise KeyError(objective)
 
 
 def pair_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
