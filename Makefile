@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-images bench-dag \
+.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-images bench-dag bench-start \
 	check format docs lock assumptions clean
 
 help: ## List the targets.
@@ -52,6 +52,9 @@ bench-training: $(VENV)/.complete ## Measure the training loop against the usual
 
 bench-dag: $(VENV)/.complete ## Measure what Snakemake takes on a run of three networks and ten seeds.
 	$(BIN)/python tests/benchmarks/dag.py
+
+bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work.
+	$(BIN)/python tests/benchmarks/startup.py
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py

@@ -29,12 +29,12 @@ def resolve_config():
         if workflow.is_main_process:  # a job that the scheduler started was checked before
             from sacp.plan import preflight  # not above: each job would wait for torch
 
-            # Jobs of a cluster (`--jobs`) run elsewhere: there, not here, a GPU must be.
+            # Jobs of a cluster (`--jobs`) run elsewhere: the GPU must be there, not here.
             here = workflow.resource_settings.nodes is None
             preflight.check(complete, source, ROOT / "config/reported/table3.csv", here)
         return complete
     except InputError as error:
-        # Not an exception: Snakemake would wrap it in its own words and the place in this file.
+        # Not an exception: Snakemake would wrap it in its own words and this file's line.
         print(f"error: {error}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(1)
@@ -52,12 +52,12 @@ def digests(script, also=()):
 
 
 def code(script, settings=None):
-    """A params function: the digests of a stage's code, so that an edit reruns what it means. Taken when needed."""
+    """A params function: the digests of a stage's code, so that an edit reruns what it affects. Computed when needed."""
     return lambda wildcards: digests(script, functions(settings(wildcards)) if settings else ())
 
 
 def minutes(first_try):
-    """Minutes that a job may take: with every retry more, as a job that ran out of time needs them."""
+    """Minutes that a job may take: more with every retry, as a job that ran out of time needs them."""
     return lambda wildcards, attempt: first_try * attempt
 
 
@@ -90,9 +90,9 @@ def table(name):
 def protocol_settings(wildcards):
     """What decides the winner beyond the tuning, as a file that the winner depends on.
 
-    Snakemake asks whether a checkpoint must run again before it knows those of its inputs that hang on another
-    checkpoint, and then looks at nothing but jobs that do not. This file is made by such a job: if k or the full
-    training change, the winner waits for it, and the baselines wait for the new winner instead of taking the old.
+    Snakemake asks whether a checkpoint must run again before it knows those of its inputs that depend on another
+    checkpoint, and then looks only at jobs that do not. This file is made by such a job: if k or the full training
+    changes, the winner waits for it, and the baselines wait for the new winner instead of taking the old.
     """
     training = digests("train_candidate", functions(stages.candidate(wildcards)))
     return ordered(stages.protocol(wildcards, training))

@@ -1,4 +1,4 @@
-"""Put what a finished run has taken beside its forecast."""
+"""Compare what a finished run took with its forecast."""
 
 import pandas as pd
 from sacp.artefacts.files import write_csv

@@ -18,7 +18,7 @@ with job.running(snakemake) as work:
             metrics = read_json(Path(path).parents[1] / "topk" / str(candidate) / "metrics.json")
             trained.append(metrics | {"method": method, "winner": won})
     reported = pd.read_csv(work.given.reported)
-    # The paper's base and its own result are of networks and recipes that differ: all its points stand for themselves.
+    # The paper's networks and recipes differ from ours: its points are drawn as they are, without its base.
     reported = reported[(reported["model"] == work.cfg["reported"]) & (reported["method"] != "Base")]
     paths = [Path(work.out.png), Path(work.out.pdf)]
     base = read_json(work.given.base)

@@ -7,7 +7,7 @@ from sacp.compute import job
 from sacp.report.training_figures import learning_figure
 
 with job.running(snakemake) as work:
-    # As numbers: columns of a history without rows, or without validations, are empty.
+    # Read as numbers: columns of a history without rows, or without validations, are empty.
     base, *winners = [pd.read_csv(path, dtype=float) for path in [work.given.base, *work.given.winners]]
     title = f"{work.wildcards.experiment}, seed {work.cfg['seed']}"
     methods = dict(zip(work.cfg["methods"], winners, strict=True))

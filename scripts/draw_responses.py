@@ -1,4 +1,4 @@
-"""Figure: how the score of each search answers to the pruning of each group."""
+"""Figure: how the score of each search responds to the pruning of each group."""
 
 from pathlib import Path
 

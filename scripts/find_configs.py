@@ -1,4 +1,4 @@
-"""Search for a method's own candidates, beyond the sample: exactly, or from the best of the sample on."""
+"""Search for a method's own candidates, beyond the sample: exactly, or starting from the best of the sample."""
 
 from sacp.compute import job
 from sacp.network.files import load_base

@@ -1,4 +1,4 @@
-"""Table 4: the variants of the search, reported and measured, with what each has cost in networks."""
+"""Table 4: the variants of the search, reported and measured, with the number of networks that each cost."""
 
 import pandas as pd
 from sacp.artefacts.files import read_json

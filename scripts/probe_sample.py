@@ -1,4 +1,4 @@
-"""Evaluate configurations of the sample before any tuning: as they are, and with their batch norms calibrated anew."""
+"""Evaluate configurations of the sample before any tuning: as they are, and with recalibrated batch norms."""
 
 import torch
 from sacp.artefacts.files import write_csv

@@ -1,4 +1,4 @@
-"""Rank the candidates that are not tuned yet anew, by what the tuned ones have taught."""
+"""Rerank the candidates that are not tuned yet, by what was learned from the tuned ones."""
 
 from sacp.compute import job
 from sacp.network.files import load_base

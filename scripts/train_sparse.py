@@ -1,4 +1,4 @@
-"""Train the base on with a penalty on the scales of its batch norms, for Network Slimming."""
+"""Train the base further, with a penalty on the scales of its batch norms, for Network Slimming."""
 
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job

@@ -1,4 +1,4 @@
-"""Tune the candidates of one shard, of ranks or of a sample, lightly and evaluate them on the validation images."""
+"""Lightly tune the candidates of one shard, by rank or from a sample, and evaluate them on the validation images."""
 
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job

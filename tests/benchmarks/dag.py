@@ -26,11 +26,16 @@ RECORDS = "results/*/*/*/protocol.provenance.json"
 PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles")
 
 
-def checkout(folder: Path, seeds: int) -> int:
-    """Copy the workflow with the paper's config and `seeds` seeds; return the number of experiments."""
+def copied(folder: Path) -> None:
+    """Copy the workflow."""
     for part in PARTS:
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+
+
+def checkout(folder: Path, seeds: int) -> int:
+    """Copy the workflow with the paper's config and `seeds` seeds; return the number of experiments."""
+    copied(folder)
     config = folder / "config/config.yaml"
     settings = yaml.safe_load(config.read_text())
     settings["seeds"] = list(range(seeds))

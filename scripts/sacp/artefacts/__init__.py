@@ -1,4 +1,4 @@
-"""Files, their digests and their records: written whole or not at all, named with how they were made.
+"""Files that are written whole or not at all, their digests, and records of how they were made.
 
 It may import `errors` alone; only `tensors` needs torch.
 """

@@ -18,12 +18,12 @@ SHORT = 12  # characters shown of a digest
 
 @dataclass
 class Chain:
-    """What was found on the way from an artefact to its sources."""
+    """What was found between an artefact and its sources."""
 
     lines: list[str] = field(default_factory=list)
     artefacts: list[str] = field(default_factory=list)  # files with a record
     sources: list[str] = field(default_factory=list)  # files without: what the pipeline did not make
-    broken: list[str] = field(default_factory=list)  # files that are not what their record, or a reader's, says
+    broken: list[str] = field(default_factory=list)  # files that differ from what their record, or a reader's, says
 
     def follow(self, path: Path, digest: str | None = None, depth: int = 0) -> None:
         """Add a file and all that it was made from.
@@ -57,7 +57,7 @@ class Chain:
             self.follow(Path(source), expected, depth + 1)
 
     def _state(self, path: Path, digest: str | None) -> str:
-        """How a file stands to a digest of it, in words; nothing if they agree."""
+        """How a file differs from its recorded digest, in words; empty if it does not."""
         if not path.is_file():
             state = "MISSING"
         elif digest is None or file_digest(path) == digest:

@@ -15,7 +15,7 @@ from sacp.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
-LEAST_FREE = 1 << 20  # bytes; writers that do not say why they failed fail for want of room below this
+LEAST_FREE = 1 << 20  # bytes free; with less, a writer that fails without a reason is taken to lack room
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON object; `InputError` names a file that is missing or is none."""
+    """Read a JSON object; `InputError` names a file that is missing or holds none."""
     try:
         value = json.loads(Path(path).read_text())
     except FileNotFoundError:

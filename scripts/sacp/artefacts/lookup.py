@@ -13,7 +13,7 @@ KEYS = {"code", "inputs", "outputs", "started", "seconds"}  # of every record
 
 
 def load(path: str | Path) -> Record:
-    """Read a record; `InputError` if the file is missing or damaged, or is none."""
+    """Read a record; `InputError` if the file is missing, damaged, or not a record."""
     record = read_json(path)
     if not set(record) >= KEYS:
         raise InputError(f"{path}: not a provenance record")
@@ -36,7 +36,7 @@ def find(path: str | Path) -> tuple[Path, Record] | None:
 
 
 def _holders(path: Path) -> Iterator[Path]:
-    """Records that may name a file: itself, the one of its name, the folder's, and then all others beside it.
+    """Records that may name a file: itself, the one with its name, the folder's, then all others beside it.
 
     Not those that are being written: their temporary names begin with a dot.
     """

@@ -1,7 +1,7 @@
 """Which modules a script imports, and which of their definitions it may use: found without running any of it.
 
-What cannot be told is counted: a module that is passed around as a value counts whole, as does one that is asked for a
-name which its text does not define.
+What cannot be followed is counted: a module that is passed around as a value counts as a whole, and so does one that is
+asked for a name which its text does not define.
 """
 
 import ast
@@ -14,10 +14,10 @@ from pathlib import Path
 from sacp.artefacts.statements import STAR, Chain, Imported, Module, Piece, read
 
 LIBRARY = "sacp"
-CATALOGUE = "sacp.catalogue"  # its strings name what exists; what a job loads of it, `also` says
+CATALOGUE = "sacp.catalogue"  # its strings name all that exists; what a job loads of it is given by `also`
 NAME = "__name__"
 OF_EVERY_MODULE = {NAME, "__file__", "__path__", "__package__", "__spec__", "__doc__"}
-ANY_NAME = {("globals",), ("eval",), ("exec",), ("sys", "modules")}  # what says this may use any name of its module
+ANY_NAME = {("globals",), ("eval",), ("exec",), ("sys", "modules")}  # code with one may use any name of its module
 INSTALLED = {"site-packages", "dist-packages"}
 STANDARD_LIBRARY = Path(os.__file__).parent
 
@@ -25,9 +25,9 @@ STANDARD_LIBRARY = Path(os.__file__).parent
 class Reach:
     """What a script reaches, and what it is told to load at run time.
 
-    Of a module of the library, the statements with effects count if it is imported, and a definition if something that
-    counts names it. Modules that are not the library's count whole, the script among them; they are followed to others
-    in the same folder of Python's path, and where packages are installed, to others of the same package.
+    In a module of the library, statements with effects count if the module is imported, and a definition counts if
+    something that counts names it. Other modules, the script included, count as a whole; their imports are followed to
+    others in the same folder of Python's path, and where packages are installed, to others of the same package.
 
     What is loaded by a computed name is not seen: `also` must hold it, or a constant `module:name` that counts.
     """
@@ -63,7 +63,7 @@ class Reach:
     # Modules
 
     def _load(self, path: str) -> None:
-        """Follow an import path; of the library's modules it reaches what it names."""
+        """Follow an import path; in a module of the library it reaches only what it names."""
         name, _, member = path.partition(":")
         if name.partition(".")[0] == LIBRARY:
             roots = [self._library]
@@ -77,7 +77,7 @@ class Reach:
             self._attribute(module, tuple(member.split(".")) if member else ())
 
     def _find(self, name: str, origin: Module) -> Module | None:
-        """A module by its name, if it is of the library or of those that are followed from `origin`; imported then."""
+        """A module by its name, if it is the library's or followed from `origin`; it then counts as imported."""
         top = name.partition(".")[0]
         if top == LIBRARY:
             return self._at(self._library, name)
@@ -132,7 +132,7 @@ class Reach:
                     self._hand_on(piece.imported, module)
 
     def _count_everything(self, module: Module) -> None:
-        """A module whole and, of a package of the library, all modules in it, whether something imports them or not."""
+        """A whole module and, for a package of the library, all modules in it, whether or not anything imports them."""
         if module in self._everything:
             return
         self._everything.add(module)
@@ -161,7 +161,7 @@ class Reach:
             self._follow_string(text)
 
     def _follow_string(self, text: str) -> None:
-        """A module's name is that of a program to start; `module:name` and `module.name` are those of definitions."""
+        """A module's name means a program to start; `module:name` and `module.name` mean a definition."""
         name, _, member = text.partition(":")
         module = self._at(self._library, name)
         if not member and not module:
@@ -175,25 +175,25 @@ class Reach:
     # Names
 
     def _hand_on(self, imported: Imported, origin: Module) -> None:
-        """Count what a statement imports, whether its name is used or not; of a module only that it is imported."""
+        """Count what a statement imports, whether its name is used or not; a module counts only as imported."""
         if imported.member and imported.member != STAR:
             self._follow(imported, (NAME,), origin)
 
     def _follow(self, imported: Imported, rest: Chain, origin: Module) -> None:
-        """Count what `rest` is of an imported name."""
+        """Count what the attributes `rest` of an imported name mean."""
         module = self._find(imported.module, origin)
         if module:
             self._attribute(module, (imported.member, *rest) if imported.member else rest)
 
     def _attribute(self, module: Module, chain: Chain) -> None:
-        """Count what a chain means that begins in a module; the module itself is a value, of which any use is made."""
+        """Count what a chain means that begins in a module; the module alone is a value, open to any use."""
         if not chain or not (self._look_up(module, chain) or chain[0] in OF_EVERY_MODULE):
             self._later(self._count_everything, module)
 
     def _look_up(self, module: Module, chain: Chain) -> bool:
         """Count what a chain means to the code of a module; False if its first name is unknown there."""
         if (module, chain) not in self._answers:
-            self._answers[module, chain] = True  # on a way that leads in circles
+            self._answers[module, chain] = True  # for imports that lead in circles
             self._answers[module, chain] = self._look(module, chain)
         return self._answers[module, chain]
 

@@ -49,14 +49,14 @@ def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_sec
     Args:
         made: what `record` returned, early or late in this process.
         outputs: what the job wrote in the folder of the record; each is named with its SHA-256.
-        earlier_seconds: what processes took that began the same job and were killed.
+        earlier_seconds: time taken by processes that began the same job and were killed.
     """
     digests = {Path(path).name: file_digest(path) for path in outputs}
     return {**made, "outputs": digests, "seconds": round(earlier_seconds + process_seconds(), 3)}
 
 
 def _device() -> str:
-    """The GPU that this process can use, or the processor: always that where torch was never loaded."""
+    """The GPU that this process can use, or the processor: always the latter if torch was never loaded."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
@@ -64,7 +64,7 @@ def _device() -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that are there: not every rule's environment holds all."""
+    """Versions of Python and of the libraries that are installed: not every rule's environment has all."""
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -75,7 +75,7 @@ def _versions() -> dict[str, str]:
 def _lineage(
     code: Mapping[str, str], versions: Mapping[str, str], inputs: Iterable[str | Path]
 ) -> dict[str, dict[str, list[str]]]:
-    """What an artefact and all that it was made from came from: code digests by script, versions by library."""
+    """What made an artefact and all that it was made from: code digests by script, versions by library."""
     found = [
         {part: {name: [value] for name, value in own.items()} for part, own in (("code", code), ("versions", versions))}
     ]
@@ -92,7 +92,7 @@ def _lineage(
 
 
 def mixture_note(made: Mapping[str, Any]) -> str:
-    """A sentence on what an artefact mixes that one run would not: code or versions; empty if nothing."""
+    """A sentence on the code or versions that an artefact mixes and a single run would not; empty if it mixes none."""
     mixed = [f"{name} {' and '.join(found)}" for name, found in made["lineage"]["versions"].items() if len(found) > 1]
     mixed += [f"{len(found)} codes of {name}" for name, found in made["lineage"]["code"].items() if len(found) > 1]
     return f"**Mixed**: what this was made from comes from {', '.join(mixed)}." if mixed else ""

@@ -15,7 +15,7 @@ HARMLESS = re.compile(
     r"|functools\.(cache|lru_cache|cached_property|wraps|total_ordering)"
     r"|contextlib\.(async)?contextmanager|dataclasses\.dataclass|torch\.(no_grad|inference_mode)"
 )
-FINDS_SUBCLASSES = {"__init_subclass__", "__subclasses__"}  # by these a class is found that nothing names
+FINDS_SUBCLASSES = {"__init_subclass__", "__subclasses__"}  # these find a class that nothing names
 LIBRARY_NAME = re.compile(r"sacp(\.\w+)+(:\w+)?")
 STAR = "*"
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -35,12 +35,12 @@ class Imported:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A statement at the top level of a module, or one name of an import: the least that counts or does not."""
+    """A statement at the top level of a module, or one name of an import: the smallest unit that counts or not."""
 
     module: "Module"
     node: ast.stmt
-    names: tuple[str, ...]  # that it defines; none if it stands there for its effect
-    after: int  # how many statements with effects stand before it
+    names: tuple[str, ...]  # that it defines; none if it is there for its effect
+    after: int  # how many statements with effects come before it
     imported: Imported | None = None
 
     @cached_property
@@ -66,8 +66,8 @@ class Piece:
 class Module:
     """A module's text, taken apart.
 
-    An assignment to plain names is taken for a definition: for one whose right side has no effect on anything else.
-    One to `_` alone is not, as nobody wants its value. Nor is what defines a name anew, as there the order matters.
+    An assignment to plain names is taken to be a definition, whose right side has no effect on anything else. One to
+    `_` alone is not, as its value is not wanted. Nor is one that redefines a name, as there the order matters.
     """
 
     def __init__(self, name: str, path: Path, root: Path, text: bytes) -> None:
@@ -135,7 +135,7 @@ class Module:
             self.pieces.setdefault(name, []).append(piece)
 
     def _is_quiet(self, node: ast.stmt) -> bool:
-        """Does it do no more than to define names?"""
+        """Does it do nothing but define names?"""
         if isinstance(node, DEFINITIONS) and not all(map(self._is_harmless, node.decorator_list)):
             return False
         if isinstance(node, ast.ClassDef):
@@ -177,7 +177,7 @@ def chain_of(node: ast.expr) -> Chain:
 
 
 def _parsed(text: bytes) -> ast.Module:
-    """The syntax tree without docstrings; of what is no Python, an expression that holds all of it."""
+    """The syntax tree without docstrings; for text that is not Python, an expression that holds all of it."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -187,7 +187,7 @@ def _parsed(text: bytes) -> ast.Module:
 
 
 def _strip(node: ast.AST) -> None:
-    """Remove docstrings, and what stands alone like one."""
+    """Remove docstrings, and other strings that stand alone."""
     for block in _blocks(node):
         block[:] = [inner for inner in block if not _is_docstring(inner)]
         for inner in block:
@@ -216,7 +216,7 @@ def _statements(nodes: Iterable[ast.stmt], into_functions: bool = False) -> Iter
 
 
 def _is_import(node: ast.stmt) -> bool:
-    """An import that does no more than to bind names of its own, and to run modules."""
+    """An import that only binds names of its own and runs modules."""
     if isinstance(node, ast.ImportFrom):
         return node.module != "__future__" and node.names[0].name != STAR
     return isinstance(node, ast.Import)

@@ -27,7 +27,7 @@ def scores(network: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> list[
         graph: its graph.
         batches: normalised images [B, C, H, W] on the network's device.
     """
-    # ASSUME: maps are taken behind batch norm and ReLU, as the authors' code does; before, nearly all have full rank.
+    # ASSUME: maps are taken after batch norm and ReLU, as in the authors' code; before, nearly all have full rank.
     sources = {layer: _normalised(graph, layer) for group in graph.groups for layer in group.layers}
     totals: dict[str, Tensor] = {}
 

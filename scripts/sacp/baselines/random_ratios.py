@@ -25,7 +25,7 @@ def random_steps(graph: Graph, space: Space, target_flops: int, seed: int) -> St
     """A configuration [G], uniform over those of the space whose FLOPs are within 2 % of the target.
 
     Raises:
-        InputError: ten million draws met none.
+        InputError: ten million draws found none.
     """
     smallest = np.inf
     for attempt in range(MOST_DRAWS // DRAWS):

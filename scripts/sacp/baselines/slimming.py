@@ -1,7 +1,7 @@
 """Network Slimming: channels whose batch norm was trained towards zero are removed, by one threshold for all layers.
 
 Liu et al., Learning Efficient Convolutional Networks through Network Slimming, ICCV 2017, section 3. The sparse
-training is a recipe with `bn_l1`; its network only says what is kept, the weights are those of the base, as for every
+training is a recipe with `bn_l1`; its network only decides what is kept; the weights are the base's, as for every
 method here.
 """
 

@@ -1,4 +1,4 @@
-"""What a baseline is given to choose kept channels by."""
+"""What a baseline is given to choose kept channels with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Task:
     base: nn.Module  # in evaluation mode
     graph: Graph
     target_flops: int
-    seed: int  # of what the baseline draws
+    seed: int  # of the baseline's random draws
     space: Space
     criterion: Mapping[str, Any] | None = None  # `function`, an import path, and the number of `images` it looks at
     splits: Splits | None = None  # the data, if it looks at images
-    sparse: nn.Module | None = None  # the sparsely trained network, if it goes by that
+    sparse: nn.Module | None = None  # the sparsely trained network, if it uses that
 
     @cached_property
     def order(self) -> Order:
@@ -66,7 +66,7 @@ class Task:
 
 
 def checked(kept: Any, task: Task, function: str) -> Kept:
-    """What a baseline returned; `InputError` if it keeps other channels than there are, or misses the FLOPs."""
+    """What a baseline returned; `InputError` if it keeps channels that do not exist, or misses the FLOPs."""
     found = [np.unique(channels) for channels in _by_group(kept)]
     wrong = [len(found) != len(task.graph.groups)]
     wrong += [

@@ -25,7 +25,7 @@ def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
         [C]; each next channel is the one with which the removed contributions, summed, stay smallest (eq. 6).
     """
     left = np.ones(len(gram), bool)
-    cost = np.diag(gram).copy()  # what the removed ones would sum up to, squared, with this channel; less a constant
+    cost = np.diag(gram).copy()  # square of the removed ones' sum, with this channel added; less a constant
     order = np.empty(len(gram), np.int64)
     for position in range(len(gram)):
         order[position] = chosen = np.flatnonzero(left)[np.argmin(cost[left])]
@@ -94,7 +94,7 @@ def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Ge
 
 
 def _padding(module: nn.Conv2d) -> tuple[int, ...]:
-    """Zeros on each side, [2], where it is given as a word too."""
+    """Zeros on each side, [2], also where the padding is given as a word."""
     if module.padding == "same":
         return tuple(d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True))
     return (0, 0) if isinstance(module.padding, str) else module.padding

@@ -17,7 +17,7 @@ class Criterion:
     source: str
 
 
-# ASSUME: 500 images for HRank and ThiNet, HRank's figure (g of eq. 4); its authors find that more change nothing.
+# ASSUME: 500 images for HRank and ThiNet, HRank's figure (g of eq. 4); its authors find that more make no difference.
 CRITERIA = {
     "l1": Criterion(
         "sacp.baselines.weights:l1", 0, "of the largest L1 norm, as a candidate keeps them", "Li et al. 2016"

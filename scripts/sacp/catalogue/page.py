@@ -34,7 +34,7 @@ def tables() -> dict[str, str]:
 
 
 def filled(page: str) -> str:
-    """A page with each table between its marks made anew."""
+    """A page with the table between each pair of marks regenerated."""
     for name, table in tables().items():
         before, mark, rest = page.partition(BEGIN.format(name))
         if mark:

@@ -1,4 +1,4 @@
-"""What carries a job: its frame, its devices and processes, its precision, and its state where it was killed.
+"""What a job runs in: its frame, devices, processes and precision, and its saved state if it was killed.
 
 It may import `artefacts`, `errors` and `seeds`; `job` needs no torch.
 """

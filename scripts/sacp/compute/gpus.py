@@ -22,7 +22,7 @@ LOOK_AGAIN_SECONDS = 1.0
 def claim(device: str, number: int) -> list[str]:
     """Take `number` GPUs that no other job of this user has, and show this process no others.
 
-    Waits until so many are free. The locks are open files: they pass on to a program that replaces this process and
+    Waits until that many are free. The locks are open files: they pass on to a program that replaces this process and
     to its children, and the kernel drops them however the last of these ends.
 
     Args:

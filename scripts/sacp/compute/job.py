@@ -1,4 +1,4 @@
-"""What every script does around its work: log, end a user's mistake in one line, say how outputs were made."""
+"""What every script does around its work: log, report a user's mistake in one line, record how outputs were made."""
 
 import gc
 import logging
@@ -32,8 +32,8 @@ class Job:
     threads: int
     log_path: Path
     record: dict[str, Any]  # how the outputs are made; finished when they are
-    facts: dict[str, Any] = field(default_factory=dict)  # what the record says beside
-    earlier_seconds: float = 0.0  # that processes took which were killed at this job
+    facts: dict[str, Any] = field(default_factory=dict)  # what else the record says
+    earlier_seconds: float = 0.0  # taken by processes of this job that were killed
 
     @classmethod
     def of(cls, snakemake: Any) -> "Job":
@@ -63,7 +63,7 @@ def running(snakemake: Any) -> Iterator[Job]:
     """
     _log_to(Path(snakemake.log[0]))
     _use_threads(snakemake.threads)
-    gc.freeze()  # what was imported stays to the end, and is not looked through again: half a second with torch
+    gc.freeze()  # what was imported stays to the end; not scanning it again saves half a second with torch
     # The default action of these signals, which schedulers send, would leave temporary files behind.
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))

@@ -1,4 +1,4 @@
-"""A job that trains: on devices of its own, maybe in several processes, and it goes on where it was killed."""
+"""A job that trains: on its own devices, possibly in several processes, and resuming where it was killed."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, started by torchrun; alone, all of it costs nothing."""
+"""Several processes that train one network together, started by torchrun; for one process, all of it costs nothing."""
 
 import ctypes
 import os
@@ -86,7 +86,7 @@ def joined(device: torch.device) -> Iterator[tuple[torch.device, Team]]:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to kill this process when torchrun is killed, which could not end it any more."""
+    """Ask Linux to kill this process when torchrun is killed and so can no longer end it."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

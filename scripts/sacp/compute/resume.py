@@ -1,4 +1,4 @@
-"""A long job's state in a file beside its outputs: a job that was killed goes on where it stood.
+"""A long job's state in a file beside its outputs: a job that was killed resumes where it was.
 
 Snakemake deletes the declared outputs of a job before it runs it again, so the state is no output. It is written to a
 temporary name, synchronised and renamed; its key says which config, code and inputs it belongs to.
@@ -32,9 +32,9 @@ def key_of(provenance: Mapping[str, Any]) -> str:
 
 
 class Sidecar:
-    """What a long job would need to go on: `state` holds tensors and plain values.
+    """What a long job needs to resume: `state` holds tensors and plain values.
 
-    A file that is corrupt, or belongs to another key, is ignored with a warning: the job starts anew.
+    A file that is corrupt, or belongs to another key, is ignored with a warning: the job starts from scratch.
     """
 
     def __init__(self, path: Path | None = None, key: str = "", period_seconds: float = 60.0) -> None:
@@ -80,7 +80,7 @@ class Sidecar:
 
 
 def machine() -> str:
-    """What decides the last bits beside code and inputs: device, number of CPU threads, version of torch."""
+    """What decides the last bits besides code and inputs: device, number of CPU threads, version of torch."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 

@@ -4,13 +4,13 @@ The last layer and the mean over nodes are linear. With a_u the mean weight of n
 
     z = sum over nodes u of a_u relu(h_u) W + b,
 
-where h_u, the output of the layer before, depends on the groups within (layers - 1) edges upstream of u alone: its
-field. A field of f groups takes levels ** f values. Nodes whose fields lie in one another share a table.
+where h_u, the output of the layer before, depends only on the groups within (layers - 1) edges upstream of u: its
+field. A field of f groups takes levels ** f values. Nodes whose fields contain one another share a table.
 
 A distance is a sum over nodes of |h_v - h_v(original)|, where h_v is the output of the last layer: a table of single
-numbers over the field within all layers. Where that field is wide, as behind the sum of many residual branches, h_v is
-itself a sum, of what its neighbours give, each over a narrow field: tables of vectors, whose sum's length is taken. A
-node behind one residual branch more hears of the same neighbours and a few others: sums run on from node to node.
+numbers over the field within all layers. Where that field is wide, as after the sum of many residual branches, h_v is
+itself a sum of its neighbours' contributions, each over a narrow field: rows of vectors are summed, and the length of
+the sum is taken. A node one residual branch later has the same neighbours and a few others: the last sum is updated.
 """
 
 from itertools import product
@@ -41,7 +41,7 @@ def node_fields(dense: DenseScorer, hops: int) -> list[Field]:
 
 
 def _reach(adjacency: Tensor, hops: int) -> NDArray[np.bool_]:
-    """Which nodes each node hears of in `hops` layers, [V, V]. The adjacency has self-loops."""
+    """Which nodes reach each node within `hops` layers, [V, V]. The adjacency has self-loops."""
     step = adjacency.numpy() != 0
     reach = np.eye(len(step), dtype=bool)
     for _ in range(hops):
@@ -248,7 +248,7 @@ def _field_table(dense: DenseScorer, field: Field, nodes: list[int], hops: int, 
 def _products(dense: DenseScorer, steps: Steps, nodes: list[int], hops: int) -> Tensor:
     """relu(h_u) W of the last layer at some nodes, or X W where there is only one layer. [R, G] -> [R, n, hidden].
 
-    The layers run on the part of the graph that the nodes hear of.
+    The layers run on the part of the graph that reaches the nodes.
     """
     convs = dense.encoder.layers
     reached = [_upstream(dense.adjacency, nodes, hops - layer) for layer in range(hops + 1)]

@@ -31,7 +31,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """Shape and training of the encoder. `objective`, `anchor` and `edges` are the readings that method names.
+    """Shape and training of the encoder. `objective`, `anchor` and `edges` choose how the paper is read.
 
     `features`, `negatives` and `score` are the paper's by default.
     """

@@ -1,4 +1,4 @@
-"""Forecast against spent: what the jobs of a finished run have taken, from the records in their artefacts."""
+"""Forecast against spent: what the jobs of a finished run took, from the records of their artefacts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -43,7 +43,7 @@ MEASURED_QUANTILES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 # trained, and can lie at either end of the space: hence a range, from the smallest to the largest configuration drawn.
 QUANTILES = {TUNE: 0.5, FULL: 0.75}
 LOW, HIGH = {TUNE: 0.0, FULL: 0.0}, {TUNE: 1.0, FULL: 1.0}
-PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: no part of what one step takes
+PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: they do not change what one step takes
 
 
 def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs], float]:
@@ -61,7 +61,7 @@ def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs
 
 @dataclass
 class Measurements:
-    """Runs the processes that measure, as many side by side as jobs will run; what was measured once is known."""
+    """Runs the processes that measure, as many side by side as jobs will run; what was measured once is reused."""
 
     config: Mapping[str, Any]
     limits: Limits
@@ -74,7 +74,7 @@ class Measurements:
         threads = self.config["threads"]
         if recipe == BASE:
             threads = max(1, max(self.config["threads_base"], processes) // processes)
-        # ASSUME: what the processes of one training tell each other takes no time.
+        # ASSUME: communication between the processes of one training takes no time.
         settings = {**experiment[recipe], "batch_size": max(2, experiment[recipe]["batch_size"] // processes)}
         request = {
             "network": network_settings(experiment, self.config["datasets"]), "counts": counts,
@@ -101,12 +101,12 @@ class Measurements:
         return idle, answers[0]
 
     def light_start(self) -> float:
-        """Seconds that a job takes to start that needs no torch."""
+        """Seconds that a job without torch takes to start."""
         return side_by_side("sacp.forecast.measure_start", {"threads": 1}, 1)[0].imports
 
     @property
     def least(self) -> Idle:
-        """The least that was measured: what else is at work on the machine can only add to it."""
+        """The least that was measured: other work on the machine can only add to it."""
         return Idle(min(idle.imports for idle in self.idle), min(idle.end for idle in self.idle))
 
     def _jobs(self, recipe: str) -> int:

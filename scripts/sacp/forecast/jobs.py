@@ -48,7 +48,7 @@ class Costs:
     turnover: float  # from the end of a job's work to the start of the next job: Python's end, Snakemake's share
     prepare: float
     load: float  # of the prepared data, in a training
-    first: float  # of a training: what parts of torch take that load when they are first used
+    first: float  # of a training: parts of torch that load when they are first used
     trace: float
     sample: float
     encoder: Mapping[str, float]  # by search method
@@ -112,7 +112,7 @@ def _shared(rule: str, cost: Costs, *after: str) -> Job:
 
 
 def range_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> tuple[list[Job], list[Job]]:
-    """All jobs of a run, as `jobs_of`, if its candidates are small and if they are large: nothing tells which."""
+    """All jobs of a run, as `jobs_of`, if its candidates are small and if they are large: which is not known."""
     low = {name: replace(cost, speeds=cost.low) for name, cost in costs.items()}
     high = {name: replace(cost, speeds=cost.high) for name, cost in costs.items()}
     return jobs_of(config, low), jobs_of(config, high)
@@ -135,7 +135,7 @@ class _Seed:
         yield self._job("train_base", self._training(BASE), cores, self.processes, (self.data,))
         yield self._job("sample_configs", cost.light_start + cost.sample, threads, 0, (f"trace_network/{self.name}",))
         if self.plan.needs(self.name, "sparse"):
-            # ASSUME: the penalty on the scales takes no time beside a step of the base's training.
+            # ASSUME: the penalty on the scales adds no time to a step of the base's training.
             after = (self.data, *self._named("train_base"))
             yield self._job("train_sparse", self._training(SPARSE), cores, self.processes, after)
         for method in sorted(methods, key=lambda name: methods[name]["kind"] != kinds.SEARCH):
@@ -154,7 +154,7 @@ class _Seed:
         if number := self.plan.labelled(Values(self.name, method=method)):
             known = number // refine["shard_size"]  # whole shards
             learned = f"rescore_candidates/{method}"
-            # ASSUME: ranking anew takes as long as scoring.
+            # ASSUME: reranking takes as long as scoring.
             taught = tuple(job.name for job in shards[:known])
             yield self._job(learned, self.cost.start + self.cost.score[method], after=taught)
             shards[known:] = [replace(job, after=self._named(learned)) for job in shards[known:]]

@@ -1,4 +1,4 @@
-"""Child process: does nothing. What it takes is the start of a job that ranks, chooses or writes a table."""
+"""Child process: does nothing. Its time is that of the start of a job that ranks, chooses or writes a table."""
 
 import pandas  # noqa: F401 (imported for the time it takes)
 

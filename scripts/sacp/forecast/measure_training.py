@@ -42,8 +42,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
             `validation`, `device`, `engine`, and `seconds` that the steps of a network may take.
 
     Returns:
-        `load_seconds` of the data, `trace_seconds`, `first_seconds` that the parts of torch take which
-        load when they are first used, and by network `flops`, `train_seconds` and `evaluate_seconds` per
+        `load_seconds` of the data, `trace_seconds`, `first_seconds` that parts of torch take to load
+        when they are first used, and by network `flops`, `train_seconds` and `evaluate_seconds` per
         image.
     """
     place, engine, recipe = device(request["device"]), Engine(**request["engine"]), Recipe(**request["recipe"])
@@ -73,7 +73,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 def _step_seconds(
     network: nn.Module, splits: Splits, recipe: Recipe, engine: Engine, seconds: float
 ) -> tuple[float, float]:
-    """Seconds that one short epoch takes more than those after it, and seconds per image of those."""
+    """Extra seconds of the first short epoch over the later ones, and seconds per image of the later ones."""
     images = min(len(splits.train.labels), STEPS * recipe.batch_size)
     few = replace(splits, train=_head(splits, images))
     once = replace(recipe, epochs=1, lr=LR, warmup_epochs=0, validate_every=0)

@@ -19,14 +19,14 @@ DECODED = 500  # images of each part that are decoded or hashed, to stand for al
 
 
 def digits(images: int, spec: NetworkSpec) -> float:
-    """Seconds to read the digits: they are read."""
+    """Seconds to read the digits, by reading them."""
     started = time.monotonic()
     digits_source.read({})
     return time.monotonic() - started
 
 
 def parquet(images: int, spec: NetworkSpec) -> float:
-    """Seconds to decode parquet files: a small part of their kind is decoded."""
+    """Seconds to decode parquet files, from decoding small ones of the same kind."""
     with TemporaryDirectory() as folder:
         for part in parquet_source.PARTS:
             _write_parquet(Path(folder) / f"{part}.parquet", spec.image_size)
@@ -36,7 +36,7 @@ def parquet(images: int, spec: NetworkSpec) -> float:
 
 
 def hashed(images: int, spec: NetworkSpec) -> float:
-    """Seconds to hash images, which is what reading torchvision's files comes to.
+    """Seconds to hash images, which is what reading torchvision's files amounts to.
 
     ASSUME: a download takes no time, and files are read as fast as they are hashed.
     """

@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Idle:
-    """Seconds that processes take which do nothing."""
+    """Seconds that processes take besides their work."""
 
     imports: float  # until all were ready
     end: float  # from the last answer until all had ended
@@ -37,12 +37,12 @@ def serve(task: Callable[[Mapping[str, Any]], Answer]) -> None:
 
 
 def side_by_side(module: str, request: Mapping[str, Any], number: int) -> tuple[Idle, list[Answer]]:
-    """Run `number` processes of a module that calls `serve`, all at work at the same time.
+    """Run `number` processes of a module that calls `serve`, all working at the same time.
 
-    The module's name stands in the caller's code, so that the module counts as code of the caller's stage.
+    The module's name is written in the caller's code, so that the module counts as code of the caller's stage.
 
     Returns:
-        What they took beside the work, and their answers.
+        What they took besides the work, and their answers.
 
     Raises:
         InputError: one of them failed.

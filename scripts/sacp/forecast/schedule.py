@@ -14,7 +14,7 @@ STAGES = (
     *dict.fromkeys(kind.rule for kind in KINDS.values() if kind.rule and kind.tunings),
 )  # fmt: skip
 REST = "rest"  # the stage of all small jobs
-SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; the two rows that are none
+SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; two rows that are no stages
 COLUMNS = (
     "experiment", "stage", "jobs", "seconds_per_job", "devices_per_job", "device_hours", "wall_seconds",
     "wall_seconds_low", "wall_seconds_high",
@@ -53,9 +53,9 @@ def stage_of(rule: str) -> str:
 
 
 def wall_seconds(jobs: Sequence[Job], limits: Limits) -> float:
-    """Wall time of `jobs`: at every moment each one that can start starts, in their order.
+    """Wall time of `jobs`: each starts as soon as it can, in their order.
 
-    A job that asks for more than there is gets what there is, as Snakemake does it.
+    A job that asks for more than there is gets what there is, as in Snakemake.
     """
     waiting, done, now = list(jobs), set[str](), 0.0
     running: list[tuple[float, int]] = []  # end, number of the job

@@ -25,7 +25,7 @@ STEP = "import time\nfrom pathlib import Path\nPath(snakemake.output[0]).write_t
 
 @dataclass(frozen=True)
 class Overhead:
-    """Seconds that Snakemake takes on this machine beside what the scripts do."""
+    """Seconds that Snakemake takes on this machine besides what the scripts do."""
 
     start: float  # until its first job starts
     job: float  # of a job whose script does nothing

@@ -1,4 +1,4 @@
-"""CIFAR-10 as torchvision keeps it: downloaded, or from a folder that is there."""
+"""CIFAR-10 as torchvision keeps it: downloaded, or from an existing folder."""
 
 from collections.abc import Mapping
 from pathlib import Path

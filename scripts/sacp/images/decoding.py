@@ -50,7 +50,7 @@ def central_view(image_size: int) -> View:
 
 
 class _Pictures(Dataset[Tensor | InputError]):
-    """Batches of decoded images, by their rows. An error is returned: raised, its message would grow a traceback."""
+    """Batches of decoded images, by their rows. Errors are returned: raising would add a traceback to the message."""
 
     def __init__(self, files: FileSet, view: View) -> None:
         self.files, self.view = files, view

@@ -1,8 +1,8 @@
-"""Forked processes that cannot hang at their birth.
+"""Forked processes that cannot hang at their start.
 
 A child has a copy of every lock and none of the threads that held them. CPython 3.11 itself takes a lock in each child
 before any code runs (the list of thread states, which a thread of C++ such as gloo's may have held), and then waits
-forever. So a child says that it was born; one that does not is ended, and forked again.
+forever. So a child reports that it has started; one that does not is killed and forked again.
 """
 
 import logging
@@ -17,7 +17,7 @@ ATTEMPTS = 5
 
 
 class _Process(context.ForkProcess):
-    birth = -1  # where the child says that it was born: a file descriptor
+    birth = -1  # where the child reports its start: a file descriptor
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> popen_fork.Popen:  # noqa: N802 (multiprocessing's name)
@@ -44,6 +44,6 @@ class _Process(context.ForkProcess):
 
 
 class Fork(context.ForkContext):
-    """multiprocessing's way `fork`, whose processes run or are forked again."""
+    """multiprocessing's start method `fork`, whose processes run or are forked again."""
 
     Process = _Process

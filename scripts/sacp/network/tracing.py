@@ -229,7 +229,7 @@ def _read_flatten(state: _Trace, module: nn.Module, node: fx.Node, inputs: _Valu
 
 
 def _flatten(node: fx.Node, inputs: _Value) -> _Value:
-    """Accept what turns [B, C, ...] into [B, C * positions] whatever C is; a channel count written down is refused."""
+    """Accept what turns [B, C, ...] into [B, C * positions] whatever C is; a hard-coded channel count is refused."""
     before, after = _shape(node.all_input_nodes[0]), _shape(node)
     sizes = node.args[1:] or tuple(node.kwargs[key] for key in ("shape",) if key in node.kwargs)
     sizes = sizes if node.target in ("view", "reshape", torch.reshape) else ()

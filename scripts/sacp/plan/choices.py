@@ -1,7 +1,7 @@
-"""What is known only on the way: which candidates are trained fully, and which one a baseline matches.
+"""What is known only during a run: which candidates are trained fully, and which one a baseline matches.
 
-A run is planned anew when its tuned candidates are ranked, when a winner is chosen, and when a baseline has kept its
-channels. All are looked up by functions that the rules give, and which end the planning where that has yet to happen.
+A run is replanned when its tuned candidates are ranked, when a winner is chosen, and when a baseline has chosen its
+channels. All are looked up by functions that the rules pass in, which stop the planning where that has yet to happen.
 """
 
 from collections.abc import Callable, Mapping

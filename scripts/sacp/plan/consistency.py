@@ -64,7 +64,7 @@ def check_experiment(experiment: Settings, datasets: Settings) -> None:
 
 
 def _check_names(experiments: Settings, source: str) -> None:
-    """A method's name stands for one kind of method in all experiments: its folder's rules go by it."""
+    """A method's name stands for one kind of method in all experiments: the rules for its folder depend on it."""
     found: dict[str, tuple[str, str]] = {}
     for experiment, settings in experiments.items():
         for method, given in settings["methods"].items():
@@ -196,7 +196,7 @@ def _check_predictors(predictors: Settings, methods: Settings, search_size: int)
 
 
 def _named(key: str, look_up: Callable[[], Entry]) -> Entry:
-    """What a look-up finds; its refusal says which key it was."""
+    """What a look-up finds; its error names the key."""
     try:
         return look_up()
     except InputError as error:

@@ -47,7 +47,7 @@ def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
 
 
 def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
-    """Candidates of a search that are tuned before the others are ranked anew, whole shards; 0 if none are."""
+    """Candidates of a search that are tuned before the others are reranked, whole shards; 0 if none are."""
     size, m = int(refine["shard_size"]), int(refine["top_m"])
     shards: int = -(-math.ceil(method.get("rerank", 0) * m) // size)
     return shards * size
@@ -117,7 +117,7 @@ class Experiments:
         return [name for name in methods if has_encoder(methods[name])]
 
     def needs(self, experiment: str, what: str) -> bool:
-        """Whether a baseline of an experiment takes this input, beside those that all take."""
+        """Whether a baseline of an experiment takes this input, besides those that all take."""
         return any(what in kinds.of(method).inputs for method in self.of(experiment)["methods"].values())
 
     def methods_that(self, condition: Callable[[Tree], bool]) -> str:
@@ -171,7 +171,7 @@ class Experiments:
         return settings
 
     def stream(self, place: Place) -> str:
-        """The name of that training's randomness: with the tuning's, a tuned network comes out in the same bits."""
+        """The name of that training's random stream: with the tuning's, a tuned network is reproduced bit for bit."""
         return "tune" if self._is_tuned(place) else "full"
 
     def chosen_from(self, place: Place) -> int:
@@ -179,7 +179,7 @@ class Experiments:
         return 1 if self._is_tuned(place) else int(self.settings(place)["refine"]["top_k"])
 
     def labelled(self, place: Place) -> int:
-        """Candidates of the place's search that are tuned before the others are ranked anew; 0 if none are."""
+        """Candidates of the place's search that are tuned before the others are reranked; 0 if none are."""
         return labelled(self.method(place), self.settings(place)["refine"])
 
     def sweep_sizes(self, experiment: str) -> list[int]:

@@ -35,7 +35,7 @@ class Paths:
         return {"weights": initial} if initial and is_weights_file(initial) else {}
 
     def dataset_files(self, dataset: Tree) -> list[str]:
-        """The files that a prepared data set depends on: none where a library brings them, or they are a million."""
+        """The files that a prepared data set depends on: none where a library brings them, or there are a million."""
         if dataset["source"] != "parquet":
             return []
         return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
@@ -45,11 +45,11 @@ class Paths:
         return self._shards(f"{self.folder(place)}/topm", place, self.experiments.settings(place)["refine"]["top_m"])
 
     def labelled_shards(self, place: Place) -> list[str]:
-        """Shards of the candidates that are tuned before the others are ranked anew."""
+        """Shards of the candidates that are tuned before the others are reranked."""
         return self._shards(f"{self.folder(place)}/topm", place, self.experiments.labelled(place))
 
     def sample_shards(self, place: Place, drawn: str, number: int, repeat: int) -> list[str]:
-        """Shards of the first `number` rows of a set of configurations, tuned for the time `repeat`."""
+        """Shards of the first `number` rows of a set of configurations, in the tuning of number `repeat`."""
         return self._shards(f"{self.seed_folder(place)}/sample/{drawn}/repeat{repeat}", place, number)
 
     def _shards(self, folder: str, place: Place, number: int) -> list[str]:
@@ -73,7 +73,7 @@ class Paths:
         return f"{self.seed_folder(place)}/{search}/configs.h5" if own else f"{self.seed_folder(place)}/configs.h5"
 
     def ranks(self, place: Place) -> str:
-        """The scores by which a shard's candidates are ranked: the search's, or those that have learned since."""
+        """The scores by which a shard's candidates are ranked: the search's, or those after reranking."""
         number = self.experiments.labelled(place)
         name = "rescored" if number and int(place.first) >= number else "scores"
         return f"{self.folder(place)}/{name}.parquet"

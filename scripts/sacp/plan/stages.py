@@ -1,6 +1,6 @@
 """The part of the resolved config that each stage uses, as one plain dict with sorted keys: its param `cfg`.
 
-Snakemake compares params as text, and order means nothing there; where it does, as of methods in a table, it is kept.
+Snakemake compares params as text, so keys are sorted where their order means nothing; methods of a table keep theirs.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Stages:
         }
 
     def parts(self, place: Place, *parts: str, **more: Any) -> Tree:
-        """The network and these parts of the place's experiment, or of what all share; and whatever is given beside."""
+        """The network, these parts of the place's experiment or of the shared settings, and what else is given."""
         settings = self.experiments.settings(place)
         taken: Tree = {"network": network_settings(settings, self.experiments.resolved["datasets"])}
         taken |= {part: self.shared[part] if part in self.shared else settings[part] for part in parts}
@@ -50,7 +50,7 @@ class Stages:
         return found
 
     def base(self, place: Place) -> Tree:
-        """Training of the base; weights that torchvision publishes stand here by name, a file is an input."""
+        """Training of the base; weights that torchvision publishes are given here by name, a file is an input."""
         initial = self.experiments.settings(place)["network"].get("weights")
         published = initial if initial and not is_weights_file(initial) else None
         parts = ("base", "device", "engine", "processes", "validation")
@@ -125,7 +125,7 @@ class Stages:
         return self.parts(place, sample=settings["sample"], repeats=settings["repeats"], encoders=encoders)
 
     def table3(self) -> Tree:
-        """Methods stand in the table as they stand in the config."""
+        """The table lists methods in the config's order."""
         models = {
             name: {"methods": self.experiments.methods(name), "reported": self.experiments.of(name).get("reported")}
             for name in self.experiments.names
@@ -133,7 +133,7 @@ class Stages:
         return {"models": models, "seeds": self.experiments.seeds}
 
     def table4(self) -> Tree:
-        """Experiments and methods stand in the table as they stand in the config."""
+        """The table lists experiments and methods in the config's order."""
         return {
             "models": {name: self._variants(name) for name in self.experiments.names},
             "seeds": self.experiments.seeds,
@@ -176,7 +176,7 @@ class Stages:
         )  # fmt: skip
 
     def responses(self, place: Place) -> Tree:
-        """Methods stand in the figure as they stand in the config."""
+        """The figure shows methods in the config's order."""
         searches = self.experiments.searches(place.experiment)
         found = {name: self.score(Values(experiment=place.experiment, method=name)) for name in searches}
         return {**self.parts(place, seed=self.experiments.seeds[0]), "scores": found}

@@ -1,4 +1,4 @@
-"""Which channels of a group are kept: an order, best first. The kept set of any ratio is its head: sets are nested."""
+"""Which channels of a group are kept: an order, best first. Any ratio keeps the start of it: kept sets are nested."""
 
 from collections.abc import Sequence
 

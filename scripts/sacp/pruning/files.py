@@ -47,8 +47,8 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
 
     Args:
         folder: a winner's or a trained candidate's folder.
-        network: for networks given by import path, the function that builds the unpruned one. No code is imported on
-            the word of a file.
+        network: for networks given by import path, the function that builds the unpruned one. No code is imported
+            because a file names it.
 
     Raises:
         InputError: files are missing, corrupt, or do not fit together.

@@ -236,7 +236,7 @@ def _keys(steps: Steps, levels: int) -> NDArray[np.uint64]:
 
 
 def repeated_rows(keys: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Ascending numbers of the rows whose key stands in an earlier row; `ordered` are the keys, sorted."""
+    """Ascending numbers of the rows whose key occurs in an earlier row; `ordered` are the keys, sorted."""
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     suspects = np.flatnonzero(np.isin(keys, repeated)) if len(repeated) else np.empty(0, np.int64)
     _, first = np.unique(keys[suspects], return_index=True)

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 KEYS = ("model", "seed", "candidate", "flops_millions")  # of a raw row, before accuracies and predictors
 ACCURACY = "accuracy_"  # and the number of the repeat: columns of accuracies after tuning, percent
 CEILING = "tuned again"  # the row of what another run of the same tuning predicts: no predictor can do better
-ALL, WITHIN = "all", "within bands"  # bands of FLOPs that are none: all networks, the mean over the bands
+ALL, WITHIN = "all", "within bands"  # rows that are not bands of FLOPs: all networks, the mean over the bands
 TOP = (0.05, 0.1, 0.25)  # shares of the sample that a predictor picks, for its regret
 COLUMNS = (
     "model", "predictor", "band", "seeds", "networks", "spearman", "spearman_low", "spearman_high", "kendall",

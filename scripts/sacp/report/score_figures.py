@@ -1,4 +1,4 @@
-"""Figures of what scores see: embeddings of candidates, and how a score answers to pruning."""
+"""Figures of what scores see: embeddings of candidates, and how a score responds to pruning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def principal_plane(points: Values) -> tuple[Values, Values]:
 def response(steps: Steps, scores: Values, levels: int) -> Values:
     """Mean score by the step of each group, less the mean of all, in standard deviations.
 
-    NaN where no candidate is, zeros of a score that is the same for all.
+    NaN where there is no candidate, zeros for a score that is the same for all.
 
     Shapes: steps [n, G], scores [n] -> [G, levels].
     """
@@ -73,7 +73,7 @@ def response(steps: Steps, scores: Values, levels: int) -> Values:
 
 
 def response_figure(paths: Sequence[Path], title: str, groups: Sequence[str], methods: Mapping[str, Values]) -> None:
-    """Draw how each score answers to the pruning of each group, a panel for each method, a row of cells for each group.
+    """Draw how each score responds to pruning each group, a panel for each method, a row of cells for each group.
 
     Args:
         paths: files to write.

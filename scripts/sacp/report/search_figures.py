@@ -30,7 +30,7 @@ def sweep_figure(paths: Sequence[Path], title: str, by_k: Mapping[str, Sweep], b
 
     Args:
         paths: files to write; the suffix gives the format.
-        title: heading; it says which m and k are held.
+        title: heading; it says which m and k are held fixed.
         by_k: by method.
         by_m: by method.
     """

@@ -32,7 +32,7 @@ HEADINGS = {
     "regret_top_25_percent": "Regret, top 25 %",
     "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
 }  # fmt: skip
-LEFT = ("Model", "Method", "Source", "Predictor", "FLOPs band")  # headings of text; numbers stand to the right
+LEFT = ("Model", "Method", "Source", "Predictor", "FLOPs band")  # columns of text; numbers are aligned to the right
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$"}
 )
@@ -139,7 +139,7 @@ def _measured_row(
 
 
 def reported_rows(reported: pd.DataFrame, reported_model: str | None, model: str) -> list[dict[str, Any]]:
-    """The paper's rows for one model, with the change to the paper's own base where that is given; none of no model."""
+    """The paper's rows for one model, with the change to the paper's own base where that is given; none without one."""
     rows = reported[reported["model"] == reported_model].copy()
     bases = rows.loc[rows["method"] == "Base", "top1_percent"]
     if len(bases):

@@ -6,7 +6,7 @@ its state, is exact. Costs are quadratic forms, whose terms couple groups that f
 relaxation (Everett 1963): with a price for each cost, score + price * (bound - cost) is a bound on the score of every
 configuration within the budget, and its maximum is found by the same dynamic programming, with the steps of the groups
 that later terms need in the state too. Then configurations are built up group by group; a beginning is dropped when, at
-one of several prices, no way to go on reaches some level. Once enough of those within the budget reach that level,
+one of several prices, no completion reaches some level. Once enough of those within the budget reach that level,
 nothing that was dropped can be better. So the result is exact with a budget too; the prices decide only how long the
 list becomes.
 

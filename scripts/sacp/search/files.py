@@ -123,7 +123,7 @@ def save_scores(path: str | Path, rows: NDArray[np.void]) -> None:
 
 
 def load_scores(path: str | Path) -> NDArray[np.void]:
-    """Rows of `scores.parquet` as a structured array, in their order; `InputError` if it is none."""
+    """Rows of `scores.parquet` as a structured array, in their order; `InputError` if it is not one."""
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:

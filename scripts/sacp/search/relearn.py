@@ -1,11 +1,11 @@
-"""Learning from what was tuned: after the first of the m candidates, the others are ranked anew.
+"""Learning from what was tuned: after the first of the m candidates, the others are reranked.
 
-Accuracy is modelled as a line in the score, plus a ridge regression on the groups' log masses of what the line leaves
-over. The score is the prior: with few labels the ridge can say little. Whether it says anything is judged by
-leave-one-out cross-validation, and only then is it used.
+Accuracy is modelled as a line in the score, plus a ridge regression of the line's residuals on the groups' log masses.
+The score is the prior: with few labels the ridge can add little. Leave-one-out cross-validation judges whether it adds
+anything; only then is it used.
 
-A narrow pick teaches nothing about networks unlike it. Cross-validation vouches for the ridge as far from the tuned as
-those were that it left out, by leverage, x' (X'X + penalty)^-1 x; farther away the line in the score stands alone.
+A narrow selection teaches nothing about networks unlike it. Cross-validation vouches for the ridge only as far from the
+tuned networks as the left-out ones were, by leverage, x' (X'X + penalty)^-1 x; farther away only the line is used.
 """
 
 import logging
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Values = NDArray[np.float64]
 PENALTIES = np.logspace(-2, 4, 13)  # of the ridge, on standardised features; chosen by leave-one-out
 LEAST = 8  # labels, below which nothing is learned
-TINY = 1e-6  # deviation of a group's log masses that is none
+TINY = 1e-6  # deviation of a group's log masses that counts as none
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Model:
         features = self.standardised(mass)
         predictions: Values = self.line.intercept_ + self.line.coef_[0] * scores
         inside = np.ones(len(scores), bool) if domain is None else domain.holds(features)
-        if inside.any():  # scikit-learn refuses to predict for none
+        if inside.any():  # scikit-learn refuses an empty array
             predictions[inside] += self.ridge.predict(features[inside])
         return predictions
 
@@ -99,11 +99,11 @@ class Lesson:
 def rerank(
     scored: NDArray[np.void], candidates: Candidates, mass_by_step: Values, tuned: Sequence[Mapping[str, Any]]
 ) -> NDArray[np.void]:
-    """Rows of scores: the tuned candidates first, the others ranked anew if the tuned have taught anything.
+    """Rows of scores: the tuned candidates first, the others reranked if the tuned ones have taught anything.
 
     Args:
         scored: rows of `scores.parquet`, best first.
-        candidates: of which they are.
+        candidates: the configurations that the rows are of.
         mass_by_step: log of the kept share of each group's L1 mass at each step, [G, levels].
         tuned: rows of the tuned candidates.
     """

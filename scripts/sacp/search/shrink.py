@@ -15,7 +15,7 @@ def shrink(
     network: nn.Module, input_shape: tuple[int, int, int, int], *, flops: float | None = None,
     parameters: float | None = None, levels: int = 10,
 ) -> nn.Module:  # fmt: skip
-    """Prune a trained network to a budget; the result inherits its weights and is yet to be trained on.
+    """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
 
     Of all ways to remove tenths of the channels of each group within the budget, the one that keeps most of the layers'
     L1 mass: the highest sum over layers of sqrt(C) ln(kept share). The channels of the largest L1 norm stay.

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 HISTORY_COLUMNS = (
     "epoch", "lr", "train_loss", "train_accuracy_percent", "validation_accuracy_percent", "seconds",
 )  # fmt: skip
-AGREE_STEPS = 8  # steps between two questions to the other processes whether to save or to stop
+AGREE_STEPS = 8  # steps after which the processes agree whether to save or to stop
 History = list[dict[str, Any]]
 
 
@@ -236,7 +236,7 @@ def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team 
 def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
     """The network in DistributedDataParallel, its gradient buckets in their final order.
 
-    The buckets are ordered anew after the first step, and sums of more than two processes depend on that order. So a
+    The buckets are reordered after the first step, and sums of more than two processes depend on that order. So a
     step that leaves no trace is made first, in a training that starts as in one that goes on.
     """
     state = {name: value.clone() for name, value in network.state_dict().items()}

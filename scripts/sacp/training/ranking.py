@@ -14,7 +14,7 @@ TUNED_COLUMNS = tuple(TYPES)
 
 
 def load_tuned(path: str | Path) -> list[dict[str, Any]]:
-    """Read rows of `TUNED_COLUMNS`; an empty cell is None. Jobs are planned by them, so this is no work for pandas.
+    """Read rows of `TUNED_COLUMNS`; an empty cell is None. Read while planning, hence without pandas.
 
     Raises:
         InputError: the file is damaged, or is another table.
@@ -67,7 +67,7 @@ def chosen(tuned: Sequence[Mapping[str, Any]], m: int, k: int) -> list[int]:
 def sweep(
     tuned: Sequence[Mapping[str, Any]], trained: Mapping[int, Mapping[str, Any]], pairs: Sequence[tuple[int, int]]
 ) -> list[float]:
-    """Test accuracy in percent of the winner at each pair of m and k (figure 2), from the trainings that there are.
+    """Test accuracy in percent of the winner at each pair of m and k (figure 2), from the trainings at hand.
 
     Args:
         tuned: rows of `TUNED_COLUMNS`, of all ranks.
