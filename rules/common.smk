@@ -7,18 +7,19 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
-# Scripts run the library beside them, whose code is their digest, and no other that may be installed.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")])])
-
 from sacp.artefacts.digests import code_digests
 from sacp.artefacts.files import read_json
 from sacp.errors import InputError
+from sacp.imports import search_first
 from sacp.plan import config as plan_config
 from sacp.plan.choices import Choices
 from sacp.plan.experiments import Experiments
 from sacp.plan.paths import Paths
 from sacp.plan.stages import Stages, functions, ordered
 from sacp.training import ranking
+
+# Scripts run the library beside them, whose code is their digest, and no other that may be installed.
+search_first(ROOT / "scripts")
 
 
 def resolve_config():

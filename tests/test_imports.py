@@ -1,5 +1,6 @@
 """Functions that a config names by import path: the library's, and a user's."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -148,3 +149,12 @@ def test_exceptions_of_the_librarys_own_functions_pass_as_they_are(path, argumen
 def test_a_path_to_call_that_leads_nowhere_is_refused():
     with pytest.raises(InputError, match="cannot import 'no_such_module:f'"):
         imports.call("no_such_module:f")
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "{0}"), ("a:b", "{0}:a:b"), ("a:{0}:b", "{0}:a:b"), ("", "{0}")])
+def test_a_folder_is_searched_first_by_child_processes_and_named_once(tmp_path, monkeypatch, before, after):
+    monkeypatch.setenv("PYTHONPATH", (before or "").format(tmp_path))
+    if before is None:
+        monkeypatch.delenv("PYTHONPATH")
+    imports.search_first(tmp_path)
+    assert os.environ["PYTHONPATH"] == after.format(tmp_path)
