@@ -53,6 +53,7 @@ def _nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> int:
 
 
 def no_match(what: str, target_flops: int, gap: float) -> str:
+    """A message: what was sought, and by which share of the FLOPs the nearest one misses them."""
     return (
         f"baseline: no {what} within {TOLERANCE:.0%} of {target_flops} FLOPs; the nearest is {gap:.1%} off. "
         "Expected a wider network or a finer granularity (space.levels)"
