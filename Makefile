@@ -67,7 +67,7 @@ check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile an
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
 	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml config/cifar10_study.yaml config/cifar10_score.yaml; do for profile in profiles/*; do \
 		echo "dry run: $$config with $$profile"; \
@@ -85,7 +85,7 @@ format: $(VENV)/.complete ## Format code and rules.
 	$(BIN)/snakefmt Snakefile rules
 
 docs: $(VENV)/.complete ## Make the tables of docs/methods.md anew from the catalogue.
-	$(BIN)/python -m sacp.catalogue.page docs/methods.md
+	PYTHONPATH=scripts $(BIN)/python -m sacp.catalogue.page docs/methods.md
 
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

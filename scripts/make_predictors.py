@@ -11,6 +11,6 @@ with job.running(snakemake) as work:
     rows = predictors.table(raw, work.cfg["bands"], work.cfg["resamples"])
     notes = [f"{work.cfg['resamples']} resamples.", mixture_note(work.record)]
     table = pd.DataFrame(rows, columns=list(predictors.COLUMNS))
-    tables.save(work.out.csv, table, tables.CAPTIONS["predictors"], notes)
+    tables.save(work.out.csv, table, tables.PREDICTORS, notes)
     with atomic(work.out.raw) as temporary:
         raw.to_csv(temporary, index=False)

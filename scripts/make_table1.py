@@ -5,4 +5,4 @@ from sacp.compute import job
 from sacp.report import tables
 
 with job.running(snakemake) as work:
-    tables.save(work.out.csv, pd.read_csv(work.given[0]), tables.CAPTIONS["table1"])
+    tables.save(work.out.csv, pd.read_csv(work.given[0]), tables.TABLE1)

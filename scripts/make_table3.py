@@ -14,4 +14,4 @@ with job.running(snakemake) as work:
         rows += tables.reported_rows(reported, models[model]["reported"], model)
         rows += tables.measured_rows(model, base, methods)
         notes.append(tables.failure_note(methods, model))
-    tables.save(work.out.csv, tables.table3(rows), tables.CAPTIONS["table3"], [*notes, mixture_note(work.record)])
+    tables.save(work.out.csv, tables.table3(rows), tables.TABLE3, [*notes, mixture_note(work.record)])

@@ -14,4 +14,4 @@ with job.running(snakemake) as work:
         rows += tables.reported_rows(reported, models[model]["reported"], model)
         rows += tables.variant_rows(model, base, methods, models[model]["methods"])
         notes.append(tables.failure_note(methods, model))
-    tables.save(work.out.csv, tables.table4(rows), tables.CAPTIONS["table4"], [*notes, mixture_note(work.record)])
+    tables.save(work.out.csv, tables.table4(rows), tables.TABLE4, [*notes, mixture_note(work.record)])

@@ -33,7 +33,9 @@ def load(path: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except Exception as error:
-        raise InputError(f"cannot import '{path}' ({one_line(error)}); expected 'module:function'") from error
+        raise InputError(
+            f"cannot import '{path}' ({one_line(error)}); expected 'module:function' in a folder on PYTHONPATH"
+        ) from error
 
 
 def call(path: str, *arguments: Any, **named: Any) -> Any:

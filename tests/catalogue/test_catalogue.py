@@ -211,6 +211,19 @@ def test_a_job_knows_nothing_of_the_catalogue_but_the_forecast_does():
     assert knowing == {"make_forecast", "compare_forecast"}
 
 
+@pytest.mark.parametrize("rule", sorted({kind.rule for kind in kinds.KINDS.values() if kind.rule}))
+def test_a_baselines_rule_is_a_checkpoint(rule):
+    """Then a baseline that keeps the channels that it kept before is not trained again."""
+    assert f"checkpoint {rule}:\n" in (ROOT / "rules/baselines.smk").read_text()
+
+
+def test_a_kind_whose_function_no_rule_calls_is_refused():
+    with pytest.raises(ValueError, match="needs select_baseline, and its settings space and validation"):
+        kinds.Kind("", "", "", (), function="sacp.baselines.uniform:select")
+    with pytest.raises(ValueError, match="needs select_baseline"):
+        kinds.Kind("", "", "", (), "select_baseline", "sacp.baselines.uniform:select")
+
+
 def test_choices_of_an_encoder_and_of_the_precision_are_those_that_the_code_knows():
     schema = yaml.safe_load(SCHEMA.read_text())
     encoder = schema["$defs"]["encoder"]["properties"]

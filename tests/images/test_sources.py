@@ -358,8 +358,28 @@ def test_the_real_cifar10_has_its_sizes_and_classes():
     assert std.tolist() == pytest.approx([0.247, 0.2435, 0.2616], abs=0.003)
 
 
+PREPARED = DIGITS | {"reader": "sacp.images.digits:read", "channels": 1, "image_size": 8, "classes": 10}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "image_size",
+            16,
+            r"digits:read: training images of the shape \[1, 8, 8\], expected \[1, 16, 16\]",
+        ),
+        ("channels", 3, r"training images of the shape \[1, 8, 8\], expected \[3, 8, 8\]"),
+        ("classes", 9, "training labels from 0 to 9, expected 0 to 8"),
+    ],
+)
+def test_images_and_labels_of_another_form_than_the_networks_are_refused(key, value, message):
+    with pytest.raises(InputError, match=message):
+        prepare(PREPARED | {key: value})
+
+
 def test_a_part_of_the_training_images_is_drawn_once_and_the_test_images_stay():
-    given = DIGITS | {"reader": "sacp.images.digits:read"}
+    given = PREPARED
     whole, part = (prepare(given | more)[0] for more in ({}, {"training_images": 200}))
     assert part["train_images"].shape == (200, 1, 8, 8)
     assert torch.equal(part["test_images"], whole["test_images"])
@@ -372,7 +392,7 @@ def test_a_part_of_the_training_images_is_drawn_once_and_the_test_images_stay():
 
 
 def test_what_is_prepared_is_what_was_read_with_its_digest():
-    tensors, metadata = prepare(DIGITS | {"reader": "sacp.images.digits:read"})
+    tensors, metadata = prepare(PREPARED)
     train, test = digits.read(DIGITS)
     assert same(ImageSet(tensors["train_images"], tensors["train_labels"]), train)
     assert same(ImageSet(tensors["test_images"], tensors["test_labels"]), test)

@@ -173,9 +173,11 @@ def test_a_data_set_has_its_reader_and_the_form_of_its_images():
     value = read("demo")
     value["datasets"]["tree"] = {"source": "imagefolder", "path": "x", "classes": 7}
     stages = stages_of(resolved(value))
-    assert stages.dataset("digits") == {"source": "digits", "reader": DIGITS, "image_size": 8, "classes": 10}
+    digits = {"source": "digits", "reader": DIGITS, "image_size": 8, "classes": 10, "channels": 1}
+    assert stages.dataset("digits") == digits
     assert stages.dataset("tree") == {
         "source": "imagefolder", "path": "x", "reader": "sacp.images.folder:read", "image_size": 224, "classes": 7,
+        "channels": 3,
     }  # fmt: skip
 
 

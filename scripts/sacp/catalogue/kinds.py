@@ -24,6 +24,10 @@ class Kind:
     settings: tuple[str, ...] = ()  # parts of an experiment that its rule takes
     tunings: str | None = None  # part of an experiment that says how many networks its rule tunes
 
+    def __post_init__(self) -> None:
+        if self.function and not (self.rule == "select_baseline" and {"space", "validation"} <= set(self.settings)):
+            raise ValueError("a kind with a function needs select_baseline, and its settings space and validation")
+
     @property
     def is_baseline(self) -> bool:
         """Whether it matches another method's winner in FLOPs, with kept channels of its own."""

@@ -19,7 +19,8 @@ class Source:
     classes: int | None
     keys: tuple[str, ...]  # of a config's entry, beside `source`
     text: str
-    preparation: str  # import path of what measures how long it takes to read; empty where no forecast is made
+    files: tuple[str, ...] = ()  # below `path`, that the prepared data depend on; none where they are a million
+    preparation: str = ""  # import path: measures how long reading takes; not where `count` gives None
 
 
 HASHED = "sacp.forecast.preparation:hashed"
@@ -28,17 +29,19 @@ IN_MEMORY = ("path", "training_images")  # keys of sources whose images are held
 SOURCES = {
     "digits": Source(
         "sacp.images.digits", 1, 8, 10, ("training_images",), "scikit-learn's digits, embedded",
-        "sacp.forecast.preparation:digits",
+        preparation="sacp.forecast.preparation:digits",
     ),
-    "torchvision": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10, by torchvision's download", HASHED),
-    "folder": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10 in torchvision's layout", HASHED),
+    "torchvision": Source(
+        "sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10, by torchvision's download", preparation=HASHED
+    ),
+    "folder": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10 in torchvision's layout", preparation=HASHED),
     "parquet": Source(
         "sacp.images.parquet", *CIFAR, IN_MEMORY, "CIFAR-10 in Hugging Face's layout",
-        "sacp.forecast.preparation:parquet",
+        ("train.parquet", "test.parquet"), "sacp.forecast.preparation:parquet",
     ),
     "imagefolder": Source(
         "sacp.images.folder", 3, None, None, ("path", "image_size", "classes"),
-        "image files as ImageNet is laid out", "",
+        "image files as ImageNet is laid out",
     ),
 }  # fmt: skip
 

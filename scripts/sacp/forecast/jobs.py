@@ -11,7 +11,7 @@ import numpy as np
 
 from sacp.baselines.colony_size import Colony
 from sacp.catalogue import kinds
-from sacp.catalogue.outputs import FIGURES
+from sacp.catalogue.outputs import FIGURES, TABLES
 from sacp.forecast.schedule import SHARED, Job
 from sacp.plan.experiments import Experiments, Values, has_encoder, shares_sample
 from sacp.training.recipe import Recipe
@@ -84,7 +84,7 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
         costs: measured costs by experiment.
     """
     first, winners, experiments = next(iter(costs.values())), list[str](), Experiments(config)
-    jobs = [_shared("make_table1", first)]
+    jobs = list[Job]()
     for name in experiments.names:
         cost, dataset = costs[name], f"prepare_data/{experiments.of(name)['dataset']}"
         if all(job.name != dataset for job in jobs):
@@ -100,10 +100,11 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
             start = cost.search_start if FIGURES[figure].scores else cost.light_start
             jobs.append(Job(f"draw_{figure}/{name}", name, start, after=shown, turnover=cost.turnover))
         winners += won
-    jobs += [_shared(rule, first, *winners) for rule in ("make_table3", "make_table4")]
     collected = [job.name for job in jobs if job.rule == "collect_predictors"]
-    # ASSUME: the bootstrap takes no longer than another table.
-    jobs += [_shared("make_predictors", first, *collected)] if collected else []
+    for name in experiments.tables():
+        # ASSUME: the bootstrap takes no longer than another table.
+        after = collected if TABLES[name].needs_sample else winners
+        jobs.append(_shared(f"make_{name}", first, *(after if TABLES[name].measured else ())))
     return [*jobs, _shared("make_summary", first, *(job.name for job in jobs))]
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from sacp import imports
+from sacp.errors import InputError
 from sacp.images import folder
 from sacp.images.folder import FileSet
-from sacp.images.splits import digest
+from sacp.images.splits import ImageSet, digest
 from sacp.seeds import derive
 
 
@@ -20,7 +21,8 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
     Images and labels of both parts; of image files, an index, whose digest does not cover their contents.
 
     Args:
-        dataset: an entry of the config's `datasets`, with the import path of its `reader`.
+        dataset: an entry of the config's `datasets`, with the import path of its `reader`, and `channels`, `image_size`
+            and `classes` of its images.
 
     Raises:
         InputError: missing, truncated or foreign files.
@@ -28,6 +30,8 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
     train, test = imports.load(dataset["reader"])(dataset)
     if isinstance(train, FileSet):
         return folder.to_index(train, test)
+    for part, images in (("training", train), ("test", test)):
+        _check(images, part, dataset)
     wanted = dataset.get("training_images", len(train.labels))
     if wanted < len(train.labels):
         drawn = np.random.default_rng(derive(0, "training images")).permutation(len(train.labels))[:wanted]
@@ -37,3 +41,14 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
         "test_images": test.images, "test_labels": test.labels,
     }  # fmt: skip
     return tensors, {"digest": digest(train, test)}
+
+
+def _check(images: ImageSet, part: str, dataset: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless images and labels have the form for which the network is built."""
+    size, classes = dataset["image_size"], dataset["classes"]
+    expected, found = [dataset["channels"], size, size], list(images.images.shape[1:])
+    if found != expected:
+        raise InputError(f"{dataset['reader']}: {part} images of the shape {found}, expected {expected}")
+    low, high = int(images.labels.min()), int(images.labels.max())
+    if not 0 <= low <= high < classes:
+        raise InputError(f"{dataset['reader']}: {part} labels from {low} to {high}, expected 0 to {classes - 1}")

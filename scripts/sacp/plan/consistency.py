@@ -121,7 +121,8 @@ def _owners(key: str) -> str:
     """Which kinds of methods have a key."""
     if key == "match":
         return "baselines and 'tuned'"
-    return "methods of the kind " + " or ".join(f"'{name}'" for name, kind in kinds.KINDS.items() if key in kind.keys)
+    owners = [f"'{name}'" for name, kind in kinds.KINDS.items() if key in kind.keys]
+    return f"methods of the kind {' or '.join(owners)}" if owners else "scores of another kind"
 
 
 def _check_score(method: Settings) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from sacp.catalogue import sources
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, shares_sample
 
@@ -36,9 +37,7 @@ class Paths:
 
     def dataset_files(self, dataset: Tree) -> list[str]:
         """The files that a prepared data set depends on: none where a library brings them, or there are a million."""
-        if dataset["source"] != "parquet":
-            return []
-        return [f"{dataset['path']}/{part}.parquet" for part in ("train", "test")]
+        return [f"{dataset['path']}/{name}" for name in sources.source(dataset).files]
 
     def shards(self, place: Place) -> list[str]:
         """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""

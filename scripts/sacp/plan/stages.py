@@ -44,9 +44,10 @@ class Stages:
     def dataset(self, name: str) -> Tree:
         """A data set, with the import path of its reader and the form of its images."""
         dataset = self.experiments.resolved["datasets"][name]
-        _, size, classes = sources.shape(dataset)
+        channels, size, classes = sources.shape(dataset)
         reader = f"{sources.source(dataset).module}:read"
-        found: Tree = ordered(dataset | {"reader": reader, "image_size": size, "classes": classes})
+        shape = {"channels": channels, "image_size": size, "classes": classes}
+        found: Tree = ordered(dataset | shape | {"reader": reader})
         return found
 
     def base(self, place: Place) -> Tree:

@@ -80,6 +80,8 @@ def additive_values(score: Mapping[str, Any], network: nn.Module, graph: Graph, 
         found: NDArray[np.float64] = np.asarray(values, np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"score '{score['function']}': found no array ({one_line(error)}), {expected}") from None
-    if found.shape != (len(graph.groups), levels) or not np.isfinite(found).all():
+    if found.shape != (len(graph.groups), levels):
         raise InputError(f"score '{score['function']}': found an array of shape {list(found.shape)}, {expected}")
+    if not np.isfinite(found).all():
+        raise InputError(f"score '{score['function']}': found {found[~np.isfinite(found)][0]} in it, {expected}")
     return found
