@@ -178,10 +178,10 @@ def test_an_experiment_without_a_search_has_no_figures():
 
 def test_the_table_of_predictors_is_made_where_they_are_compared(plan):
     assert plan.studied() == [DEMO]
-    assert plan.tables() == ["table3", "table4", "predictors", "table1"]
+    assert "predictors" in plan.tables()
     plain = Experiments(resolved(without("predictors")))
     assert plain.studied() == []
-    assert plain.tables() == ["table3", "table4", "table1"]
+    assert plain.tables() == [name for name in plan.tables() if name != "predictors"]
 
 
 def test_sizes_of_the_sweep_ascend_and_hold_m(plan):

@@ -195,7 +195,7 @@ def test_results_are_all_figures_and_tables(two):
     figures = two.figures()
     assert figures[0] == "<results>/figures/method/b.png"
     assert Counter(path.rpartition("/")[2] for path in figures) == {"b.png": 9, "a.png": 7}
-    assert two.tables() == [f"<results>/tables/{name}.csv" for name in ("table3", "table4", "predictors", "table1")]
+    assert two.tables() == [f"<results>/tables/{name}.csv" for name in two.experiments.tables()]
     assert two.studied() == [f"<results>/{name}/seed{seed}/predictors.csv" for name in "ba" for seed in (7, 3)]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sacp import imports
-from sacp.errors import InputError, nearest, one_line
+from sacp.errors import InputError, nearest
 from sacp.network.spec import NetworkSpec
 
 # Simonyan & Zisserman 2015, table 1, columns A, B, D and E: channels of each convolution, "M" a 2x2 max pooling.
@@ -132,11 +132,9 @@ def build(spec: NetworkSpec) -> nn.Module:
 def _imported(path: str, num_classes: int) -> nn.Module:
     """Build a network by import path. All of it is the user's code: anything can be raised there."""
     try:
-        builder = imports.load(path)
+        network = imports.call(path, num_classes=num_classes)
     except InputError as error:
         raise InputError(f"network.name: {error}") from error
-    try:
-        network: nn.Module = builder(num_classes=num_classes)
-    except Exception as error:
-        raise InputError(f"network.name: '{path}' fails when called with num_classes= ({one_line(error)})") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network.name: '{path}' returned a {type(network).__name__}, expected a torch.nn.Module")
     return network
