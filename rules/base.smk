@@ -10,8 +10,8 @@ rule trace_network:
         mem_mb=4000,
         runtime=minutes(10),
     params:
-        cfg=stages.parts,
-        code=code("trace_network", stages.parts),
+        cfg=stages.network,
+        code=code("trace_network", stages.network),
     script:
         "../scripts/trace_network.py"
 

@@ -30,11 +30,11 @@ checkpoint search_colony:
         base="<results>/{experiment}/seed{seed}/base.pt",
         winner=paths.matched,
     output:
-        kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
-        tuned="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.csv",
-        provenance="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.provenance.json",
+        kept="<results>/{experiment}/seed{seed}/{method}/kept.json",
+        judged="<results>/{experiment}/seed{seed}/{method}/judged.csv",
+        provenance="<results>/{experiment}/seed{seed}/{method}/kept.provenance.json",
     log:
-        "<results>/logs/search_colony/{experiment}-seed{seed}-{method}-{candidate}.log",
+        "<results>/logs/search_colony/{experiment}-seed{seed}-{method}.log",
     wildcard_constraints:
         method=experiments.made_by("search_colony"),
     conda:
@@ -59,10 +59,10 @@ checkpoint select_baseline:
         base="<results>/{experiment}/seed{seed}/base.pt",
         winner=paths.matched,
     output:
-        kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json",
-        provenance="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.provenance.json",
+        kept="<results>/{experiment}/seed{seed}/{method}/kept.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/kept.provenance.json",
     log:
-        "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}-{candidate}.log",
+        "<results>/logs/select_baseline/{experiment}-seed{seed}-{method}.log",
     wildcard_constraints:
         method=experiments.made_by("select_baseline"),
     conda:

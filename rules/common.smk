@@ -8,7 +8,6 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
-from sacp.artefacts.files import read_json
 from sacp.errors import InputError
 from sacp.imports import search_first
 from sacp.plan import config as plan_config
@@ -105,16 +104,4 @@ def tuned_rows(experiment, seed, method):
     return ranking.load_tuned(done.output.tuned)
 
 
-def winner(experiment, seed, method):
-    """Metrics of a search's winner, known once it is chosen."""
-    done = checkpoints.select_winner.get(experiment=experiment, seed=seed, method=method)
-    return read_json(done.output.metrics)
-
-
-def kept(rule, wildcards):
-    """The file of channels that a baseline keeps by a rule, known once they are chosen."""
-    names = ("experiment", "seed", "method", "candidate")
-    return getattr(checkpoints, rule).get(**{name: getattr(wildcards, name) for name in names}).output.kept
-
-
-choices = Choices(paths, tuned_rows, winner, kept)
+choices = Choices(paths, tuned_rows)

@@ -20,7 +20,7 @@ rule make_forecast:
 
 rule compare_forecast:
     input:
-        records=choices.records,
+        records=[*paths.records(), "<results>/tables/table3.provenance.json"],
         forecast="<results>/forecast.csv",
     output:
         csv="<results>/forecast_spent.csv",

@@ -44,8 +44,8 @@ rule rescore_candidates:
         mem_mb=8000,
         runtime=minutes(60),
     params:
-        cfg=stages.parts,
-        code=code("rescore_candidates", stages.parts),
+        cfg=stages.network,
+        code=code("rescore_candidates", stages.network),
     script:
         "../scripts/rescore_candidates.py"
 
@@ -79,7 +79,9 @@ rule tune_sample:
 
 checkpoint rank_tuned:
     input:
-        paths.shards,
+        shards=paths.shards,
+        # Records change whenever shards are tuned, so that this job runs then, and those that wait for it are told.
+        records=paths.shard_records,
     output:
         tuned="<results>/{experiment}/seed{seed}/{method}/topm.csv",
         provenance="<results>/{experiment}/seed{seed}/{method}/topm.provenance.json",
@@ -98,7 +100,7 @@ checkpoint rank_tuned:
 
 rule train_candidate:
     input:
-        unpack(choices.selection),
+        unpack(paths.selection),
         data=paths.data,
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
@@ -148,8 +150,10 @@ checkpoint select_winner:
         protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
         ranked=paths.ranked,
         trained=choices.trained,
+        records=choices.trained_records,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/winner/metrics.json",
+        cost="<results>/{experiment}/seed{seed}/{method}/winner/cost.json",
         history="<results>/{experiment}/seed{seed}/{method}/winner/history.csv",
         weights="<results>/{experiment}/seed{seed}/{method}/winner/network.safetensors",
         description="<results>/{experiment}/seed{seed}/{method}/winner/network.json",

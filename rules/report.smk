@@ -60,7 +60,7 @@ rule make_summary:
     input:
         tables=paths.tables(),
         figures=paths.figures(),
-        records=choices.records,
+        records=[*paths.records(), "<results>/tables/table3.provenance.json"],
     output:
         html=report(
             "<results>/summary.html", caption="captions/summary.rst", category="Summary", labels={"page": "summary"}

@@ -2,11 +2,11 @@
 
 import pandas as pd
 from sacp.artefacts.files import write_csv
-from sacp.artefacts.lookup import load
+from sacp.artefacts.lookup import load_all
 from sacp.compute import job
 from sacp.forecast import compare, schedule
 
 with job.running(snakemake) as work:
-    rows = compare.table(pd.read_csv(work.given.forecast), [load(path) for path in work.given.records])
+    rows = compare.table(pd.read_csv(work.given.forecast), load_all(work.given.records))
     write_csv(work.out.csv, rows, compare.COLUMNS)
     job.log.info("%s", schedule.as_text(rows, compare.COLUMNS))

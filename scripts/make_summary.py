@@ -2,7 +2,7 @@
 
 import pandas as pd
 from sacp.artefacts.files import atomic
-from sacp.artefacts.lookup import load
+from sacp.artefacts.lookup import load_all
 from sacp.compute import job
 from sacp.report import summary
 from sacp.report.tables import CAPTIONS
@@ -14,7 +14,7 @@ with job.running(snakemake) as work:
     for experiment, captions in zip(work.cfg["experiments"], work.cfg["captions"], strict=True):
         shown = [summary.figure_html(next(figures), caption) for caption in captions]
         parts.append((f"Figures of {experiment}", "\n".join(shown)))
-    made = [load(path) for path in work.given.records]
+    made = load_all(work.given.records)
     cost = pd.DataFrame(summary.cost_rows(made))
     parts += [
         ("Cost", summary.table_html(cost, "Time of all jobs that left a record, whatever they waited for.")),

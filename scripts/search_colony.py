@@ -31,5 +31,5 @@ with long_job.running(snakemake) as work:
     rng = np.random.default_rng(derive(work.seed, "colony", work.wildcards.method))
     counts, accuracy = best_structure(fitness, graph, read_json(work.given.winner)["flops"], size, rng)
     long_job.log.info("best structure: validation accuracy %.2f %%, kept channels %s", accuracy, counts.tolist())
-    write_csv(work.out.tuned, [row | {"rank": number} for number, row in enumerate(tuner.rows)], TUNED_COLUMNS)
+    write_csv(work.out.judged, [row | {"rank": number} for number, row in enumerate(tuner.rows)], TUNED_COLUMNS)
     save_kept(work.out.kept, graph, kept_channels(order, counts))

@@ -4,15 +4,23 @@ import shutil
 from pathlib import Path
 
 from sacp.artefacts.files import atomic, read_json, write_json
+from sacp.artefacts.lookup import load
+from sacp.artefacts.record import of_training
 from sacp.compute import job
+from sacp.errors import InputError
 from sacp.training.ranking import choose_winner, load_tuned
 
 with job.running(snakemake) as work:
-    ranked = work.given.ranked  # of a search; a baseline has none
-    winner = choose_winner([read_json(path) for path in work.given.trained], load_tuned(ranked) if ranked else [])
+    if isinstance(work.given.trained, str):  # a place holder: Snakemake did not ask again when candidates were ranked
+        raise InputError("what was trained was not known when this job was planned; run the same command again")
+    ranked = work.given.ranked  # of a search, with its record; a baseline has none
+    winner = choose_winner([read_json(path) for path in work.given.trained], load_tuned(ranked[0]) if ranked else [])
     source = Path(work.given.trained[0]).parents[1] / str(winner["candidate"])
     for copy in (work.out.weights, work.out.description, work.out.history):
         with atomic(copy) as temporary:
             shutil.copyfile(source / Path(copy).name, temporary)
+    # What methods at the same FLOPs depend on: a winner that differs in accuracy alone reruns none of them.
+    write_json(work.out.cost, {key: winner[key] for key in ("flops", "parameters")})
+    work.facts["trained"] = [of_training(load(path)) for path in work.given.records]
     write_json(work.out.metrics, winner | {"protocol": read_json(work.given.protocol)})
     job.log.info("winner: candidate %d of %d", winner["candidate"], len(work.given.trained))

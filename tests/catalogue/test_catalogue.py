@@ -91,7 +91,7 @@ def test_a_baselines_rule_gets_the_inputs_and_settings_that_the_catalogue_names(
     kind = kinds.kind(name)
     text = RULES[kind.rule]
     assert f'method=experiments.made_by("{kind.rule}")' in text
-    assert 'kept="<results>/{experiment}/seed{seed}/{method}/kept/{candidate}.json"' in text
+    assert 'kept="<results>/{experiment}/seed{seed}/{method}/kept.json"' in text
     # Where a rule serves several kinds, an input function hands out what each of them takes.
     assert all(f"{each}=" in text for each in kind.inputs) or "unpack(paths.selection_inputs)" in text
     assert set(kind.settings) <= set(EXPERIMENT)

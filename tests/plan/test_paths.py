@@ -111,9 +111,21 @@ def test_candidates_are_of_the_shared_sample_or_of_the_search_that_found_them(me
     assert paths.candidates(place(method)) == path
 
 
-def test_a_baseline_matches_the_candidate_that_its_files_are_named_by(paths):
+def test_a_baseline_depends_on_the_cost_of_the_winner_that_it_matches_and_not_on_its_accuracy(paths):
     for method in ("l1", "slimming", "abcpruner"):
-        assert paths.matched(place(method, candidate="5")) == f"{SEED}/sacp/topk/5/metrics.json"
+        assert paths.matched(place(method)) == f"{SEED}/sacp/winner/cost.json"
+
+
+@pytest.mark.parametrize(
+    ("method", "found"),
+    [
+        ("sacp", {"configs": f"{SEED}/configs.h5"}), ("log-mass", {"configs": f"{SEED}/log-mass/configs.h5"}),
+        ("sacp-2", {"configs": f"{SEED}/configs.h5"}), ("l1", {"kept": f"{SEED}/l1/kept.json"}),
+        ("abcpruner", {"kept": f"{SEED}/abcpruner/kept.json"}),
+    ],
+)  # fmt: skip
+def test_channels_are_those_of_a_candidates_configuration_or_those_that_a_baseline_keeps(paths, method, found):
+    assert paths.selection(place(method)) == found
 
 
 @pytest.mark.parametrize(
@@ -137,8 +149,8 @@ def test_the_encoder_is_an_input_where_the_score_is_an_encoders(paths):
 
 
 def test_a_winner_waits_for_the_tuned_candidates_of_its_search(paths):
-    assert paths.ranked(place("sacp")) == f"{SEED}/sacp/topm.csv"
-    assert paths.ranked(place("sacp-2")) == f"{SEED}/sacp/topm.csv"
+    tuned = [f"{SEED}/sacp/topm.csv", f"{SEED}/sacp/topm.provenance.json"]
+    assert paths.ranked(place("sacp")) == paths.ranked(place("sacp-2")) == tuned
     assert paths.ranked(place("l1")) == []
     assert paths.trained(place("l1"), [9, 4]) == [f"{SEED}/l1/topk/{number}/metrics.json" for number in (9, 4)]
 
@@ -220,12 +232,12 @@ def test_the_records_of_a_run_hold_that_of_each_job_once(paths):
         "prepare_data": 1, "trace_network": 1, "train_base": 1, "sample_configs": 1, "train_sparse": 1,
         "train_encoder": 3 + 4, "find_configs": 1, "score_candidates": 4, "tune_shard": 4 * 2, "rank_tuned": 4,
         "tune_sample": 2 + 2 * 3, "probe_sample": 1, "collect_predictors": 1, "write_protocol": 12,
-        "select_winner": 12,
+        "select_winner": 12, "select_baseline": 6, "search_colony": 1,
     }  # fmt: skip
 
 
-def test_a_record_of_a_job_that_is_known_only_when_others_have_run_is_not_among_them(paths):
-    later = {"train_candidate", "select_baseline", "search_colony"}
+def test_records_of_trainings_are_in_those_of_the_winners(paths):
+    later = {"train_candidate"}
     everything = set(rulebook.records(paths.experiments))
     drawn_or_written = {"make_summary", "make_forecast", "compare_forecast"}
     found = set(rulebook.count(paths.records(), paths.experiments))

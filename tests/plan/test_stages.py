@@ -1,5 +1,6 @@
 """What each stage's settings hold: what it uses, no more, and the code that it is told to load."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 import rulebook
 from checkout import ROOT
 from configs import DEMO, demo, read, resolved
+from sacp.plan.choices import Choices
 from sacp.plan.experiments import Experiments, Values
+from sacp.plan.paths import Paths
 from sacp.plan.stages import Stages, functions, ordered, score_settings
 
 SEARCHES = ["sacp", "sacp-deficit", "log-mass", "sacp-1"]
@@ -23,7 +26,7 @@ OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "scoring": SEARCHES, "find": ["log-mass"], "baseline": SELECTED, "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
-    "base", "sparse", "tuning", "sample", "probes", "predictors", "parts", "methods", "searches", "encoder_losses",
+    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "methods", "searches", "encoder_losses",
     "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
 )  # fmt: skip
 IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' order is one of rows or panels
@@ -68,7 +71,17 @@ def differences(one: Any, other: Any) -> set[str]:
 def test_stages_of_this_test_are_all_that_there_are(stages):
     public = {name for name in dir(stages) if not name.startswith("_") and callable(getattr(stages, name))}
     here = {*OF_EXPERIMENTS, *OF_METHODS, "protocol", "dataset", "table3", "table4", "summary", "forecast"}
-    assert public - {"score", "figure", "measured"} == here  # two are parts of others, one is no settings
+    assert public - {"parts", "score", "figure", "measured"} == here  # three are parts of others, one is no settings
+
+
+def test_no_function_of_a_rule_takes_any_named_argument():
+    """Snakemake would hand it all of a job, with its resources and paths, and a new TMPDIR would rerun the stage."""
+    found = set(re.findall(r"\b(stages|paths|choices)\.(\w+)\b(?!\()", "".join(rulebook.rules().values())))
+    owners = {"stages": Stages, "paths": Paths, "choices": Choices}
+    assert len(found) > 30
+    for owner, name in found:
+        kinds = {each.kind for each in inspect.signature(getattr(owners[owner], name)).parameters.values()}
+        assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}, name
 
 
 def test_settings_have_the_keys_of_all_their_dicts_sorted(stages):

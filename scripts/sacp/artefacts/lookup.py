@@ -1,6 +1,6 @@
 """Find and read the provenance record of an artefact: a JSON file beside it that names it among its outputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,15 @@ def load(path: str | Path) -> Record:
     if not set(record) >= KEYS:
         raise InputError(f"{path}: not a provenance record")
     return record
+
+
+def load_all(paths: Iterable[str | Path]) -> list[Record]:
+    """Read records; after a winner's come those of the trainings that it was chosen from."""
+    found = []
+    for path in paths:
+        record = load(path)
+        found += [record, *record.get("trained", ())]
+    return found
 
 
 def find(path: str | Path) -> tuple[Path, Record] | None:

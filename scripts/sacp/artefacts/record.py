@@ -55,6 +55,12 @@ def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_sec
     return {**made, "outputs": digests, "seconds": round(earlier_seconds + process_seconds(), 3)}
 
 
+def of_training(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a winner says of the trainings that it was chosen from: how they were made, and their time."""
+    names = ("rule", "code", "seed", "commit", "versions", "device", "started", "seconds")
+    return {name: made[name] for name in names}
+
+
 def _device() -> str:
     """The GPU that this process can use, or the processor: always the latter if torch was never loaded."""
     torch = sys.modules.get("torch")

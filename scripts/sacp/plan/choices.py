@@ -1,10 +1,11 @@
-"""What is known only during a run: which candidates are trained fully, and which one a baseline matches.
+"""What is known only during a run: which candidates are trained fully.
 
-A run is replanned when its tuned candidates are ranked, when a winner is chosen, and when a baseline has chosen its
-channels. All are looked up by functions that the rules pass in, which stop the planning where that has yet to happen.
+A run is replanned when the tuned candidates of a search are ranked. They are looked up by a function that the rules
+pass in, which stops the planning where that has yet to happen. Only what needs their numbers asks: a look-up that waits
+for another look-up can be forgotten by Snakemake, with stale files behind it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sacp.plan.experiments import Place, Values
@@ -12,55 +13,34 @@ from sacp.plan.paths import RECORD, Inputs, Paths
 from sacp.training import ranking
 
 Rows = list[dict[str, Any]]
-LookUp = Callable[[str, str, str], Any]  # by experiment, seed and search
-KeptLookUp = Callable[[str, Place], str]  # by rule and place
+LookUp = Callable[[str, str, str], Rows]  # by experiment, seed and search
 
 
 class Choices:
     """Candidates that are trained fully, and their files."""
 
-    def __init__(self, paths: Paths, tuned: LookUp, winner: LookUp, kept: KeptLookUp) -> None:
-        """Tuned rows of a search, metrics of its winner and files of kept channels are looked up."""
-        self.paths, self.experiments = paths, paths.experiments
-        self._tuned, self._winner, self._kept = tuned, winner, kept
-
-    def tuned(self, place: Place, search: str) -> Rows:
-        """The tuned candidates of a search."""
-        rows: Rows = self._tuned(place.experiment, place.seed, search)
-        return rows
-
-    def matched(self, place: Place) -> int:
-        """Number of the candidate that won the matched search.
-
-        A baseline's files are named by it: a search that chooses the same one again leaves all of them as they are, and
-        one that goes back to an earlier winner finds the baseline trained.
-        """
-        winner: Mapping[str, Any] = self._winner(place.experiment, place.seed, self.experiments.method(place)["match"])
-        return int(winner["candidate"])
+    def __init__(self, paths: Paths, tuned: LookUp) -> None:
+        """Tuned rows of a search are looked up."""
+        self.paths, self.experiments, self._tuned = paths, paths.experiments, tuned
 
     def numbers(self, place: Place) -> list[int]:
         """The candidates among which a method's winner is chosen.
 
-        They are the k best-tuned ones of a search, the best alone for SACP-2; a baseline has one, its winner's match.
+        They are the k best-tuned ones of a search, the best alone for SACP-2; a baseline has one network, number 1.
         """
         search = self.experiments.search_of(place)
         if search is None:
-            return [self.matched(place)]
-        top_m = self.experiments.settings(place)["refine"]["top_m"]
-        return ranking.chosen(self.tuned(place, search), top_m, self.experiments.chosen_from(place))
-
-    def selection(self, place: Place) -> Inputs:
-        """Where kept channels come from: a candidate's from its search's file, a baseline's from its own.
-
-        A baseline that keeps the channels that it kept before is not trained again.
-        """
-        if rule := self.experiments.kind(place).rule:
-            return {"kept": self._kept(rule, place)}
-        return {"configs": self.paths.candidates(place)}
+            return [1]
+        rows, refine = self._tuned(place.experiment, place.seed, search), self.experiments.settings(place)["refine"]
+        return ranking.chosen(rows, refine["top_m"], self.experiments.chosen_from(place))
 
     def trained(self, place: Place) -> list[str]:
         """Metrics of these candidates."""
         return self.paths.trained(place, self.numbers(place))
+
+    def trained_records(self, place: Place) -> list[str]:
+        """Records of their trainings."""
+        return self.paths.trained(place, self.numbers(place), RECORD)
 
     def sweep(self, place: Place) -> Inputs:
         """Figure 2: for every seed, the tuned candidates of all searches and metrics of all that any m would choose."""
@@ -69,18 +49,8 @@ class Choices:
         for method in self.experiments.searches(place.experiment):
             for seed in self.experiments.seeds:
                 here = Values(place.experiment, str(seed), method)
-                rows = self.tuned(here, method)
+                rows = self._tuned(here.experiment, here.seed, method)
                 union = {each for m in sizes for each in ranking.chosen(rows, m, k)}
                 tuned.append(f"{self.paths.folder(here)}/topm.csv")
                 trained += self.paths.trained(here, sorted(union))
         return {"tuned": tuned, "trained": trained}
-
-    def records(self, place: Place) -> list[str]:
-        """Records of all jobs of the run, figures left out: they say what it has cost."""
-        found = self.paths.records()
-        for here in self.paths.places():
-            numbers = self.numbers(here)
-            found += self.paths.trained(here, numbers, RECORD)
-            if self.experiments.kind(here).is_baseline:
-                found += [f"{self.paths.folder(here)}/kept/{number}.{RECORD}" for number in numbers]
-        return [*found, f"<results>/tables/table3.{RECORD}"]

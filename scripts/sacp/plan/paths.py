@@ -77,10 +77,20 @@ class Paths:
         name = "rescored" if number and int(place.first) >= number else "scores"
         return f"{self.folder(place)}/{name}.parquet"
 
+    def shard_records(self, place: Place) -> list[str]:
+        """Records of the shards."""
+        return [record_of(path) for path in self.shards(place)]
+
     def matched(self, place: Place) -> str:
-        """Metrics of the candidate whose FLOPs a baseline matches."""
+        """The cost of the winner whose FLOPs a baseline matches."""
         match = self.experiments.method(place)["match"]
-        return f"{self.seed_folder(place)}/{match}/topk/{place.candidate}/metrics.json"
+        return f"{self.seed_folder(place)}/{match}/winner/cost.json"
+
+    def selection(self, place: Place) -> Inputs:
+        """Where kept channels come from: a candidate's from its search's file, a baseline's from its own."""
+        if self.experiments.kind(place).is_baseline:
+            return {"kept": f"{self.folder(place)}/kept.json"}
+        return {"configs": self.candidates(place)}
 
     def first_winner(self, place: Place) -> Inputs:
         """The winner of figure 1's search."""
@@ -97,10 +107,11 @@ class Paths:
             found["sparse"] = f"{self.seed_folder(place)}/sparse.pt"
         return found
 
-    def ranked(self, place: Place) -> str | list[str]:
-        """The tuned candidates of a search. Through this plain input a winner waits for them."""
+    def ranked(self, place: Place) -> list[str]:
+        """The tuned candidates of a search and their record. Through these plain inputs a winner waits for both."""
         search = self.experiments.search_of(place)
-        return f"{self.seed_folder(place)}/{search}/topm.csv" if search else []
+        stem = f"{self.seed_folder(place)}/{search}/topm"
+        return [f"{stem}.csv", f"{stem}.{RECORD}"] if search else []
 
     def trained(self, place: Place, candidates: list[int], name: str = "metrics.json") -> list[str]:
         """A file of fully trained candidates."""
@@ -172,7 +183,7 @@ class Paths:
         return [f"<results>/tables/{table}.csv" for table in self.experiments.tables()]
 
     def records(self) -> list[str]:
-        """Records of all jobs but those that are known only when candidates are ranked and winners chosen."""
+        """Records of all jobs of the run, figures left out; a winner's says what its method's trainings have taken."""
         data = {self.data(place) for place in self._seeds()}
         found = [record_of(path) for path in sorted(data)]
         found += [f"<results>/{experiment}/network.{RECORD}" for experiment in self.experiments.names]
@@ -208,6 +219,8 @@ class Paths:
     def _method_records(self, place: Values) -> Iterator[str]:
         folder = self.folder(place)
         yield from (f"{folder}/{name}" for name in (f"protocol.{RECORD}", f"winner/{RECORD}"))
+        if self.experiments.kind(place).is_baseline:
+            yield f"{folder}/kept.{RECORD}"
         if place.method not in self.experiments.searches(place.experiment):
             return
         names = ["scores", "topm"]

@@ -34,12 +34,19 @@ class Stages:
         }
 
     def parts(self, place: Place, *parts: str, **more: Any) -> Tree:
-        """The network, these parts of the place's experiment or of the shared settings, and what else is given."""
+        """The network, these parts of the place's experiment or of the shared settings, and what else is given.
+
+        No rule's: a function that takes any named argument is given all of a job by Snakemake, its resources too.
+        """
         settings = self.experiments.settings(place)
         taken: Tree = {"network": network_settings(settings, self.experiments.resolved["datasets"])}
         taken |= {part: self.shared[part] if part in self.shared else settings[part] for part in parts}
         found: Tree = ordered(taken | more)
         return found
+
+    def network(self, place: Place) -> Tree:
+        """The network alone."""
+        return self.parts(place)
 
     def dataset(self, name: str) -> Tree:
         """A data set, with the import path of its reader and the form of its images."""
