@@ -53,11 +53,13 @@ def _bracketed(text: str) -> str:
 
 
 def _rules(text: str) -> frozenset[str]:
-    """Names between backticks; `figures` stands for all that show what was chosen."""
+    """Names between backticks; `figures` stands for all that show what was chosen, `tables` for all measured ones."""
+    groups = {
+        "figures": {f"draw_{figure}" for figure in FIGURES if figure not in OF_ENCODERS},
+        "tables": {"make_table3", "make_table4"},
+    }
     names = set(re.findall(r"`(\w+)`", text))
-    if "figures" in names:
-        names = names - {"figures"} | {f"draw_{figure}" for figure in FIGURES if figure not in OF_ENCODERS}
-    return frozenset(names)
+    return frozenset(names - groups.keys()).union(*(rules for name, rules in groups.items() if name in names))
 
 
 def rows_of(page: str) -> list[Row]:

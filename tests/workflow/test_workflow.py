@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import h5py
 import pandas as pd
 import pytest
+import rulebook
 import sacp
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
@@ -182,14 +184,12 @@ def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(d
         drawn += ["kept_channels", "learning_curves"]
     report = [*(f"draw_{figure}" for figure in drawn), "make_summary", "make_table3", "make_table4"]
     same = ["all", *report, "select_winner", "write_protocol"] + ["train_candidate"] * 2
-    # Baselines stand at the winner's FLOPs: they are trained if, and only if, a candidate wins that never won before.
+    # Baselines stand at the winner's FLOPs: they are trained if, and only if, another candidate wins.
     baselines = ["select_baseline", "select_winner", "train_candidate"] * 2 if new_winner != winner else []
     assert run.jobs == sorted(same + baselines)
     now = contents(demo_copy, *finished)
     assert {path: now[path] for path in before} == before
-    baselines_now = contents(demo_copy, "l1/topk/*/*", "random/topk/*/*")
-    assert {path: baselines_now[path] for path in baselines_before} == baselines_before
-    assert (baselines_now == baselines_before) == (new_winner == winner)
+    assert (contents(demo_copy, "l1/topk/*/*", "random/topk/*/*") == baselines_before) == (new_winner == winner)
     assert len(list((demo_copy.path / SEED / "sacp/topk").iterdir())) == 5
 
     config.write_text(text.replace("top_m: 20, top_k: 3", "top_m: 30, top_k: 5"))
@@ -202,10 +202,11 @@ def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(d
     assert (demo_copy.path / SEED / "sacp/topm/020-029.csv").is_file()
 
 
-def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_none(demo_copy: Checkout) -> None:
+def test_another_winner_trains_the_baselines_at_its_flops_and_the_first_does_on_its_return(demo_copy: Checkout) -> None:
     winner_file = demo_copy.path / SEED / "sacp/winner/metrics.json"
     config, shard = demo_copy.path / "config/demo.yaml", demo_copy.path / SEED / "sacp/topm/000-009.csv"
     config_before, shard_before, winner = config.read_text(), shard.read_text(), read(winner_file)["candidate"]
+    before = {path: now[0] for path, now in contents(demo_copy, "*/winner/metrics.json").items()}
     tuned = pd.read_csv(shard)
     chosen = int(tuned.loc[tuned["candidate"] != winner, "candidate"].iloc[-1])
     tuned.loc[tuned["candidate"] == chosen, "validation_accuracy_percent"] = 101.0
@@ -225,4 +226,46 @@ def test_another_winner_trains_the_baselines_and_the_return_of_the_first_trains_
     run = demo_copy.demo()
     assert run.status == 0, run.output
     assert read(winner_file)["candidate"] == winner
-    assert {"select_baseline", "train_candidate"}.isdisjoint(run.jobs)
+    assert contents(demo_copy, "*/winner/metrics.json").keys() == before.keys()
+    assert {path: now[0] for path, now in contents(demo_copy, "*/winner/metrics.json").items()} == before
+
+
+def another_criterion(checkout: Checkout) -> None:
+    """Let the baseline `l1` keep other channels."""
+    path = checkout.path / "config/demo.yaml"
+    text = path.read_text()
+    path.write_text(
+        text.replace("l1: {kind: uniform, match: sacp}", "l1: {kind: uniform, match: sacp, criterion: fpgm}")
+    )
+    assert path.read_text() != text
+
+
+def test_a_baseline_whose_channels_were_chosen_anew_before_a_run_ended_is_trained_by_the_next(
+    demo_copy: Checkout,
+) -> None:
+    """As after a kill between the choice of channels and the training."""
+    another_criterion(demo_copy)
+    run = demo_copy.demo(f"{SEED}/l1/kept.json")
+    assert (run.status, run.jobs) == (0, ["select_baseline"]), run.output
+    planned = demo_copy.demo("--dry-run")
+    assert {"train_candidate", "select_winner", "make_table3"} <= set(planned.jobs)
+    assert "select_baseline" not in planned.jobs
+
+
+@pytest.mark.parametrize(
+    "lost", ["sacp/winner/metrics.json", "sacp/winner/provenance.json", "sacp/winner", "sacp/topm.provenance.json"]
+)
+def test_a_change_is_seen_although_a_file_that_nothing_else_needs_is_gone(demo_copy: Checkout, lost: str) -> None:
+    path = demo_copy.path / SEED / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    another_criterion(demo_copy)
+    planned = demo_copy.demo("--dry-run")
+    assert {"select_baseline", "train_candidate", "select_winner", "make_table3"} <= set(planned.jobs), planned.output
+
+
+def test_another_place_for_temporary_files_or_other_resources_rerun_nothing(
+    demo_copy: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    resources = [f"{rule}:mem_mb=5000" for rule in rulebook.rules()]
+    assert demo_copy.demo("--dry-run", "--set-resources", *resources).jobs == []

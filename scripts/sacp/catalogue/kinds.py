@@ -18,7 +18,7 @@ class Kind:
     source: str
     cost: str  # what it takes beside the full training
     keys: tuple[str, ...]  # of a method, beside those of every method
-    rule: str | None = None  # a baseline's: makes kept/{candidate}.json, at the FLOPs of the matched winner
+    rule: str | None = None  # a baseline's: makes kept.json, at the FLOPs of the matched winner
     function: str | None = None  # that its rule calls, if the rule serves several kinds
     inputs: tuple[str, ...] = ()  # of its rule, beside network, base and the matched winner: data, sparse
     settings: tuple[str, ...] = ()  # parts of an experiment that its rule takes
