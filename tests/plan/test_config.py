@@ -14,6 +14,7 @@ import torch
 import yaml
 from checkout import ROOT
 from configs import SCHEMA, resolved, shipped
+from sacp.catalogue import scores
 from sacp.errors import InputError
 from sacp.plan import preflight
 from sacp.plan.experiments import network_settings
@@ -36,6 +37,7 @@ MINIMAL = {
     },
 }
 REMOVED = object()
+EXACT = ", ".join(name for name, score in scores.SCORES.items() if score.additive and score.exact)
 
 
 def with_value(key: str, value: Any) -> dict[str, Any]:
@@ -335,7 +337,7 @@ MISTAKES = [
     (
         f"{METHODS}/s",
         {"kind": "search", "search": "exact"},
-        "methods.s.search: 'exact' needs a sum over the groups that is equal for few networks: log-mass or a function",
+        f"methods.s.search: 'exact' needs a sum over the groups that is equal for few networks: {EXACT} or a function",
     ),
     (f"{METHODS}/s", {"kind": "search", "score": "random", "search": "exact"}, "own; found the score 'random', use 'l"),
     (f"{METHODS}/s", {"kind": "search", "score": "pruning-ratio", "search": "exact"}, "the score 'pruning-ratio', use"),
