@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from sacp import imports
-from sacp.errors import InputError
+from sacp.errors import InputError, Stopped
 
 USERS = """\
+import json
+import sys
+
 from sacp.errors import InputError
 
 LIMIT = 3
@@ -34,9 +37,42 @@ def mistake():
     raise InputError("images: found none; expected some")
 
 
+def read(text):
+    return json.loads(text)
+
+
 def stop():
-    raise SystemExit(7)
+    sys.exit(7)
+
+
+def stop_in_silence():
+    sys.exit()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def give_up():
+    raise GeneratorExit
+
+
+class Wide:
+    def __init__(self, *, width):
+        self.width = width
+
+
+def anything(*arguments, **named):
+    return arguments, named
 """
+BROKEN = {  # modules that cannot be imported, by name: their text, and what is raised in which line
+    "raising_module": ("x = 1\ny = {}['no\\nsuch']\n", r"KeyError: 'no\nsuch'", 2),
+    "silent_module": ("assert False\n", "AssertionError", 1),
+    "ending_module": ("import sys\n\nsys.exit(0)\n", "SystemExit: 0", 3),
+    "quitting_module": ("raise SystemExit\n", "SystemExit", 1),
+    "needy_module": ("import no_such_library\n", "ModuleNotFoundError: No module named 'no_such_library'", 1),
+    "parsing_module": ("import json\nx = json.loads('{')\n", "JSONDecodeError: ", 2),
+}
 
 
 @pytest.fixture
@@ -45,14 +81,16 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "users_module.py"
     path.write_text(USERS)
     (tmp_path / "broken_module.py").write_text("def f(:\n")
-    (tmp_path / "raising_module.py").write_text("x = {}['no\\nsuch']\n")
+    (tmp_path / "interrupted_module.py").write_text("raise KeyboardInterrupt\n")
+    for name, (text, *_) in BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("users_module", "broken_module", "raising_module"):
+    for name in ("users_module", "broken_module", "interrupted_module", *BROKEN):
         monkeypatch.delitem(sys.modules, name, raising=False)  # that of another test
     return path
 
 
-@pytest.mark.parametrize("name", ["a:b", "package.module:function", "_p._m:_f", "p1.m2:f3"])
+@pytest.mark.parametrize("name", ["a:b", "package.module:function", "_p._m:_f", "p1.m2:f3", "réseaux.größe:网络"])
 def test_a_module_and_a_name_in_it_are_an_import_path(name):
     assert imports.is_path(name)
 
@@ -61,7 +99,8 @@ def test_a_module_and_a_name_in_it_are_an_import_path(name):
     "name",
     [
         "", "l1", "package.module", "a:", ":b", "a:b:c", "a.b:c.d", ".a:b", "a.:b", "a..b:c", "1a:b", "a:1b", "a b:c",
-        "a:b ", "a:b\n", "a-b:c", "path/to.py:f", "https://a:b",
+        "a:b ", "a:b\n", "a-b:c", "path/to.py:f", "https://a:b", "my-net:build", "a:b-c",
+        "a::b", "a/b:c", "²:b",
     ],
 )  # fmt: skip
 def test_anything_else_is_none(name):
@@ -82,7 +121,6 @@ def test_what_a_path_names_is_loaded_whatever_it_is(users):
         ("users_module:no_such", "has no attribute 'no_such'"),
         ("sacp.nobody:f", "No module named 'sacp.nobody'"),
         ("broken_module:f", "invalid syntax"),
-        ("raising_module:x", "no"),
         (":f", "Empty module name"),
     ],
 )
@@ -90,6 +128,22 @@ def test_a_path_that_leads_nowhere_is_refused_in_one_line(users, path, words):
     with pytest.raises(InputError, match=f"cannot import '{path}'.*{words}.*; expected 'module:function'") as caught:
         imports.load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_module_that_raises_or_ends_when_it_is_imported_is_one_line_with_the_file_and_the_line(users, name):
+    _, raised, line = BROKEN[name]
+    with pytest.raises(InputError) as caught:
+        imports.load(f"{name}:f")
+    text = str(caught.value)
+    assert text.startswith(f"cannot import '{name}:f': {raised}")
+    assert text.endswith(f" ({users.with_name(name)}.py, line {line})")
+    assert "\n" not in text
+
+
+def test_an_interrupt_while_a_module_is_imported_passes(users):
+    with pytest.raises(KeyboardInterrupt):
+        imports.load("interrupted_module:f")
 
 
 def test_a_function_is_called_with_all_arguments(users):
@@ -107,6 +161,25 @@ def test_a_users_function_that_raises_is_one_line_with_the_file_and_the_line(use
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
+def test_the_line_is_the_users_and_none_of_the_libraries_that_it_calls(users):
+    line = 1 + USERS.splitlines().index("    return json.loads(text)")
+    with pytest.raises(
+        InputError, match=rf"'users_module:read' fails: JSONDecodeError: .* \(.*, line {line}\)$"
+    ) as caught:
+        imports.call("users_module:read", "{")
+    assert f"({users}, line {line})" in str(caught.value)
+
+
+def test_the_line_is_a_librarys_where_nothing_else_has_run(tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "installed_module.py").write_text("def f():\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(InputError, match=r"ZeroDivisionError: division by zero \(.*installed_module\.py, line 2\)$"):
+        imports.call("installed_module:f")
+    monkeypatch.delitem(sys.modules, "installed_module")
+
+
 def test_a_long_message_of_a_users_function_is_cut_to_one_line(users):
     with pytest.raises(InputError) as caught:
         imports.call("users_module:many_lines")
@@ -118,8 +191,48 @@ def test_a_long_message_of_a_users_function_is_cut_to_one_line(users):
 
 
 def test_a_users_function_that_cannot_be_called_so_is_named(users):
-    with pytest.raises(InputError, match=r"'users_module:double' fails: TypeError: double\(\) takes 1 positional"):
-        imports.call("users_module:double", 1, 2)
+    with pytest.raises(InputError, match=r"'users_module:double' fails: TypeError: double\(\) takes 1 pos.*") as caught:
+        imports.call("users_module:double", 1, users, plus=[3])
+    assert str(caught.value).endswith(f" (called with (1, {type(users).__name__}, plus=list))")
+    assert "imports.py" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "named"),
+    [
+        ("users_module:double", ("number",), ()),
+        ("users_module:double", ("number",), ("plus",)),
+        ("users_module:Wide", (), ("width",)),
+        ("users_module:anything", ("a", "b"), ("c",)),
+        ("builtins:max", ("a", "b"), ("c",)),  # does not say what it takes
+        ("sacp.errors:nearest", ("word", "known"), ()),
+    ],
+)
+def test_a_function_that_can_be_called_so_passes_the_check(users, path, arguments, named):
+    assert imports.check_call(path, arguments, named) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "named", "words"),
+    [
+        (
+            "users_module:double", ("a", "b"), (),
+            "'users_module:double' takes (number, *, plus=0), expected a function that can be called with (a, b): too "
+            "many positional arguments",
+        ),
+        ("users_module:double", (), ("num_classes",), "can be called with (num_classes=): missing a required argument"),
+        ("users_module:stop", ("task",), (), "'users_module:stop' takes (), expected a function that can be called"),
+        ("users_module:Wide", ("width",), (), "'users_module:Wide' takes (*, width), expected"),
+        ("sacp.errors:nearest", ("word",), (), "'sacp.errors:nearest' takes (word, known), expected"),
+        ("users_module:LIMIT", (), (), "'users_module:LIMIT' is no function"),
+        ("users_module:absent", (), (), "cannot import 'users_module:absent'"),
+    ],
+)  # fmt: skip
+def test_a_function_that_cannot_be_called_so_fails_the_check(users, path, arguments, named, words):
+    with pytest.raises(InputError) as caught:
+        imports.check_call(path, arguments, named)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_mistake_that_a_users_function_names_itself_passes_as_it_is(users):
@@ -127,9 +240,32 @@ def test_a_mistake_that_a_users_function_names_itself_passes_as_it_is(users):
         imports.call("users_module:mistake")
 
 
-def test_an_end_that_a_users_function_asks_for_passes(users):
-    with pytest.raises(SystemExit, match="7"):
-        imports.call("users_module:stop")
+@pytest.mark.parametrize(
+    ("function", "raised", "line"),
+    [
+        ("stop", "SystemExit: 7", "    sys.exit(7)"), ("stop_in_silence", "SystemExit", "    sys.exit()"),
+        ("give_up", "GeneratorExit", "    raise GeneratorExit"),
+    ],
+)  # fmt: skip
+def test_an_end_that_a_users_function_asks_for_is_a_mistake_of_its_own(users, function, raised, line):
+    number = 1 + USERS.splitlines().index(line)
+    with pytest.raises(InputError) as caught:
+        imports.call(f"users_module:{function}")
+    assert str(caught.value) == f"'users_module:{function}' fails: {raised} ({users}, line {number})"
+
+
+def test_an_interrupt_passes(users):
+    with pytest.raises(KeyboardInterrupt):
+        imports.call("users_module:interrupt")
+
+
+def test_the_end_that_a_signal_asks_for_passes_a_users_function(users, monkeypatch):
+    def ended(*_):
+        raise Stopped(143)
+
+    monkeypatch.setattr("json.loads", ended)
+    with pytest.raises(SystemExit, match="143"):
+        imports.call("users_module:read", "{}")
 
 
 @pytest.mark.parametrize(

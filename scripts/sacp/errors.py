@@ -1,4 +1,4 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means: the user can mend this; and the one that means: a signal asks for the end."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,12 +8,24 @@ class InputError(Exception):
     """A mistake in the input. Its message is one line: file or key, what was found, what would be right."""
 
 
+class Stopped(SystemExit):
+    """The end that a signal asks for, with status 128 + signal."""
+
+
+INTERRUPTS = (KeyboardInterrupt, Stopped)  # pass wherever a user's code may raise anything
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the known word closest to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message of an exception, on one line and not longer than a line."""
     return " ".join(str(error).split())[:160]
+
+
+def told(error: BaseException) -> str:
+    """The kind of an exception and its message, if it has one, on one line: of those that a user's code raises."""
+    return f"{type(error).__name__}: {one_line(error)}".removesuffix(": ")

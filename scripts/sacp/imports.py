@@ -1,15 +1,19 @@
 """What a config names by an import path, `module:name`: the library's own functions and the user's."""
 
 import importlib
+import inspect
 import os
-import re
+import sysconfig
 import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sacp.errors import InputError, one_line
+from sacp.errors import INTERRUPTS, InputError, one_line, told
 
-PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
+OURS = (str(Path(__file__).parent) + os.sep, "<frozen")  # how the names of files begin that are no user's
+STANDARD = sysconfig.get_path("stdlib") + os.sep
+INSTALLED = ("site-packages", "dist-packages")
 
 
 def search_first(folder: Path) -> None:
@@ -19,23 +23,55 @@ def search_first(folder: Path) -> None:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is an import path, `module:name`."""
-    return PATH.fullmatch(name) is not None
+    """Whether a name is an import path, `module:name`, of Python's identifiers in whatever script."""
+    module, _, member = name.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), member))
 
 
 def load(path: str) -> Any:
     """Import what a path names. All of it may be the user's code: anything can be raised there.
 
     Raises:
-        InputError: the module cannot be imported, or has no such name.
+        InputError: the module cannot be imported, and then names the user's line that raised, or has no such name.
     """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except Exception as error:
+    except INTERRUPTS:
+        raise
+    except BaseException as error:
+        if place := _place(error):
+            raise InputError(f"cannot import '{path}': {told(error)} ({place})") from error
         raise InputError(
             f"cannot import '{path}' ({one_line(error)}); expected 'module:function' in a folder on PYTHONPATH"
         ) from error
+
+
+def check_call(path: str, arguments: Sequence[str], named: Sequence[str] = ()) -> None:
+    """Check that a path names a function for these arguments; one that does not say what it takes passes.
+
+    Args:
+        path: the import path.
+        arguments: what the arguments are, in their order.
+        named: names of those that are given by name.
+
+    Raises:
+        InputError: it cannot be imported, is no function, or cannot be called so.
+    """
+    function = load(path)
+    if not callable(function):
+        raise InputError(f"'{path}' is no function")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a function that is not written in Python
+        return
+    try:
+        signature.bind(*arguments, **dict.fromkeys(named))
+    except TypeError as error:
+        given = ", ".join([*arguments, *(f"{name}=" for name in named)])
+        raise InputError(
+            f"'{path}' takes {_bare(signature)}, expected a function that can be called with ({given}): {error}"
+        ) from None
 
 
 def call(path: str, *arguments: Any, **named: Any) -> Any:
@@ -49,16 +85,37 @@ def call(path: str, *arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named)
     try:
         return function(*arguments, **named)
-    except InputError:
+    except (InputError, *INTERRUPTS):
         raise
-    except Exception as error:
-        where = _place(traceback.extract_tb(error.__traceback__))
-        raise InputError(f"'{path}' fails: {type(error).__name__}: {one_line(error)} ({where})") from error
+    except BaseException as error:
+        where = _place(error) or f"called with {_shown(arguments, named)}"
+        raise InputError(f"'{path}' fails: {told(error)} ({where})") from error
 
 
-def _place(frames: traceback.StackSummary) -> str:
-    """The innermost line of the user's own, not of a library that it calls."""
-    foreign = [str(Path(__file__).parent), "site-packages", "<frozen"]
-    own = [frame for frame in frames if not any(part in frame.filename for part in foreign)]
+def _place(error: BaseException) -> str | None:
+    """The innermost line of the user's own, or else of a library that was called; None if neither had begun."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
+    own = [frame for frame in frames if not any(part in frame.filename for part in INSTALLED)]
+    if not frames:
+        return None
     last = (own or frames)[-1]
     return f"{last.filename}, line {last.lineno}"
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file is this library's or Python's own."""
+    return file.startswith(OURS) or (file.startswith(STANDARD) and not any(part in file for part in INSTALLED))
+
+
+def _bare(signature: inspect.Signature) -> str:
+    """What a function takes, without types."""
+    empty = inspect.Parameter.empty
+    parameters = [parameter.replace(annotation=empty) for parameter in signature.parameters.values()]
+    return " ".join(str(inspect.Signature(parameters)).split())
+
+
+def _shown(arguments: Iterable[Any], named: Mapping[str, Any]) -> str:
+    """Arguments of a call: numbers as they are, the types of others."""
+    values = [("", value) for value in arguments] + [(f"{name}=", value) for name, value in named.items()]
+    shown = (name + (repr(value) if isinstance(value, int | float) else type(value).__name__) for name, value in values)
+    return f"({', '.join(shown)})"

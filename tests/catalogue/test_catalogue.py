@@ -39,7 +39,7 @@ def parameters(path: str) -> list[str]:
 @pytest.mark.parametrize("name", criteria.CRITERIA)
 def test_a_criterion_is_a_function_of_network_graph_batches_and_seed(name):
     known = criteria.criterion(name)
-    assert parameters(known.function) == ["network", "graph", "batches", "seed"]
+    assert parameters(known.function) == [*criteria.ARGUMENTS]
     assert known.images >= 0
 
 
@@ -47,7 +47,7 @@ def test_a_criterion_is_a_function_of_network_graph_batches_and_seed(name):
 def test_a_baseline_that_its_rule_calls_is_a_function_of_a_task(name):
     function = kinds.kind(name).function
     assert function is not None
-    assert parameters(function) == ["task"]
+    assert parameters(function) == [*kinds.ARGUMENTS]
 
 
 @pytest.mark.parametrize("name", scores.SCORES)
@@ -55,9 +55,9 @@ def test_a_score_is_a_function_of_network_graph_levels_and_its_own_settings(name
     known = scores.score(name)
     if known.additive:
         settings = METHOD[known.settings]["properties"] if known.settings else {}
-        assert parameters(known.function) == ["network", "graph", "levels", *settings]
+        assert parameters(known.function) == [*scores.ARGUMENTS, *settings]
     else:
-        assert parameters(known.function) == ["encoder", "network", "graph", "levels", "**settings"]
+        assert parameters(known.function) == ["encoder", *scores.ARGUMENTS, "**settings"]
     assert known.settings is None or known.settings in kinds.KINDS[kinds.SEARCH].keys
 
 

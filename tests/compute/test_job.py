@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from checkout import ROOT
+from sacp import imports
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import process_seconds
 from sacp.compute import job, long_job
 from sacp.compute.resume import key_of
 from sacp.errors import InputError
 from stand_in import stand_in
+from users_code import importable
 
 LOG, RECORD = "logs/rule/stage.log", "rule.provenance.json"
 
@@ -149,6 +152,18 @@ def test_of_several_processes_the_first_alone_writes_log_and_record(tmp_path, mo
         job.log.info("a word")
     assert not (tmp_path / LOG).exists()
     assert not (tmp_path / RECORD).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_while_a_users_function_runs_is_no_mistake_of_the_users(tmp_path, monkeypatch, number):
+    def long_running():
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    path = importable(monkeypatch, long_running)
+    with pytest.raises(SystemExit, match=str(128 + number)), job.running(stand_in(tmp_path)):
+        imports.call(path)
+    assert "error: " not in (tmp_path / LOG).read_text()
 
 
 CPU = {"device": "cpu"}

@@ -1,11 +1,16 @@
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, spec, thop_count
 from sacp.errors import InputError
-from sacp.network.architectures import build, check_name, scaled
+from sacp.network.architectures import build, check_logits, check_name, scaled
 from sacp.network.cost import count
 from sacp.network.spec import NetworkSpec
-from torch import nn
+from torch import Tensor, nn
+from users_code import importable
 
 PAPER_BASE = {  # table 3: FLOPs and parameters in millions, as printed
     "vgg16": ("314.31", "14.73"),
@@ -98,7 +103,9 @@ def test_name_like_no_other_is_refused_with_the_known_families():
         check_name("transformer")
 
 
-@pytest.mark.parametrize("name", ["vgg11", "vgg19", "resnet8", "resnet18", "resnet34", "resnet110", "my.module:make"])
+@pytest.mark.parametrize(
+    "name", ["vgg11", "vgg19", "resnet8", "resnet18", "resnet34", "resnet110", "my.module:make", "réseau:größe"]
+)
 def test_known_names_and_import_paths_pass_the_check(name):
     assert check_name(name) is None
 
@@ -113,7 +120,104 @@ def test_import_path_calls_the_function_with_the_classes():
     assert network(torch.zeros(CUSTOM_SHAPE)).shape == (1, 4)
 
 
-@pytest.mark.parametrize("path", ["no_such_module:make", "json:no_such_function", "json:", ":make", ".relative:make"])
+@pytest.mark.parametrize("path", ["my-net:build", "json:", ":make", ".relative:make", "a:b:c", "net.py:f-g", "a b:c"])
+def test_what_is_no_import_path_is_refused_and_never_imported(path):
+    for refuse in (check_name, lambda name: build(spec(name))):
+        with pytest.raises(InputError, match=f"^network.name: '{path}' is no import path; expected 'module:function'"):
+            refuse(path)
+
+
+@pytest.mark.parametrize("path", ["no_such_module:make", "json:no_such_function"])
 def test_import_path_that_leads_nowhere_is_refused(path):
     with pytest.raises(InputError, match=f"cannot import '{path}'.*expected 'module:function'"):
         build(spec(path))
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (lambda num_classes: "net", "'users_module:function' returned a str, expected a torch.nn.Module"),
+        (lambda num_classes: None, "'users_module:function' returned a NoneType, expected"),
+        (lambda num_classes: nn.Identity, "'users_module:function' returned a type, expected"),
+        (
+            lambda: nn.Identity(),
+            "'users_module:function' takes (), expected a function that can be called with (num_cl",
+        ),
+        (lambda classes: nn.Identity(), "'users_module:function' takes (classes), expected"),
+        (lambda num_classes: sys.exit(), "'users_module:function' fails: SystemExit"),
+    ],
+)
+def test_a_builder_that_gives_no_network_is_refused(monkeypatch, builder: Callable[..., Any], words: str):
+    with pytest.raises(InputError) as caught:
+        build(NetworkSpec(importable(monkeypatch, builder), 1.0, 3, 8, 4))
+    assert str(caught.value).startswith("network.name: ")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sacp.network.architectures:VGG", "sacp.network.architectures:scaled"])
+def test_a_function_of_the_library_that_builds_no_network_is_refused_alike(name):
+    with pytest.raises(InputError, match=rf"network.name: '{name}' takes \(.*, expected a function that can be called"):
+        build(spec(name))
+
+
+def told_apart(network: Any, x: Tensor) -> Any:
+    """Logits; in training, a second output too."""
+    logits = network.fc(x.mean((2, 3)))
+    return (logits, logits) if network.training else logits
+
+
+def fixed_batch(network: Any, x: Tensor) -> Tensor:
+    return network.fc(x.mean((2, 3))).view(1, -1)
+
+
+def failing(network: Any, x: Tensor) -> Tensor:
+    raise SystemExit(0)
+
+
+CHECKED = NetworkSpec("nets:net", 1.0, 3, 8, 10)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_with_a_logit_per_class_passes_the_check_and_is_left_alone(training: bool):
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(), nn.Flatten(), nn.Linear(3 * 64, 10)).train(training)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert check_logits(network, CHECKED) is None
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert network.training == training
+
+
+@pytest.mark.parametrize(
+    ("outputs", "rule", "words"),
+    [
+        (
+            12,
+            lambda n, x: n.fc(x.mean((2, 3))),
+            "in evaluation gives a Tensor of shape [2, 12] for images of shape [2, 3, 8",
+        ),
+        (7, lambda n, x: n.fc(x.mean((2, 3))), "a Tensor of shape [2, 7] for"),
+        (10, lambda n, x: x, "a Tensor of shape [2, 3, 8, 8] for"),
+        (10, lambda n, x: (n.fc(x.mean((2, 3))),), "gives a tuple for"),
+        (10, lambda n, x: {"logits": n.fc(x.mean((2, 3)))}, "gives a dict for"),
+        (10, fixed_batch, "a Tensor of shape [1, 20] for"),
+        (10, told_apart, "'nets:net' in training gives a tuple for"),
+    ],
+)
+def test_a_network_with_another_output_is_refused(outputs: int, rule: Callable[..., Any], words: str):
+    with pytest.raises(InputError) as caught:
+        check_logits(Custom(rule, fc=nn.Linear(3, outputs)), CHECKED)
+    text = str(caught.value)
+    assert text.startswith("network.name: 'nets:net' in ")
+    assert words in text
+    assert text.endswith("expected one tensor [2, 10], a logit for each of the classes")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [(failing, "fails on images of shape [2, 3, 8, 8] (SystemExit: 0)"), (lambda n, x: n.absent, "(AttributeError: ")],
+)
+def test_a_network_that_fails_is_refused(rule: Callable[..., Any], words: str):
+    with pytest.raises(InputError) as caught:
+        check_logits(Custom(rule), CHECKED)
+    assert str(caught.value).startswith("network.name: 'nets:net' in evaluation ")
+    assert words in str(caught.value)

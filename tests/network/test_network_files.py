@@ -72,6 +72,15 @@ def test_network_given_by_import_path_wants_its_function(tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["depthwise", "resnet8"])
+@pytest.mark.parametrize("built", [None, "network", torch.nn.ReLU])
+def test_a_builder_that_returns_no_network_is_refused_by_the_folder(tmp_path, name, built):
+    saved(tmp_path, name)
+    with pytest.raises(InputError) as caught:
+        sacp.load(tmp_path, network=lambda num_classes: built)
+    assert str(caught.value) == (f"{tmp_path}: 'network' returned a {type(built).__name__}, expected a torch.nn.Module")
+
+
 def test_no_module_is_imported_on_the_word_of_a_file(tmp_path, monkeypatch):
     module, marker = tmp_path / "planted.py", tmp_path / "imported"
     module.write_text(f"import os\nos.mkdir({str(marker)!r})\n")

@@ -14,6 +14,7 @@ import torch
 import yaml
 from checkout import ROOT
 from configs import SCHEMA, resolved, shipped
+from sacp.catalogue import scores
 from sacp.errors import InputError
 from sacp.plan import preflight
 from sacp.plan.experiments import network_settings
@@ -36,6 +37,7 @@ MINIMAL = {
     },
 }
 REMOVED = object()
+EXACT = ", ".join(name for name, score in scores.SCORES.items() if score.additive and score.exact)
 
 
 def with_value(key: str, value: Any) -> dict[str, Any]:
@@ -178,7 +180,19 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    return Branching()\n"
         "def stubborn():\n"
         "    return nn.Identity()\n"
+        "def net(num_classes):\n"
+        "    convolutions = (nn.Conv2d(channels, 9, 3, padding=1) for channels in (1, 9, 9, 9))\n"
+        "    return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, num_classes))\n"
+        "def wide(num_classes):\n"
+        "    return net(num_classes + 2)\n"
+        "def text(num_classes):\n"
+        "    return 'net'\n"
+        "def select(task): ...\n"
+        "def order(network, graph, batches, seed): ...\n"
+        "def narrow(network, graph, levels, scale=1): ...\n"
+        "def anything(*arguments): ...\n"
     )
+    (tmp_path / "ending.py").write_text("import sys\nsys.exit()\n")
     (tmp_path / "unfinished.py").write_text("def build(:\n")
     (tmp_path / "talkative.py").write_text("raise ImportError('one\\ntwo')\n")
     monkeypatch.chdir(tmp_path)
@@ -323,7 +337,7 @@ MISTAKES = [
     (
         f"{METHODS}/s",
         {"kind": "search", "search": "exact"},
-        "methods.s.search: 'exact' needs a sum over the groups that is equal for few networks: log-mass or a function",
+        f"methods.s.search: 'exact' needs a sum over the groups that is equal for few networks: {EXACT} or a function",
     ),
     (f"{METHODS}/s", {"kind": "search", "score": "random", "search": "exact"}, "own; found the score 'random', use 'l"),
     (f"{METHODS}/s", {"kind": "search", "score": "pruning-ratio", "search": "exact"}, "the score 'pruning-ratio', use"),
@@ -369,11 +383,20 @@ MISTAKES = [
     ("experiments/net/network/name", "vgg16", "network.name: vgg16 needs images of at least 32 pixels, found 8"),
     ("experiments/net/network/name", "nowhere:build", "network.name: cannot import 'nowhere:build'"),
     ("experiments/net/network/name", "mine:absent", "network.name: cannot import 'mine:absent'"),
-    ("experiments/net/network/name", ":build", "network.name: cannot import ':build'"),
+    ("experiments/net/network/name", ":build", "network.name: ':build' is no import path; expected 'module:function'"),
+    ("experiments/net/network/name", "my-net:build", "network.name: 'my-net:build' is no import path; expected"),
+    ("experiments/net/network/name", "ending:build", "name: cannot import 'ending:build': SystemExit ("),
+    ("experiments/net/network/name", "mine:text", "network.name: 'mine:text' returned a str, expected a torch.nn.Mod"),
+    ("experiments/net/network/name", "mine:wide", "name: 'mine:wide' in evaluation gives a Tensor of shape [2, 12"),
+    (
+        "experiments/net/network",
+        {"name": "mine:net", "width": 0.25},
+        "experiments.net.network.width: found 0.25, but 'mine:net' is a function that takes none; only networks of the",
+    ),
     ("experiments/net/network/name", "mine:branching", "net.network: forward of Branching cannot be traced"),
-    ("experiments/net/network/name", "mine:stubborn", "mine:stubborn"),
+    ("experiments/net/network/name", "mine:stubborn", "name: 'mine:stubborn' takes (), expected a function that can"),
     ("experiments/net/network/name", "unfinished:build", "network.name: cannot import 'unfinished:build'"),
-    ("experiments/net/network/name", "talkative:build", "network.name: cannot import 'talkative:build' (one two)"),
+    ("experiments/net/network/name", "talkative:build", "cannot import 'talkative:build': ImportError: one two ("),
     ("experiments/net/network/weights", "no.safetensors", "network.weights: no.safetensors: no such file"),
     ("experiments/net/space/threshold", 0.95, "space.threshold: no configuration reaches 0.95; with 10 levels"),
     ("experiments/net/space", {"training_size": 9, "search_size": 600, "threshold": 0.9, "levels": 10},
@@ -408,7 +431,40 @@ MISTAKES = [
             ("mine:absent", "cannot import 'mine:absent' (module 'mine' has no attribute 'absent'); expected 'mod"),
             ("mine:NUMBER", "'mine:NUMBER' is no function"),
             ("unfinished:f", "cannot import 'unfinished:f' ("),
-            ("talkative:f", "cannot import 'talkative:f' (one two); expected 'module:function'"),
+            ("talkative:f", "cannot import 'talkative:f': ImportError: one two ("),
+            ("ending:f", "cannot import 'ending:f': SystemExit ("),
+            ("mine:stubborn", "'mine:stubborn' takes (), expected a function that can be called with "),
+        )
+    ),
+    *(
+        (METHODS, {"s": {"kind": "search"}, "x": method}, f"net.methods.x.{key}: '{method[key]}' takes {found}")
+        for key, method, found in (
+            (
+                "criterion",
+                {"kind": "uniform", "match": "s", "criterion": "sacp.pruning.criteria:l1_order"},
+                "(network, graph), expected a function that can be called with (network, graph, batches, seed): too",
+            ),
+            (
+                "criterion",
+                {"kind": "mine:select", "match": "s", "criterion": "mine:select"},
+                "(task), expected a function that can be called with (network, graph, batches, seed): too many",
+            ),
+            (
+                "score",
+                {"kind": "search", "score": "mine:order"},
+                "(network, graph, batches, seed), expected a function that can be called with (network, graph, levels)",
+            ),
+            (
+                "score",
+                {"kind": "search", "score": "sacp.encoder.scorer:of_file"},
+                "(encoder, network, graph, levels, **settings), expected a function that can be called with (",
+            ),
+            ("kind", {"kind": "mine:narrow", "match": "s"}, "(network, graph, levels, scale=1), expected a function"),
+            (
+                "kind",
+                {"kind": "sacp.baselines.uniform:counts", "match": "s"},
+                "(graph, target_flops), expected a function that can be called with (task): missing a required",
+            ),
         )
     ),
     ("experiments/net/network/weights", "ResNet18_Weights.V1", "network.weights: ResNet18_Weights.V1: torchvision"),
@@ -453,11 +509,15 @@ def test_a_numeric_key_among_the_known_ones_is_unknown():
 @pytest.mark.parametrize(
     "method",
     [
-        {"kind": "mine:stubborn", "match": "sacp"},
-        {"kind": "mine:stubborn", "match": "sacp", "criterion": "mine:stubborn"},
-        {"kind": "uniform", "match": "sacp", "criterion": "mine:stubborn"},
-        {"kind": "search", "score": "mine:stubborn"},
-        {"kind": "search", "score": "mine:stubborn", "search": "exact"},
+        {"kind": "mine:select", "match": "sacp"},
+        {"kind": "mine:select", "match": "sacp", "criterion": "mine:order"},
+        {"kind": "uniform", "match": "sacp", "criterion": "mine:order"},
+        {"kind": "uniform", "match": "sacp", "criterion": "mine:narrow"},
+        {"kind": "search", "score": "mine:narrow"},
+        {"kind": "search", "score": "mine:narrow", "search": "exact"},
+        {"kind": "mine:anything", "match": "sacp", "criterion": "mine:anything"},
+        {"kind": "search", "score": "mine:anything"},
+        {"kind": "builtins:max", "match": "sacp", "criterion": "builtins:max"},
     ],
 )
 def test_functions_of_the_users_pass_the_check_by_their_import_paths(method):
@@ -467,6 +527,12 @@ def test_functions_of_the_users_pass_the_check_by_their_import_paths(method):
     given = complete["experiments"]["net"]["methods"]["mine"]
     assert given.items() >= method.items()
     assert set(given) - set(method) <= {"search"}
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("width", [{}, {"width": 1}])
+def test_a_network_of_the_users_passes_the_check_by_its_import_path(width):
+    preflight.check(resolved(with_value("experiments/net/network", {"name": "mine:net"} | width)), "my.yaml", REPORTED)
 
 
 @pytest.mark.parametrize("key", ["experiments/net/reported", "experiments/net/space/levels"])

@@ -153,11 +153,16 @@ def test_a_users_score_is_called_with_its_settings_and_summed_over_the_groups(mo
         (np.zeros((2, LEVELS + 1)), r"\[2, 11\]"),
         (np.zeros(2), r"\[2\]"),
         (0.0, r"\[\]"),
-        (None, r"\[\]"),
+        (None, "type object"),
+        (np.zeros((2, LEVELS), complex), "type complex128"),
+        (np.zeros((2, LEVELS), bool), "type bool"),
+        (np.zeros((2, LEVELS), "datetime64[s]"), "type datetime64"),
+        ([["0.5"] * LEVELS] * 2, "type str"),
+        (np.full((2, LEVELS), 10**400), "type object"),
         (np.full((2, LEVELS), np.nan), r"found nan in it.*"),
         (np.where(np.arange(2 * LEVELS).reshape(2, -1) == 7, -np.inf, 0), r"found -inf in it.*"),
         ([[0.0] * LEVELS, [0.0]], "no array"),
-        ("high", "no array"),
+        ("high", "type str"),
         (torch.zeros(2, LEVELS, requires_grad=True), "no array"),
     ],
 )
@@ -171,6 +176,53 @@ def test_a_users_score_of_a_wrong_shape_or_not_finite_is_refused_by_its_name(mon
         ) as e:
             call(score, network, graph, LEVELS)
         assert "\n" not in str(e.value)
+
+
+STEPS = np.arange(LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([1e308 - STEPS] * 2, r"its sums over the groups reach inf, expected at most 3\.4e\+38; scale it"),
+        ([-1e307 * STEPS, -STEPS], r"reach 9e\+307, expected at most 3\.4e\+38; scale it"),
+        ([2e38 - STEPS * 1e37] * 2, r"reach 4e\+38, expected at most 3\.4e\+38; scale it"),
+        (
+            [1e10 - 1e-3 * STEPS] * 2,
+            r"no step changes its sum .*, about 2e\+10, by more than 0\.009, which float32 cannot",
+        ),
+        ([1e10 - 1e-3 * STEPS, 0 * STEPS], r"about 1e\+10, by more than 0\.009, .* subtract from each group what all"),
+        ([-1e10 + 1e-3 * STEPS, 1e-3 * STEPS], r"about 1e\+10, by more than 0\.009"),
+        ([1e-50 * STEPS] * 2, r"about 0, by more than 9e-50, which float32 cannot tell; scale it"),
+        (np.array([2**40 - STEPS] * 2), r"about 2\.2e\+12, by more than 9, which"),
+    ],
+)
+def test_a_users_score_whose_sums_float32_cannot_hold_or_tell_apart_is_refused(monkeypatch, found, words: str) -> None:
+    network, graph, _ = any_network("flat")
+    with pytest.raises(InputError, match=rf"^score 'users_module:function': .*{words}") as caught:
+        additive_values(additive(monkeypatch, found), network, graph, LEVELS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [0 * STEPS] * 2,
+        [0 * STEPS + 1e30] * 2,  # float64 tells no candidates apart either
+        [1e30 * STEPS] * 2,
+        [-1e-3 * STEPS] * 2,
+        [1e10 - 1e-3 * STEPS, -1e10 + 0.0 * STEPS],  # their sum is small
+        [1e-40 * STEPS, STEPS],  # another group decides
+        np.array([STEPS] * 2, np.float16),
+        np.array([STEPS] * 2, np.uint8),
+    ],
+    ids=lambda found: str(found[0][:3]),
+)
+def test_a_users_score_that_float32_can_tell_apart_is_taken_as_it_is(monkeypatch, found) -> None:
+    network, graph, _ = any_network("flat")
+    values = additive_values(additive(monkeypatch, found), network, graph, LEVELS)
+    assert values.dtype == np.float64
+    assert np.array_equal(values, np.asarray(found, np.float64))
 
 
 def test_the_scorer_of_an_encoders_file_is_that_of_the_encoder(tmp_path) -> None:

@@ -1,6 +1,10 @@
 """A network in memory becomes a smaller one within its budget, the best of its space."""
 
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,11 +42,64 @@ def test_it_is_the_best_of_its_space() -> None:
     assert count(sacp.prune(network, shape, flops=0.4), shape).flops == flops[best]
 
 
-@pytest.mark.parametrize("limits", [{}, {"flops": 0}, {"parameters": -0.5}])
-def test_a_budget_must_be_given(limits: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({}, "none"), ({"flops": 0}, "{'flops': 0}"), ({"parameters": -0.5}, "{'parameters': -0.5}"),
+        ({"flops": "a"}, "{'flops': 'a'}"), ({"flops": [0.2, 0.5]}, "{'flops': [0.2, 0.5]}"),
+        ({"flops": math.nan}, "{'flops': nan}"), ({"flops": math.inf}, "{'flops': inf}"),
+        ({"flops": True}, "{'flops': True}"), ({"flops": 1j}, "{'flops': 1j}"),
+        ({"flops": 0.5, "parameters": "0.5"}, "{'flops': 0.5, 'parameters': '0.5'}"),
+        ({"flops": np.zeros((2, 2))}, "{'flops': array("),
+    ],
+)  # fmt: skip
+def test_a_budget_must_be_given_in_numbers_above_0(limits: dict[str, Any], found: str) -> None:
     network, _, shape = any_network("flat")
-    with pytest.raises(InputError, match="expected flops or parameters above 0; below 1, a share"):
+    with pytest.raises(InputError, match=r"; below 1, a share$") as caught:
         sacp.prune(network, shape, **limits)
+    assert str(caught.value).startswith(f"budget: found {found}")
+    assert ", expected flops or parameters above 0" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        *(({"levels": levels}, f"levels: found {levels!r}, expected an integer from 2 to 256")
+          for levels in (0, 1, 257, -3, True, 2.5, "10", None)),
+        ({"network": "net"}, "network: found 'net', expected a torch.nn.Module"),
+        ({"network": torch.nn.Identity}, "network: found <class 'torch.nn.modules.linear.Identity'>, expected a torch"),
+        ({"input_shape": (3, 8, 8)}, "input_shape: found (3, 8, 8), expected [1, C, H, W]"),
+        ({"input_shape": None}, "input_shape: found None, expected [1, C, H, W]"),
+        ({"input_shape": 8}, "input_shape: found 8, expected [1, C, H, W]"),
+    ],
+)  # fmt: skip
+def test_an_argument_of_another_form_is_refused_by_its_name(changed: dict[str, Any], message: str) -> None:
+    network, _, shape = any_network("flat")
+    with pytest.raises(InputError) as caught:
+        sacp.prune(**{"network": network, "input_shape": shape, "flops": 0.5} | changed)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_any_number_of_levels_that_a_config_can_have_is_taken(levels: int) -> None:
+    network, graph, shape = any_network("flat")
+    assert count(sacp.prune(network, shape, flops=0.5, levels=levels), shape).flops <= cost_of_graph(graph).flops / 2
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, Fraction])
+def test_a_share_can_be_any_real_number(number: Callable[[float], Any]) -> None:
+    network, _, shape = any_network("flat")
+    found, expected = (count(sacp.prune(network, shape, flops=share), shape) for share in (number(0.5), 0.5))
+    assert found == expected
+
+
+@pytest.mark.parametrize("number", [int, np.int64, np.uint32])
+def test_an_absolute_budget_can_be_any_whole_number(number: Callable[[int], Any]) -> None:
+    network, graph, shape = any_network("flat")
+    most = cost_of_graph(graph).flops // 2
+    found, expected = (count(sacp.prune(network, shape, flops=limit), shape) for limit in (number(most), 0.5))
+    assert found == expected
 
 
 def test_a_budget_that_nothing_meets_is_refused() -> None:

@@ -123,6 +123,6 @@ def test_a_function_that_fails_is_named_with_its_line(extended, monkeypatch) -> 
     run = checkout.snakemake(str(SEED / "mine/winner/metrics.json"), "--configfile", "own.yaml")
     assert run.status == 1
     line = 1 + MODULE[: MODULE.index("== 500")].count("\n")
-    expected = f"error: 'own:last_first' fails: AssertionError:  ({checkout.path / 'own.py'}, line {line})"
+    expected = f"error: 'own:last_first' fails: AssertionError ({checkout.path / 'own.py'}, line {line})"
     assert expected in run.output
     assert "defect of sacp" not in run.output

@@ -1,6 +1,6 @@
 """What a baseline is given to choose kept channels with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp import imports
-from sacp.baselines.match_flops import TOLERANCE, gaps, no_match
-from sacp.errors import InputError
+from sacp.baselines.match_flops import TOLERANCE, gaps
+from sacp.errors import INTERRUPTS, InputError, told
 from sacp.images.batches import Normalizer, evaluation_batches
 from sacp.images.splits import Splits
+from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept
 from sacp.pruning.criteria import Order
 from sacp.pruning.space import Space
@@ -44,18 +45,13 @@ class Task:
         """
         assert self.criterion is not None
         function, number = self.criterion["function"], self.criterion["images"]
-        found = _by_group(imports.call(function, self.base, self.graph, self.images(number), self.seed))
-        right = [
-            channels.dtype.kind in "iu" and np.array_equal(np.sort(channels), np.arange(number))
-            for channels, number in zip(found, self.graph.channels, strict=False)
-        ]
-        if len(found) != len(self.graph.groups) or not all(right):
-            sizes = [len(channels) for channels in found]
+        found = imports.call(function, self.base, self.graph, self.images(number), self.seed)
+        try:
+            return _by_group(found, self.graph, _fault_of_order)
+        except InputError as error:
             raise InputError(
-                f"criterion '{function}': found orders of {sizes} channels, expected each channel of each group once: "
-                f"{self.graph.channels}"
-            )
-        return found
+                f"criterion '{function}': {error}; expected each channel of each group once: {self.graph.channels}"
+            ) from None
 
     def images(self, number: int) -> list[Tensor]:
         """Normalised images [B, C, H, W] of the training part, drawn at random, on the base's device."""
@@ -67,30 +63,60 @@ class Task:
 
 def checked(kept: Any, task: Task, function: str) -> Kept:
     """What a baseline returned; `InputError` if it keeps channels that do not exist, or misses the FLOPs."""
-    found = [np.unique(channels) for channels in _by_group(kept)]
-    wrong = [len(found) != len(task.graph.groups)]
-    wrong += [
-        len(channels) == 0 or channels.dtype.kind not in "iu" or channels[0] < 0 or channels[-1] >= number
-        for channels, number in zip(found, task.graph.channels, strict=False)
-    ]
-    if any(wrong):
+    try:
+        found = [np.unique(channels) for channels in _by_group(kept, task.graph, _fault_of_channels)]
+    except InputError as error:
         raise InputError(
-            f"'{function}': expected the kept channel numbers of each of the {len(task.graph.groups)} groups, at least "
-            f"one of {task.graph.channels}; found {len(found)} lists of the lengths {[len(each) for each in found]}"
-        )
+            f"'{function}': {error}; expected the kept channel numbers of each group, at least one of "
+            f"{task.graph.channels}"
+        ) from None
     counts = np.array([[len(channels) for channels in found]], np.int64)
     off = float(gaps(task.graph, counts, task.target_flops)[0])
     if off > TOLERANCE:
-        raise InputError(no_match(f"network by '{function}'", task.target_flops, off))
+        flops = int(costs_of_counts(task.graph, counts)[0][0])
+        raise InputError(
+            f"'{function}': its kept channels take {flops} FLOPs, {off:.1%} off; expected channels within "
+            f"{TOLERANCE:.0%} of {task.target_flops} FLOPs (task.target_flops)"
+        )
     return found
 
 
-def _by_group(found: Any) -> list[NDArray[Any]]:
-    """Arrays of what a function returned for each group; none where it returned something else."""
+def _by_group(found: Any, graph: Graph, fault: Callable[[NDArray[Any], int], str | None]) -> list[NDArray[Any]]:
+    """Arrays of what a function returned for each group; `InputError` names the first group that has a fault."""
     try:
-        return [np.atleast_1d(np.asarray(each)) for each in found]
-    except (TypeError, ValueError, RuntimeError):  # torch refuses what requires gradients
-        return []
+        arrays = [np.atleast_1d(np.asarray(each)) for each in found]
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # what a user's function returns may compute as it is read
+        raise InputError(f"found no list of arrays ({told(error)})") from None
+    if len(arrays) != len(graph.groups):
+        raise InputError(f"found {len(arrays)} lists for {len(graph.groups)} groups")
+    for group, channels in zip(graph.groups, arrays, strict=True):
+        if wrong := fault(channels, group.channels):
+            raise InputError(f"found {wrong} for the {group.channels} channels of group '{group.name}'")
+    return arrays
+
+
+def _fault_of_channels(channels: NDArray[Any], number: int) -> str | None:
+    """What is wrong with channel numbers of a group that has so many; None if nothing is."""
+    if channels.ndim != 1 or not len(channels):
+        return f"an array of shape {list(channels.shape)}"
+    if channels.dtype.kind not in "iu":
+        return f"values of the type {channels.dtype.name}, no channel numbers"
+    outside = channels[(channels < 0) | (channels >= number)]
+    return f"channel {outside[0]}" if len(outside) else None
+
+
+def _fault_of_order(channels: NDArray[Any], number: int) -> str | None:
+    """What is wrong with an order of a group's channels; None if nothing is."""
+    if len(channels) == number and channels.dtype.kind == "f":
+        return f"values of the type {channels.dtype.name}, which look like scores rather than an order,"
+    if channels.ndim == 1 and len(channels) != number:
+        return f"{len(channels)} values"
+    if wrong := _fault_of_channels(channels, number):
+        return wrong
+    values, times = np.unique(channels, return_counts=True)
+    return f"channel {values[times.argmax()]} {times.max()} times" if times.max() > 1 else None
 
 
 def sampled_images(splits: Splits, number: int, seed: int, device: torch.device) -> list[Tensor]:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from sacp.catalogue.names import entry
 
 IMAGES = 500  # that a criterion given by an import path sees
+ARGUMENTS = ("network", "graph", "batches", "seed")  # of a criterion's function
 
 
 @dataclass(frozen=True)
 class Criterion:
     """A criterion of channels."""
 
-    function: str  # import path: (network, graph, batches, seed) -> channels of each group, best first
-    images: int  # training images that it looks at, in `batches`; 0 if it looks at weights alone
+    function: str  # import path, called with `ARGUMENTS` -> channels of each group, best first
+    images: int  # most training images that it looks at, in `batches`; 0 if it looks at weights alone
     text: str  # which channels are kept
     source: str
 

@@ -7,6 +7,7 @@ from typing import Any
 from sacp.catalogue.names import entry
 
 SEARCH, TUNED = "search", "tuned"
+ARGUMENTS = ("task",)  # of a baseline's function
 ALWAYS = ("kind", "match")  # keys of every method that is no search
 
 

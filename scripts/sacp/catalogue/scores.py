@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sacp.catalogue.names import entry
 
+ARGUMENTS = ("network", "graph", "levels")  # of a closed form, before its settings
+
 
 @dataclass(frozen=True)
 class Score:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sacp.artefacts import record as provenance
 from sacp.artefacts.files import write_json
-from sacp.errors import InputError
+from sacp.errors import InputError, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def running(snakemake: Any) -> Iterator[Job]:
     gc.freeze()  # what was imported stays to the end; not scanning it again saves half a second with torch
     # The default action of these signals, which schedulers send, would leave temporary files behind.
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        signal.signal(number, _stop)
     started = time.monotonic()
     try:
         job = Job.of(snakemake)
@@ -80,6 +81,10 @@ def running(snakemake: Any) -> Iterator[Job]:
         log.exception("this is a defect of sacp, not of your input")
         raise
     log.info("done in %.1f s", time.monotonic() - started)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(128 + number)
 
 
 def leads() -> bool:

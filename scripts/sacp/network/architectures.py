@@ -1,12 +1,13 @@
 """The networks that are pruned: VGG and the two ResNet families for small images, and any import path."""
 
+import copy
 import re
 
 import torch
 from torch import Tensor, nn
 
 from sacp import imports
-from sacp.errors import InputError, nearest
+from sacp.errors import INTERRUPTS, InputError, nearest, told
 from sacp.network.spec import NetworkSpec
 
 # Simonyan & Zisserman 2015, table 1, columns A, B, D and E: channels of each convolution, "M" a 2x2 max pooling.
@@ -93,8 +94,12 @@ def scaled(channels: int, width: float) -> int:
 
 def check_name(name: str) -> None:
     """Raise `InputError` unless `build` knows the network `name`; import paths are checked when they are built."""
-    if ":" in name:
+    if imports.is_path(name):
         return
+    if ":" in name:
+        raise InputError(
+            f"network.name: '{name}' is no import path; expected 'module:function', names as Python has them"
+        )
     match = re.fullmatch(r"(vgg|resnet)(\d+)", name)
     depth = int(match[2]) if match else 0
     known_resnet = depth in RESNET_BLOCKS or (depth >= 8 and depth % 6 == 2)
@@ -114,10 +119,10 @@ def build(spec: NetworkSpec) -> nn.Module:
     3x32x32 image, the base rows of the paper's table 3. `module:function` calls `function(num_classes=...)`.
 
     Raises:
-        InputError: the name is unknown, the import path cannot be imported, or the image is too small.
+        InputError: the name is unknown, the import path cannot be imported or called, or the image is too small.
     """
     check_name(spec.name)
-    if ":" in spec.name:
+    if imports.is_path(spec.name):
         return _imported(spec.name, spec.num_classes)
     family, depth = spec.name.rstrip("0123456789"), int(spec.name.lstrip("vgresnt"))
     if family == "vgg":
@@ -132,9 +137,38 @@ def build(spec: NetworkSpec) -> nn.Module:
 def _imported(path: str, num_classes: int) -> nn.Module:
     """Build a network by import path. All of it is the user's code: anything can be raised there."""
     try:
-        network = imports.call(path, num_classes=num_classes)
+        imports.check_call(path, (), ("num_classes",))
+        return module_of(imports.call(path, num_classes=num_classes), path)
     except InputError as error:
         raise InputError(f"network.name: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network.name: '{path}' returned a {type(network).__name__}, expected a torch.nn.Module")
-    return network
+
+
+def module_of(built: object, function: str) -> nn.Module:
+    """What a function that builds a network returned; `InputError` if it is none."""
+    if not isinstance(built, nn.Module):
+        raise InputError(f"'{function}' returned a {type(built).__name__}, expected a torch.nn.Module")
+    return built
+
+
+def check_logits(network: nn.Module, spec: NetworkSpec) -> None:
+    """Check that a network gives a logit per class, in training as in evaluation. The network is not changed.
+
+    Raises:
+        InputError: it gives something else, or fails.
+    """
+    images = torch.zeros(2, *spec.input_shape[1:])  # [B, C, H, W]
+    for training in (False, True):
+        what = f"network.name: '{spec.name}' in {'training' if training else 'evaluation'}"
+        try:
+            with torch.no_grad():
+                found = copy.deepcopy(network).train(training)(images)
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # a forward is the user's code: anything can be raised there
+            raise InputError(f"{what} fails on images of shape {list(images.shape)} ({told(error)})") from error
+        if not isinstance(found, Tensor) or found.shape != (len(images), spec.num_classes):
+            shape = f" of shape {list(found.shape)}" if isinstance(found, Tensor) else ""
+            raise InputError(
+                f"{what} gives a {type(found).__name__}{shape} for images of shape {list(images.shape)}, expected one "
+                f"tensor {[len(images), spec.num_classes]}, a logit for each of the classes"
+            )

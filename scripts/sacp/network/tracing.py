@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from sacp.errors import InputError, one_line
+from sacp.errors import INTERRUPTS, InputError, told
 from sacp.network.graph import BATCH_NORM, CONV, LINEAR, POOL, Graph, Group, Node
 
 ELEMENTWISE_MODULES = (
@@ -105,18 +105,18 @@ def _symbolic(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModul
     shadow = copy.deepcopy(network).to(device).eval()
     try:
         module = fx.symbolic_trace(shadow)
-    except Exception as error:  # a forward is the user's code: anything can be raised there
-        raise InputError(
-            f"network: forward of {type(network).__name__} cannot be traced ({one_line(error)})"
-        ) from error
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # a forward is the user's code: anything can be raised there
+        raise InputError(f"network: forward of {type(network).__name__} cannot be traced ({told(error)})") from error
     try:
         with torch.no_grad():
             _Shapes(module).run(torch.zeros(input_shape, device=device))
-    except Exception as error:
+    except INTERRUPTS:
+        raise
+    except BaseException as error:
         name = type(network).__name__
-        raise InputError(
-            f"network: {name} fails on an input of shape {list(input_shape)} ({one_line(error)})"
-        ) from error
+        raise InputError(f"network: {name} fails on an input of shape {list(input_shape)} ({told(error)})") from error
     return module
 
 

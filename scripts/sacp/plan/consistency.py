@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.errors import InputError, nearest
 from sacp.plan.experiments import labelled, shares_sample
@@ -47,6 +48,7 @@ def check_experiment(experiment: Settings, datasets: Settings) -> None:
     if experiment["dataset"] not in datasets:
         found = experiment["dataset"]
         raise InputError(f"dataset: unknown data set '{found}'{nearest(found, datasets)}; known: {', '.join(datasets)}")
+    _check_width(experiment["network"])
     methods, training_size = experiment["methods"], experiment["space"]["training_size"]
     for name, method in methods.items():
         try:
@@ -61,6 +63,14 @@ def check_experiment(experiment: Settings, datasets: Settings) -> None:
             raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
     _check_reranking(methods, experiment["refine"])
     _check_predictors(experiment["predictors"], methods, experiment["space"]["search_size"])
+
+
+def _check_width(network: Settings) -> None:
+    if imports.is_path(network["name"]) and network["width"] != 1:
+        raise InputError(
+            f"network.width: found {network['width']}, but '{network['name']}' is a function that takes none; only "
+            "networks of the library have a width"
+        )
 
 
 def _check_names(experiments: Settings, source: str) -> None:

@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 
 from sacp import imports
-from sacp.catalogue import sources
+from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.compute.long_job import device
 from sacp.errors import InputError
 from sacp.images.splits import validation_size
 from sacp.network import weights
-from sacp.network.architectures import build, check_name
+from sacp.network.architectures import build, check_logits, check_name
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.tracing import trace
 from sacp.plan.experiments import network_settings
 from sacp.pruning.space import Space, kept_counts
+
+ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
 
 
 def check(config: Mapping[str, Any], source: str, reported_path: str | Path, here: bool = True) -> None:
@@ -34,7 +36,8 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
 
     Raises:
         InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a
-            network is unknown or cannot be traced, a threshold cannot be reached, or M exceeds the constrained space.
+            network is unknown, cannot be traced or gives no logits, what an import path names cannot be called as it
+            will be, a threshold cannot be reached, or M exceeds the constrained space.
     """
     try:
         if here:
@@ -95,7 +98,10 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         _check_weights(experiment["network"].get("weights"))
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
-        graph = trace(build(spec), spec.input_shape)
+        network = build(spec)
+        graph = trace(network, spec.input_shape)
+        if imports.is_path(spec.name):
+            check_logits(network, spec)
         exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
         if space["search_size"] > exist:
             raise InputError(
@@ -118,12 +124,12 @@ def _check_weights(initial: str | None) -> None:
 
 
 def _check_imports(name: str, method: Mapping[str, Any]) -> None:
-    """What a method names by an import path is there and can be called."""
-    for key in ("kind", "criterion", "score"):
+    """What a method names by an import path is there and can be called with what it is given."""
+    for key, arguments in ARGUMENTS.items():
         path = str(method.get(key, ""))
         try:
-            if imports.is_path(path) and not callable(imports.load(path)):
-                raise InputError(f"'{path}' is no function")
+            if imports.is_path(path):
+                imports.check_call(path, arguments)
         except InputError as error:
             raise InputError(f"methods.{name}.{key}: {error}") from None
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from sacp.artefacts.files import atomic, read_json, write_json
 from sacp.errors import InputError
-from sacp.network.architectures import build
+from sacp.network.architectures import build, module_of
 from sacp.network.graph import Graph, Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import resized
@@ -64,5 +64,8 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
         raise InputError(f"{folder}: the training of this network failed: {failure}")
     if ":" in spec.name and network is None:
         raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
-    original = network(num_classes=spec.num_classes) if network is not None else build(spec)
+    try:
+        original = build(spec) if network is None else module_of(network(num_classes=spec.num_classes), "network")
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
     return resized(original, load_safetensors(folder / "network.safetensors")).eval()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sacp import imports
-from sacp.errors import InputError, one_line
+from sacp.errors import INTERRUPTS, InputError, told
 from sacp.network.graph import Graph
 from sacp.pruning.space import Steps
 
@@ -72,16 +72,45 @@ def additive_values(score: Mapping[str, Any], network: nn.Module, graph: Graph, 
     """What each group adds to a closed-form score at each step, [G, levels].
 
     Raises:
-        InputError: the function cannot be imported, or returns something else.
+        InputError: the function cannot be imported, or returns something else, or what float32 cannot tell apart.
     """
     values = imports.call(score["function"], network, graph, levels, **score["settings"])
-    expected = f"expected finite numbers of shape [groups, levels] = {[len(graph.groups), levels]}"
     try:
-        found: NDArray[np.float64] = np.asarray(values, np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"score '{score['function']}': found no array ({one_line(error)}), {expected}") from None
-    if found.shape != (len(graph.groups), levels):
-        raise InputError(f"score '{score['function']}': found an array of shape {list(found.shape)}, {expected}")
-    if not np.isfinite(found).all():
-        raise InputError(f"score '{score['function']}': found {found[~np.isfinite(found)][0]} in it, {expected}")
+        found = _numbers(values, (len(graph.groups), levels))
+        _check_sums(found)
+    except InputError as error:
+        raise InputError(f"score '{score['function']}': {error}") from None
     return found
+
+
+def _numbers(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
+    expected = f"expected finite numbers of shape [groups, levels] = {list(shape)}"
+    try:
+        given = np.asarray(values)
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # what a user's function returns may compute as it is read
+        raise InputError(f"found no array ({told(error)}), {expected}") from None
+    if given.dtype.kind not in "fiu":
+        raise InputError(f"found an array of the type {given.dtype.name}, {expected}")
+    if given.shape != shape:
+        raise InputError(f"found an array of shape {list(given.shape)}, {expected}")
+    found: NDArray[np.float64] = given.astype(np.float64)
+    if not np.isfinite(found).all():
+        raise InputError(f"found {found[~np.isfinite(found)][0]} in it, {expected}")
+    return found
+
+
+def _check_sums(values: NDArray[np.float64]) -> None:
+    """Refuse values [G, levels] whose sums float32, in which scores are ranked, cannot hold or cannot tell apart."""
+    with np.errstate(over="ignore"):
+        highest, most = np.abs(values).max(axis=1).sum(), np.finfo(np.float32).max
+    if highest > most:
+        raise InputError(f"its sums over the groups reach {highest:.3g}, expected at most {most:.3g}; scale it")
+    sums = np.array([values.min(axis=1).sum(), values.max(axis=1).sum()])
+    size, step = np.float32(np.abs(sums).max()), float((values.max(axis=1) - values.min(axis=1)).max())
+    if step > 0 and size + np.float32(step) == size:
+        raise InputError(
+            f"no step changes its sum over the groups, about {size:.3g}, by more than {step:.3g}, which float32 cannot "
+            "tell; scale it, or subtract from each group what all its steps share"
+        )

@@ -1,5 +1,10 @@
 """A network in memory -> a smaller one, without a workflow: the best of the whole space by the score `log-mass`."""
 
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
 from torch import nn
 
 from sacp.errors import InputError
@@ -9,6 +14,8 @@ from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import exact, log_mass
+
+MOST_LEVELS = 256  # steps are bytes
 
 
 def shrink(
@@ -28,15 +35,42 @@ def shrink(
         levels: into how many parts the channels of a group are divided.
 
     Raises:
-        InputError: the network is not understood, no bound is given, nothing is within it, or the search is too large.
+        InputError: an argument has another form, the network is not understood, no bound is given, nothing is within
+            it, or the search is too large.
     """
-    limits = {name: limit for name, limit in (("flops", flops), ("parameters", parameters)) if limit is not None}
-    if not limits or min(limits.values()) <= 0:
-        found = limits or "none"
-        raise InputError(f"budget: found {found}, expected flops or parameters above 0; below 1, a share")
+    _check_forms(network, input_shape, levels)
+    limits = _limits(flops=flops, parameters=parameters)
     graph = trace(network, input_shape)
     values = log_mass.values(network, graph, levels)
     budget = Budget.of(limits, cost_of_graph(graph))
     steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
     counts = kept_counts(steps[0], graph.channels, levels)
     return prune(network, graph, kept_channels(l1_order(network, graph), counts))
+
+
+def _check_forms(network: Any, input_shape: Any, levels: Any) -> None:
+    for name, found, is_right, expected in (
+        ("network", network, isinstance(network, nn.Module), "a torch.nn.Module"),
+        ("input_shape", input_shape, isinstance(input_shape, Sequence) and len(input_shape) == 4, "[1, C, H, W]"),
+        ("levels", levels, type(levels) is int and 2 <= levels <= MOST_LEVELS, f"an integer from 2 to {MOST_LEVELS}"),
+    ):
+        if not is_right:
+            raise InputError(f"{name}: found {_on_one_line(found)}, expected {expected}")
+
+
+def _limits(**given: Any) -> dict[str, float]:
+    """The bounds that are given; `InputError` if there is none, or one is no finite number above 0."""
+    limits = {name: limit for name, limit in given.items() if limit is not None}
+    if not limits or not all(map(_is_limit, limits.values())):
+        found = _on_one_line(limits) if limits else "none"
+        raise InputError(f"budget: found {found}, expected flops or parameters above 0; below 1, a share")
+    return {name: limit if isinstance(limit, int) else float(limit) for name, limit in limits.items()}
+
+
+def _on_one_line(value: Any) -> str:
+    return " ".join(repr(value).split())[:160]
+
+
+def _is_limit(limit: Any) -> bool:
+    is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+    return is_number and bool(0 < limit < math.inf)

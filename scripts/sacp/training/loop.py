@@ -14,7 +14,7 @@ from sacp.compute.arithmetic import EXACT, Engine, arithmetic, generators_kept, 
 from sacp.compute.optimizers import SGD
 from sacp.compute.parallel import ALONE, Team
 from sacp.compute.resume import Sidecar, Stop, stop_requests
-from sacp.errors import InputError
+from sacp.errors import InputError, Stopped
 from sacp.images.batches import Batch, FileBatches, Normalizer, ResidentBatches, Source
 from sacp.images.folder import FileSet
 from sacp.images.splits import Splits
@@ -57,7 +57,7 @@ def train(
     Raises:
         DivergenceError: the loss is not finite.
         InputError: out of memory.
-        SystemExit: a signal asked for an end; the state was saved.
+        Stopped: a signal asked for an end; the state was saved.
     """
     device = next(network.parameters()).device
     with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
@@ -196,7 +196,7 @@ class _Run:
             self._save()
         if asked:
             log.info("%s: stopped by signal %d in epoch %d; the state is saved", self.label, asked, self.epoch + 1)
-            raise SystemExit(128 + asked)
+            raise Stopped(128 + asked)
 
     def _save(self) -> None:
         sums = self.team.gathered(self.sums)  # a step of all processes
