@@ -59,7 +59,7 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
 
-explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data, and whether all of it is unchanged.
+explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data, and whether its files are unchanged.
 	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv))
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
@@ -94,5 +94,5 @@ lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
 assumptions: ## List where the paper left something open and what was chosen.
 	@grep -rnE '(ASSUME|DEVIATION):' config rules scripts
 
-clean: ## Remove the demo's results and all caches; other results stay.
+clean: ## Remove the demo's results and the caches of tests and checks; other results, data, .venv and .snakemake stay.
 	rm -rf results/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

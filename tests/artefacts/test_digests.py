@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -266,6 +268,12 @@ def test_a_definition_that_nothing_names_is_not_reached(tmp_path, use):
         ("_ = register(1)\n", True),
         ("if TABLE:\n    def f():\n        return 1\n", True),
         ("def f():\n    return 2\ndef f():\n    return 1\n", True),
+        ("def f(x=register(1)): ...\n", True),
+        ("def f(*, x=register(1)): ...\n", True),
+        ("class A(register(1)): ...\n", True),
+        ("class A:\n    def f(self, x=register(1)): ...\n", True),
+        ("@dataclass(frozen=register(1))\nclass A: ...\n", True),
+        ("def f(x=slice(1)): ...\n", False),
         ("@cache\ndef f():\n    return 1\n", False),
         ("@functools.lru_cache(maxsize=2)\ndef f():\n    return 1\n", False),
         ("@torch.no_grad()\ndef f():\n    return 1\n", False),
@@ -297,15 +305,151 @@ def test_order_counts_among_effects_and_around_them_but_not_among_definitions(tm
     assert changes(script, module, "x = 1\nprint(2)\n", "x = 1\nprint(3)\n")
 
 
-def test_a_subclass_counts_if_its_base_class_keeps_a_list_of_them(tmp_path):
+ORDERED = [
+    ("SIGN = 1\n", "SIGN = -1\n", "SIGN"),
+    ("SIGN = 1\nSIGN = 2\n", "SIGN = 3\n", "SIGN"),
+    ("SIGN = 1\nFACTOR = SIGN\n", "SIGN = 2\n", "FACTOR"),
+    ("SIGN = 1\n", "if True:\n    SIGN = 2\n", "SIGN"),
+    ("def f():\n    return 1\n", "def f():\n    return 2\n", "f"),
+    ("f = abs\n", "def f():\n    return 2\n", "f"),
+    ("from sacp.room.one import f\n", "from sacp.room.two import f\n", "f"),
+    ("import numpy as f\n", "import torch as f\n", "f"),
+    ("from sacp.room.one import f\n", "f = 1\n", "f"),
+    ("FIRST = RNG.random()\n", "SECOND = RNG.random()\n", "FIRST, SECOND"),
+    ("a = next(it)\n", "b = next(it)\n", "a, b"),
+    ("a: int = next(it)\n", "b: list = [next(it)]\n", "a, b"),
+    ("a = L.pop()\n", "L = [5]\n", "a, L"),
+    ("a = L[0]\n", "b = L.pop()\n", "a, b"),
+    ("a = [*L]\n", "b = L.pop()\n", "a, b"),
+    ("a = L + L\n", "b = L.pop()\n", "a, b"),
+    ("def f(x=L[0]):\n    return x\n", "b = L.pop()\n", "f, b"),
+    ("class A(list if L else dict): ...\n", "b = L.pop()\n", "A, b"),
+    ("class A:\n    x = len(L)\n", "b = L.pop()\n", "A, b"),
+    ("a = len(L)\n", "def len(x):\n    return 1\n", "a"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other", "used"), ORDERED)
+@pytest.mark.parametrize("place", ["library", "script", "user"])
+def test_order_counts_where_it_can_change_a_value(tmp_path, monkeypatch, place, one, other, used):
+    start = "import random\nRNG = random.Random(0)\nit = iter(range(9))\nL = [1, 2]\n"
+    name = {"library": "code/sacp/room/module.py", "script": "code/stage.py", "user": "user/mine.py"}[place]
+    files = {"stage.py": f"from sacp.room.module import {used}\n", "sacp/room/one.py": "def f(): ...\n"}
+    script = made(tmp_path / "code", files | {"sacp/room/two.py": "def f(): ...\n", "sacp/room/module.py": ""})
+    write(tmp_path, {name: start + one + other})
+    monkeypatch.syspath_prepend(str(tmp_path / "user"))
+    assert changes(script, f"../{name}", one + other, other + one, ["mine:f"] if place == "user" else ())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "used"),
+    [
+        ("x = 1\n", "y = -2 * 3\n", "x, y"),
+        ("x = {'a': f, 'b': [1, (2, 3)]}\n", "y = lambda x, n=2: x.random()\n", "x, y"),
+        ("def g(x, n=1, *, m=f):\n    return RNG.random()\n", "def h():\n    return RNG.random()\n", "g, h"),
+        ("class A(random.Random):\n    size: int = 1\n    def m(self): ...\n", "class B: ...\n", "A, B"),
+        ("import numpy\n", "import torch\n", "numpy, torch"),
+        ("import sacp.room.one\n", "import sacp.room.two\n", "sacp"),
+        ("from sacp.room.one import a\n", "from sacp.room.one import b\n", "a, b"),
+        ("a = RNG.random()\n", "unused = make()\n", "a"),
+    ],
+)
+def test_definitions_of_the_library_may_change_places_where_that_means_nothing(tmp_path, one, other, used):
+    start = "import random\nRNG = random.Random(0)\ndef f(): ...\ndef make(): ...\n"
+    files = {"stage.py": f"from sacp.room.module import {used}\n", "sacp/room/module.py": start + one + other}
+    files |= {"sacp/room/one.py": "a = b = 1\n", "sacp/room/two.py": ""}
+    assert not changes(made(tmp_path, files), "sacp/room/module.py", one + other, other + one)
+
+
+@pytest.mark.parametrize("place", ["code/stage.py", "user/mine.py"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = 1\n", "x = 1  # a comment\n\n\n"),
+        ("x = 1\n", '"""A docstring."""\nx = 1\n'),
+        ("y = (2, 3)\n", "y = (\n    2,\n    3,\n)\n"),
+    ],
+)
+def test_layout_of_scripts_and_users_modules_means_nothing(tmp_path, monkeypatch, place, old, new):
+    script = made(tmp_path / "code", {"stage.py": ""})
+    write(tmp_path, {"user/mine.py": "", place: "x = 1\ny = (2, 3)\n"})
+    monkeypatch.syspath_prepend(str(tmp_path / "user"))
+    assert not changes(script, f"../{place}", old, new, ["mine:f"])
+    assert changes(script, f"../{place}", "x = 1", "x = 2", ["mine:f"])
+
+
+@pytest.mark.parametrize("first", ["A = L.pop()", "A: int = take(L)", "A = [take(each) for each in [L]]"])
+def test_what_a_definition_calls_is_changed_even_if_nothing_names_the_definition(tmp_path, first):
+    text = (
+        f"def take(x):\n    return x.pop()\nL, N = [1, 2], 3\n{first}\nB = L[0]\nUNUSED = abs(N)\nM = 4\nC = abs(M)\n"
+    )
+    files = {"stage.py": "from sacp.room.module import B, M\n", "sacp/room/module.py": text}
+    script = made(tmp_path, files)
+    assert changes(script, "sacp/room/module.py", first, "")
+    assert not changes(script, "sacp/room/module.py", "C = abs(M)", "")
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "class Base: ...\ndef find(name):\n    return Base.__subclasses__()\n",
+        "class Base:\n    def __init_subclass__(cls): ...\ndef find(name): ...\n",
+        "class Meta(type): ...\nclass Base(metaclass=Meta): ...\ndef find(name): ...\n",
+        "class Part:\n    def __set_name__(self, owner, name): ...\nclass Base: ...\ndef find(name): ...\n",
+    ],
+)
+def test_a_subclass_counts_if_something_may_see_classes_that_nothing_names(tmp_path, base):
     files = {
         "stage.py": "from sacp.room import base, derived\nbase.find('A')\n",
-        "sacp/room/base.py": "class Base: ...\ndef find(name):\n    return Base.__subclasses__()\n",
+        "sacp/room/base.py": base,
         "sacp/room/derived.py": "from sacp.room.base import Base\nclass A(Base):\n    x = 1\ndef f():\n    return 2\n",
     }
     script = made(tmp_path, files)
     assert changes(script, "sacp/room/derived.py", "x = 1", "x = 2")
     assert not changes(script, "sacp/room/derived.py", "return 2", "return 3")
+
+
+def test_a_class_that_nothing_names_does_not_count_for_an_abstract_base_class_alone(tmp_path):
+    files = {
+        "stage.py": "from sacp.room import base, derived\n",
+        "sacp/room/base.py": "from abc import ABCMeta\nclass Base(metaclass=ABCMeta): ...\n",
+        "sacp/room/derived.py": "from sacp.room.base import Base\nclass A(Base):\n    x = 1\n",
+    }
+    assert not changes(made(tmp_path, files), "sacp/room/derived.py", "x = 1", "x = 2")
+
+
+@pytest.mark.parametrize(
+    ("use", "counts"),
+    [
+        ("return globals()['g']()", True),
+        ("return vars()['g']()", True),
+        ("return locals()['g']()", True),
+        ("return eval('g()')", True),
+        ("import builtins\n    return builtins.globals()['g']()", True),
+        ("import sys\n    return sys.modules[__name__].g()", True),
+        ("import sys as system\n    return system.modules[__name__].g()", True),
+        ("from sys import modules\n    return modules[__name__].g()", True),
+        ("return f.__globals__['g']()", True),
+        ("return (lambda: 1).__globals__['g']()", True),
+        ("import sys\n    return sys._getframe().f_globals['g']()", True),
+        ("return vars(f)", False),
+        ("import sys\n    return sys.argv", False),
+        ("return f.eval()", False),
+    ],
+)
+def test_code_that_can_ask_for_any_name_of_its_module_counts_all_of_it(tmp_path, use, counts):
+    text = f"def f():\n    {use}\ndef g():\n    return 'one'\n"
+    script = made(tmp_path, {"stage.py": "from sacp.room.module import f\nf()\n", "sacp/room/module.py": text})
+    assert changes(script, "sacp/room/module.py", "'one'", "'two'") == counts
+
+
+def test_the_names_of_another_module_are_open_to_who_has_a_function_of_it(tmp_path):
+    files = {
+        "stage.py": "from sacp.room.module import f\nf()\n",
+        "sacp/room/module.py": "from sacp.room.other import h\ndef f():\n    return h.__globals__['g']()\n",
+        "sacp/room/other.py": "def h(): ...\ndef g():\n    return 1\n",
+    }
+    assert changes(made(tmp_path, files), "sacp/room/other.py", "return 1", "return 2")
 
 
 def test_names_that_are_exchanged_change_the_digest(tmp_path):
@@ -394,6 +538,98 @@ def test_an_installed_package_is_followed_within_itself_alone(tmp_path, monkeypa
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     assert changes(script, "../site-packages/one/inner.py", "x = 1", "x = 2", also)
     assert not changes(script, "../site-packages/two.py", "y = 1", "y = 2", also)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script and two folders of Python's path, `one` before `two`; the user's own module lies in the latter."""
+    made(tmp_path / "code", {"stage.py": "print()\n"})
+    for name in ("two", "one"):
+        (tmp_path / name).mkdir()
+        monkeypatch.syspath_prepend(str(tmp_path / name))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import helper\n",
+        "from helper import f\n",
+        "def g():\n    import helper\n",
+        "import importlib\nimportlib.import_module('helper')\n",
+        "__import__('helper')\n",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'helper'])\n",
+        "CRITERION = 'helper:f'\n",
+        "CRITERION = 'helper.f'\n",
+        "import between\n",
+        "import space.between\n",
+        "from space import between\n",
+    ],
+)
+@pytest.mark.parametrize("where", ["one/helper.py", "two/helper.py", "one/helper/__init__.py"])
+def test_what_a_users_module_imports_is_followed_through_all_of_pythons_path(folders, use, where):
+    write(folders, {"two/mine.py": use, where: "x = 1\n", "two/helper_of_none.py": "x = 1\n"})
+    write(folders, {"one/between.py": "import helper\n", "two/space/between.py": "import helper\n"})
+    (folders / "one/space").mkdir()
+    script = folders / "code/stage.py"
+    assert changes(script, f"../{where}", "x = 1", "x = 2", ["mine:f"])
+    assert not changes(script, "../two/helper_of_none.py", "x = 1", "x = 2", ["mine:f"])
+    assert "helper" not in sys.modules
+
+
+@pytest.mark.parametrize("hidden", ["two/helper.py", "one/helper/readme.txt"])
+def test_the_module_that_python_would_take_counts_and_no_other_of_its_name(folders, hidden):
+    taken = "one/helper.py" if hidden.startswith("two") else "two/helper.py"
+    write(folders, {"two/mine.py": "import helper\n", taken: "x = 1\n", hidden: "x = 1\n"})
+    script = folders / "code/stage.py"
+    assert changes(script, f"../{taken}", "x = 1", "x = 2", ["mine:f"])
+    assert not changes(script, f"../{hidden}", "x = 1", "x = 2", ["mine:f"])
+
+
+def test_a_compiled_module_counts_by_its_bytes(folders):
+    helper = folders / f"one/helper{EXTENSION_SUFFIXES[0]}"
+    write(folders, {"two/mine.py": "import helper\n"})
+    helper.write_bytes(b"\x7fELF\0one")
+    before = code_digests(folders / "code/stage.py", ["mine:f"])
+    helper.write_bytes(b"\x7fELF\0two")
+    assert code_digests(folders / "code/stage.py", ["mine:f"]) != before
+
+
+class Hook:
+    """An import hook, as an editable install leaves it: it knows where one package lies, and fails for others."""
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        assert name == "helper"
+        return spec_from_file_location(name, self.package / "__init__.py", submodule_search_locations=[self.package])
+
+
+def test_a_package_that_an_import_hook_finds_is_followed_from_a_users_module(folders, monkeypatch):
+    files = {"__init__.py": "x = 1\n", "inner.py": "from helper.near import z\ny = 1\n", "near.py": "z = 1\n"}
+    write(folders, {"two/mine.py": "from helper import inner\nimport nobody\n"})
+    write(folders / "elsewhere/source", files)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Hook(folders / "elsewhere/source")])
+    script = folders / "code/stage.py"
+    for name, old in (("__init__", "x = 1"), ("inner", "y = 1"), ("near", "z = 1")):
+        assert changes(script, f"../elsewhere/source/{name}.py", old, f"{old}0", ["mine:f"])
+    assert "helper" not in sys.modules
+
+
+def test_installed_packages_and_pythons_own_modules_count_by_their_names(folders, monkeypatch):
+    write(folders, {"two/mine.py": "import json, sys, other, pandas\nNAME = 'other'\n", "two/sys.py": "x = 1\n"})
+    write(folders, {"site-packages/other.py": "x = 1\n"})
+    monkeypatch.syspath_prepend(str(folders / "site-packages"))
+    script = folders / "code/stage.py"
+    found = {path.relative_to(folders).as_posix() for path in modules(script, ["mine:f"])}
+    assert found == {"code/stage.py", "two/mine.py"}
+    assert changes(script, "../two/mine.py", "pandas", "numpy", ["mine:f"])
+
+
+def test_a_script_does_not_follow_words_that_happen_to_name_a_users_module(folders):
+    write(folders, {"code/stage.py": "print('helper')\n", "one/helper.py": "x = 1\n"})
+    assert not changes(folders / "code/stage.py", "../one/helper.py", "x = 1", "x = 2")
 
 
 def test_import_paths_that_lead_nowhere_count_by_their_names_and_text_that_is_no_python_as_it_is(tmp_path, monkeypatch):

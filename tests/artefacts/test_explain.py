@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +23,59 @@ def finish(made: dict[str, Any], path: str, *outputs: str) -> None:
     Path(path).write_text(json.dumps(record.finished(made, outputs)))
 
 
+def started(
+    rule: str, inputs: list[str], settings: dict[str, Any] | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """A record of a run whose results lie in `out`, still without outputs."""
+    return record.record(rule, settings or {}, {rule: rule[0] * 64}, inputs, seed, Path("out"))
+
+
 @pytest.fixture
 def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A table made from a base, which was made from data; each record names several outputs."""
+    """A table made from a base, which was made from a user's data; each record names several outputs."""
     monkeypatch.chdir(tmp_path)
+    for folder in ("out/data", "out/seed0", "out/tables"):
+        Path(folder).mkdir(parents=True)
     Path("data.csv").write_text("1,2\n")
-    Path("base_history.csv").write_text("epoch\n")
-    torch.save({"state": torch.arange(3)}, "base.pt")
-    made = record.record("train_base", {"lr": 0.1}, {"train_base": "c" * 64}, ["data.csv"], 0)
-    finish(made, "base.provenance.json", "base.pt", "base_history.csv")
-    Path("tables").mkdir()
-    Path("tables/table.csv").write_text("93.1\n")
-    Path("tables/table.md").write_text("|93.1|\n")
-    made = record.record("make_table", {}, {"make_table": "d" * 64}, ["base.pt"], None)
-    finish(made, "tables/table.provenance.json", "tables/table.csv", "tables/table.md")
-    return Path("tables/table.csv")
+    Path("reported.csv").write_text("93.5\n")
+    Path("out/data/digits.bin").write_text("1 2")
+    finish(started("prepare_data", ["data.csv"]), "out/data/digits.provenance.json", "out/data/digits.bin")
+    Path("out/seed0/base_history.csv").write_text("epoch\n")
+    torch.save({"state": torch.arange(3)}, "out/seed0/base.pt")
+    made = started("train_base", ["out/data/digits.bin"], {"lr": 0.1}, 0)
+    finish(made, "out/seed0/base.provenance.json", "out/seed0/base.pt", "out/seed0/base_history.csv")
+    Path("out/tables/table.csv").write_text("93.1\n")
+    Path("out/tables/table.md").write_text("|93.1|\n")
+    made = started("make_table", ["out/seed0/base.pt", "reported.csv"])
+    finish(made, "out/tables/table.provenance.json", "out/tables/table.csv", "out/tables/table.md")
+    return Path("out/tables/table.csv")
+
+
+def status_and_errors(*names: str) -> tuple[int, list[str]]:
+    """What the command says of a file on stderr, and its exit status."""
+    command = [sys.executable, "-m", "sacp.artefacts.explain", *names]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.splitlines()
 
 
 def test_the_chain_goes_down_to_the_data(chain: Path) -> None:
     found = explain(chain)
-    assert found.artefacts == ["tables/table.csv", "base.pt"]
-    assert found.sources == ["data.csv"]
-    assert found.broken == []
+    assert found.artefacts == ["out/tables/table.csv", "out/seed0/base.pt", "out/data/digits.bin"]
+    assert found.sources == ["data.csv", "reported.csv"]
+    assert (found.broken, found.unexplained) == ([], [])
     text = "\n".join(found.lines)
-    assert "make_table, code of make_table dddddddddddd" in text
-    assert "train_base, seed 0, code of train_base cccccccccccc" in text
+    assert "make_table, code of make_table mmmmmmmmmmmm" in text
+    assert "train_base, seed 0, code of train_base tttttttttttt" in text
     assert '{"lr": 0.1}' in text
-    assert found.lines[-1] == f"    data.csv, {file_digest('data.csv')[:12]}"
+    assert f"      data.csv, {file_digest('data.csv')[:12]}" in found.lines
+    assert status_and_errors(str(chain)) == (0, [])
 
 
-@pytest.mark.parametrize("name", ["tables/table.csv", "tables/table.md", "base.pt", "base_history.csv", "data.csv"])
+@pytest.mark.parametrize(
+    "name",
+    ["out/tables/table.csv", "out/tables/table.md", "out/seed0/base.pt", "out/seed0/base_history.csv", "data.csv"],
+)
 def test_one_changed_byte_of_any_file_is_named(chain: Path, name: str) -> None:
     content = bytearray(Path(name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -59,39 +83,127 @@ def test_one_changed_byte_of_any_file_is_named(chain: Path, name: str) -> None:
     assert f"{name} (changed)" in explain(chain).broken
 
 
-@pytest.mark.parametrize("name", ["tables/table.md", "base.pt", "base_history.csv", "data.csv"])
-def test_a_missing_file_is_named(chain: Path, name: str) -> None:
+MADE_OR_GIVEN = ["out/tables/table.md", "out/seed0/base.pt", "out/seed0/base_history.csv", "data.csv"]
+
+
+@pytest.mark.parametrize("name", MADE_OR_GIVEN)
+def test_a_missing_file_is_named_and_the_chain_goes_on(chain: Path, name: str) -> None:
     Path(name).unlink()
-    assert f"{name} (missing)" in explain(chain).broken
+    found = explain(chain)
+    assert found.broken == [f"{name} (missing)"]
+    assert found.sources == ["data.csv", "reported.csv"]
+    assert status_and_errors(str(chain)) == (1, [f"error: not what was used: {name} (missing)"])
+
+
+@pytest.mark.parametrize("name", MADE_OR_GIVEN)
+def test_a_folder_in_a_files_place_is_named(chain: Path, name: str) -> None:
+    Path(name).unlink()
+    Path(name).mkdir()
+    assert explain(chain).broken == [f"{name} (a folder)"]
+
+
+def copy_other(path: Path) -> None:
+    path.write_bytes(Path("out/tables/table.provenance.json").read_bytes())
+
+
+@pytest.mark.parametrize("name", ["out/data/digits.bin", "out/seed0/base.pt"])
+@pytest.mark.parametrize(
+    "replace",
+    [Path.exists, copy_other, Path.mkdir, lambda path: path.symlink_to("nowhere"), lambda path: path.write_text("{}")],
+    ids=["deleted", "of another rule", "folder", "dangling", "foreign"],
+)
+def test_a_file_of_the_results_without_a_record_is_no_source(
+    chain: Path, name: str, replace: Callable[[Path], Any]
+) -> None:
+    holder = Path(name).with_suffix(".provenance.json")
+    holder.unlink()
+    replace(holder)
+    found = explain(chain)
+    assert (found.broken, found.unexplained) == ([], [name])
+    assert name not in found.sources
+    error = f"error: no record says how it was made: {name}; expected one beside it that names it"
+    assert status_and_errors(str(chain)) == (1, [error])
+
+
+def test_a_record_of_the_same_rule_for_other_files_of_these_names_is_noticed(chain: Path) -> None:
+    holder = Path("out/seed0/base.provenance.json")
+    other = lookup.load(holder)
+    other["outputs"]["base.pt"] = "0" * 64
+    holder.write_text(json.dumps(other))
+    assert explain(chain).broken == ["out/seed0/base.pt (changed)"]
+
+
+def test_data_that_the_user_gave_below_the_results_are_a_source(chain: Path) -> None:
+    Path("data.csv").rename("out/data/data.csv")
+    finish(started("prepare_data", ["out/data/data.csv"]), "out/data/digits.provenance.json", "out/data/digits.bin")
+    found = explain(chain)
+    assert found.sources == ["out/data/data.csv", "reported.csv"]
+    assert (found.broken, found.unexplained) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["out/seed0/base.pt", "out/data/digits.bin"])
+def test_where_records_do_not_say_it_the_results_lie_in_the_folder_that_holds_them_all(chain: Path, name: str) -> None:
+    Path("out/configs.bin").write_text("")
+    finish(started("sample_configs", []), "out/configs.provenance.json", "out/configs.bin")
+    made = started("make_table", ["out/seed0/base.pt", "out/configs.bin", "reported.csv"])
+    finish(made, "out/tables/table.provenance.json", "out/tables/table.csv", "out/tables/table.md")
+    for holder in Path("out").rglob("*.provenance.json"):
+        old = lookup.load(holder)
+        del old["results"]
+        holder.write_text(json.dumps(old))
+    assert (explain(chain).sources, explain(chain).unexplained) == (["data.csv", "reported.csv"], [])
+    Path(name).with_suffix(".provenance.json").unlink()
+    assert explain(chain).unexplained == [name]
 
 
 def test_a_file_by_the_way_is_explained_by_the_record_that_names_it(chain: Path) -> None:
-    assert explain(Path("base_history.csv")).artefacts == ["base_history.csv"]
-    holder, found = lookup.find("base_history.csv")
+    assert explain(Path("out/seed0/base_history.csv")).artefacts[0] == "out/seed0/base_history.csv"
+    holder, found = lookup.find("out/seed0/base_history.csv")
     assert (holder.name, found["rule"]) == ("base.provenance.json", "train_base")
 
 
-@pytest.mark.parametrize(("name", "words"), [("none.csv", "no such file"), ("data.csv", "no record says how")])
+def test_a_record_without_torch_is_described(chain: Path) -> None:
+    holder = Path("out/tables/table.provenance.json")
+    made = lookup.load(holder)
+    del made["versions"]["torch"]
+    holder.write_text(json.dumps(made))
+    assert f"s on {made['device']}; python {made['versions']['python']}, snakemake" in "\n".join(explain(chain).lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.csv", "none.csv: no such file"),
+        ("data.csv", "data.csv: no record says how it was made; expected a file below the results folder"),
+        ("out/tables", "out/tables: a folder; expected a file"),
+    ],
+)
 def test_what_cannot_be_explained_is_refused_in_one_line(chain: Path, name: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=f"^{words}$"):
         explain(Path(name))
-    command = [sys.executable, "-m", "sacp.artefacts.explain", name]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    assert status_and_errors(name) == (1, [f"error: {words}"])
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{", '"text"'])
+def test_a_damaged_record_on_the_way_is_named_in_one_line(chain: Path, content: str) -> None:
+    Path("out/seed0/base.provenance.json").write_text(content)
+    with pytest.raises(InputError, match=r"^out/seed0/base\.provenance\.json: .*$"):
+        explain(chain)
 
 
 def test_lineage_gathers_codes_and_versions_and_the_note_names_what_is_mixed(chain: Path) -> None:
-    found = lookup.load("tables/table.provenance.json")
-    assert found["lineage"]["code"] == {"make_table": ["d" * 64], "train_base": ["c" * 64]}
+    found = lookup.load("out/tables/table.provenance.json")
+    assert found["lineage"]["code"] == {
+        "make_table": ["m" * 64],
+        "prepare_data": ["p" * 64],
+        "train_base": ["t" * 64],
+    }
     assert record.mixture_note(found) == ""
-    base = lookup.load("base.provenance.json")
+    base = lookup.load("out/seed0/base.provenance.json")
     base["lineage"]["versions"]["torch"] = ["1.0"]
     base["lineage"]["code"]["make_table"] = ["e" * 64]
-    Path("base.provenance.json").write_text(json.dumps(base))
-    mixed = record.record("make_table", {}, {"make_table": "d" * 64}, ["base.pt"], None)
+    Path("out/seed0/base.provenance.json").write_text(json.dumps(base))
+    mixed = started("make_table", ["out/seed0/base.pt"])
     assert record.mixture_note(mixed) == (
         f"**Mixed**: what this was made from comes from torch 1.0 and {torch.__version__.partition('+')[0]}, "
         "2 codes of make_table."
@@ -115,6 +227,8 @@ def test_the_demos_table_is_explained_down_to_the_data(finished_demo: Checkout, 
     assert {(SEED / stage).as_posix() for stage in stages} <= seen
     assert (DEMO / "data/digits.safetensors").as_posix() in seen
     assert found.sources == ["config/reported/table3.csv"]
+    assert found.results == {DEMO}
+    assert found.unexplained == []
     _, prepared = lookup.find(DEMO / "data/digits.safetensors")
     assert f"| data {prepared['data_digest']}" in "\n".join(found.lines)
 
@@ -143,3 +257,7 @@ def test_one_changed_byte_of_any_artefact_of_the_demo_is_named(demo_copy: Checko
         assert f"{name.as_posix()} (changed)" in explain(table).broken
         name.write_bytes(before)
     assert explain(table).broken == []
+    (DEMO / "data/digits.provenance.json").unlink()
+    (SEED / "base.provenance.json").unlink()
+    made = [(DEMO / "data/digits.safetensors").as_posix(), (SEED / "base.pt").as_posix()]
+    assert set(made) <= set(explain(table).unexplained)

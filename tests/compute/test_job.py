@@ -79,6 +79,7 @@ def test_the_record_of_a_job_lies_beside_its_outputs_and_names_them_with_their_d
     assert record["inputs"] == {(tmp_path / "data.csv").as_posix(): sha256(b"1,2\n")}
     assert record["code"] == {"stage": "c" * 64}
     assert (record["rule"], record["settings"], record["seed"]) == ("rule", {"lr": 0.1}, 3)
+    assert record["results"] == tmp_path.as_posix()
     assert record["data_digest"] == "abc"
     assert 0 < record["seconds"] <= process_seconds()
     assert lookup.find(tmp_path / "table.png") == (tmp_path / RECORD, record)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sacp.artefacts.reach import Reach
+from sacp.artefacts.statements import Piece
 
 
 def file_digest(path: str | Path) -> str:
@@ -29,8 +30,21 @@ def code_digests(script: str | Path, also: Iterable[str] = ()) -> dict[str, str]
 
 
 def _digest(reach: Reach) -> str:
-    texts = [f"{piece.module.name}\0{','.join(piece.names)}\0{piece.after}\0{piece.meaning}" for piece in reach.counted]
-    return hashlib.sha256("\0\0".join(sorted([*texts, *reach.missing])).encode()).hexdigest()
+    free = [_text(piece) for piece in reach.counted if piece.place is None]
+    texts = [*sorted([*free, *reach.missing]), *_in_order(reach.counted)]
+    return hashlib.sha256("\0\0".join(texts).encode()).hexdigest()
+
+
+def _text(piece: Piece) -> str:
+    # Places are left out: statements that do not count have one too.
+    after = piece.after if piece.place is None else ""
+    return f"{piece.module.name}\0{','.join(piece.names)}\0{after}\0{piece.meaning}"
+
+
+def _in_order(counted: Iterable[Piece]) -> list[str]:
+    """The statements of each module whose order counts, one after the other."""
+    placed = [(piece.module.name, piece.place, _text(piece)) for piece in counted if piece.place is not None]
+    return [text for _, _, text in sorted(placed)]
 
 
 def modules(script: str | Path, also: Iterable[str] = ()) -> set[Path]:

@@ -68,12 +68,16 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON object; `InputError` names a file that is missing or holds none."""
+    """Read a JSON object; `InputError` names a file that is missing, cannot be read or holds none."""
     try:
         value = json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON (nested too deep)") from None
+    except ValueError as error:  # of JSON, of UTF-8, or of a number that is too long
         raise InputError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}, expected a JSON object")

@@ -5,31 +5,34 @@ asked for a name which its text does not define.
 """
 
 import ast
-import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from sacp.artefacts.statements import STAR, Chain, Imported, Module, Piece, read
+from sacp.artefacts.finding import Finder, Place, is_installed
+from sacp.artefacts.statements import LIBRARY, Imported, Module, Piece, read
+from sacp.artefacts.syntax import NAMESPACES, STAR, Chain
 
-LIBRARY = "sacp"
 CATALOGUE = "sacp.catalogue"  # its strings name all that exists; what a job loads of it is given by `also`
+LIBRARY_NAME = re.compile(r"sacp(\.\w+)+(:\w+)?")
 NAME = "__name__"
 OF_EVERY_MODULE = {NAME, "__file__", "__path__", "__package__", "__spec__", "__doc__"}
-ANY_NAME = {("globals",), ("eval",), ("exec",), ("sys", "modules")}  # code with one may use any name of its module
-INSTALLED = {"site-packages", "dist-packages"}
-STANDARD_LIBRARY = Path(os.__file__).parent
+ANY_NAME = {("globals",), ("eval",), ("exec",)}  # code with one may use any name of its module,
+FROM_ELSEWHERE = {("sys", "modules"), *(("builtins", *name) for name in ANY_NAME)}  # and so may code that imports one
 
 
 class Reach:
     """What a script reaches, and what it is told to load at run time.
 
     In a module of the library, statements with effects count if the module is imported, and a definition counts if
-    something that counts names it. Other modules, the script included, count as a whole; their imports are followed to
-    others in the same folder of Python's path, and where packages are installed, to others of the same package.
+    something that counts names it. Other modules, the script included, count as a whole; their imports are followed
+    wherever Python finds them, except into what is installed: that counts by its name. From an installed module, others
+    of the same package are followed.
 
-    What is loaded by a computed name is not seen: `also` must hold it, or a constant `module:name` that counts.
+    What is loaded by a computed name is not seen: `also` must hold it, or a constant `module:name` that counts. In a
+    user's module, so does a constant that is no more than a module's name.
     """
 
     def __init__(self, library: Path, script: Path | None = None, also: Iterable[str] = ()) -> None:
@@ -38,13 +41,15 @@ class Reach:
         self.counted: set[Piece] = set()
         self.missing: set[str] = set()  # import paths that lead nowhere
         self._library = library
-        self._found: dict[tuple[Path, str], Module | None] = {}
+        self._finder = Finder([library, *(Path(entry).absolute() for entry in [*sys.path, ""])])
+        self._places: dict[str, Place | None] = {}
+        self._found: dict[str, Module | None] = {}
         self._answers: dict[tuple[Module, Chain], bool] = {}
         self._whole: set[Module] = set()
         self._everything: set[Module] = set()
         self._waiting: list[Callable[[], None]] = []  # not recursion: chains of imports are long
         if script is not None:
-            self._open(script.stem, script, script.parent)
+            self._open(script.stem, script)
         for path in also:
             self._load(path)
         self._finish()
@@ -52,7 +57,7 @@ class Reach:
     def _finish(self) -> None:
         while self._waiting:
             self._waiting.pop()()
-            if not self._waiting and any(module.finds_subclasses for module in self.modules.values()):
+            if not self._waiting and any(module.sees_classes for module in self.modules.values()):
                 for piece in [piece for module in self.modules.values() for piece in module.all_pieces()]:
                     if isinstance(piece.node, ast.ClassDef):
                         self._count(piece)
@@ -65,36 +70,42 @@ class Reach:
     def _load(self, path: str) -> None:
         """Follow an import path; in a module of the library it reaches only what it names."""
         name, _, member = path.partition(":")
-        if name.partition(".")[0] == LIBRARY:
-            roots = [self._library]
-        else:
-            roots = [Path(entry).absolute() for entry in [*sys.path, ""]]
-        root = next((root for root in roots if (file := _locate(root, name)) and file.is_file()), None)
-        module = self._at(root, name) if root else None
-        if module is None:
+        module = self._at(name)
+        if module is None or not module.path.is_file():
             self.missing.add(path)
-        elif _is_library(module):
+        elif module.is_library:
             self._attribute(module, tuple(member.split(".")) if member else ())
 
     def _find(self, name: str, origin: Module) -> Module | None:
         """A module by its name, if it is the library's or followed from `origin`; it then counts as imported."""
-        top = name.partition(".")[0]
-        if top == LIBRARY:
-            return self._at(self._library, name)
-        if not name or _is_library(origin) or (_is_installed(origin.root) and top != origin.name.partition(".")[0]):
-            return None
-        return self._at(origin.root, name)
+        return self._at(name) if name and self._is_followed(name.partition(".")[0], origin) else None
 
-    def _at(self, root: Path, name: str) -> Module | None:
-        if (root, name) not in self._found:
-            above = name.rpartition(".")[0]
-            parent = self._at(root, above) if above else None
-            path = _locate(root, name) if not above or (parent and parent.is_package) else None
-            self._found[root, name] = self._open(name, path, root) if path else None
-        return self._found[root, name]
+    def _is_followed(self, top: str, origin: Module) -> bool:
+        if top == LIBRARY or origin.is_library:
+            return top == LIBRARY
+        place = None if top in sys.builtin_module_names else self._place(top)
+        return place is not None and (top == origin.top or not is_installed(place.path))
 
-    def _open(self, name: str, path: Path, root: Path) -> Module:
-        module = read(name, path, root, path.read_bytes() if path.is_file() else b"")
+    def _at(self, name: str) -> Module | None:
+        if name not in self._found:
+            place = self._place(name)
+            self._found[name] = self._open(name, place.path) if place else None
+        return self._found[name]
+
+    def _place(self, name: str) -> Place | None:
+        if name not in self._places:
+            above, _, last = name.rpartition(".")
+            if above:
+                self._at(above)  # it is imported first
+                package = self._place(above)
+                place = self._finder.within(package.folders, last) if package else None
+            else:
+                place = self._finder.within([self._library], name) if name == LIBRARY else self._finder.top(name)
+            self._places[name] = place
+        return self._places[name]
+
+    def _open(self, name: str, path: Path) -> Module:
+        module = read(name, path, path.read_bytes() if path.is_file() else b"")
         self.modules[path] = module
         self._later(self._run, module)
         return module
@@ -105,7 +116,7 @@ class Reach:
             self._count(piece)
         for imported in module.runs:
             self._import(imported, module)
-        if not _is_library(module):
+        if not module.is_library:
             self._count_whole(module)
 
     def _import(self, imported: Imported, origin: Module) -> None:
@@ -137,15 +148,18 @@ class Reach:
             return
         self._everything.add(module)
         self._count_whole(module)
-        if module.is_package and _is_library(module):
+        if module.is_package and module.is_library:
             for path in module.path.parent.iterdir():
                 is_module = path.suffix in ("", ".py") and path.stem.isidentifier() and path.stem != "__init__"
-                inner = self._at(module.root, f"{module.name}.{path.stem}") if is_module else None
+                inner = self._at(f"{module.name}.{path.stem}") if is_module else None
                 if inner:
                     self._later(self._count_everything, inner)
 
     def _follow_piece(self, piece: Piece) -> None:
         module = piece.module
+        for name in piece.names if piece.can_change else ():
+            for caller in module.callers.get(name, ()):
+                self._count(caller)
         for imports in piece.imports.values():
             for imported in imports:
                 self._import(imported, module)
@@ -155,18 +169,21 @@ class Reach:
             for imported in piece.imports.get(chain[0], ()):
                 self._follow(imported, chain[1:], module)
             self._look_up(module, chain)
-            if chain in ANY_NAME or chain[:2] in ANY_NAME:
+            if chain in ANY_NAME:
                 self._count_whole(module)
-        for text in () if module.name.startswith(CATALOGUE) else strings:
-            self._follow_string(text)
+        for text in strings:
+            self._follow_string(text, module)
 
-    def _follow_string(self, text: str) -> None:
+    def _follow_string(self, text: str, origin: Module) -> None:
         """A module's name means a program to start; `module:name` and `module.name` mean a definition."""
+        is_ours = origin.is_library or origin.path.parent == self._library
+        if origin.name.startswith(CATALOGUE) or (is_ours and not LIBRARY_NAME.fullmatch(text)):
+            return
         name, _, member = text.partition(":")
-        module = self._at(self._library, name)
+        module = self._find(name, origin)
         if not member and not module:
             name, _, member = text.rpartition(".")
-            module = self._at(self._library, name)
+            module = self._find(name, origin)
         if module and not member:
             self._later(self._count_everything, module)
         elif module:
@@ -181,9 +198,12 @@ class Reach:
 
     def _follow(self, imported: Imported, rest: Chain, origin: Module) -> None:
         """Count what the attributes `rest` of an imported name mean."""
+        chain = (imported.member, *rest) if imported.member else rest
         module = self._find(imported.module, origin)
         if module:
-            self._attribute(module, (imported.member, *rest) if imported.member else rest)
+            self._attribute(module, chain)
+        elif (imported.module, *chain[:1]) in FROM_ELSEWHERE:
+            self._count_whole(origin)
 
     def _attribute(self, module: Module, chain: Chain) -> None:
         """Count what a chain means that begins in a module; the module alone is a value, open to any use."""
@@ -200,6 +220,8 @@ class Reach:
     def _look(self, module: Module, chain: Chain) -> bool:
         name, rest = chain[0], chain[1:]
         found = name in module.bound
+        if not NAMESPACES.isdisjoint(chain):
+            self._count_whole(module)
         for piece in module.pieces.get(name, ()):
             found = True
             self._count(piece)
@@ -213,21 +235,3 @@ class Reach:
             origin = self._find(imported.module, module) if imported.member == STAR else None
             found = bool(origin and self._look_up(origin, chain)) or found
         return found
-
-
-def _is_library(module: Module) -> bool:
-    return module.name.partition(".")[0] == LIBRARY
-
-
-def _is_installed(root: Path) -> bool:
-    return not INSTALLED.isdisjoint(root.parts) or root.is_relative_to(STANDARD_LIBRARY)
-
-
-def _locate(root: Path, name: str) -> Path | None:
-    """A module's file; of a package without an `__init__.py`, where it would be."""
-    path = root.joinpath(*name.split("."))
-    if (path / "__init__.py").is_file():
-        return path / "__init__.py"
-    if path.with_name(f"{path.name}.py").is_file():
-        return path.with_name(f"{path.name}.py")
-    return path / "__init__.py" if path.is_dir() else None

@@ -17,7 +17,12 @@ LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py
 
 
 def record(
-    rule: str, settings: Mapping[str, Any], code: Mapping[str, str], inputs: Iterable[str | Path], seed: int | None
+    rule: str,
+    settings: Mapping[str, Any],
+    code: Mapping[str, str],
+    inputs: Iterable[str | Path],
+    seed: int | None,
+    results: Path | None = None,
 ) -> dict[str, Any]:
     """Return the provenance of an artefact that is made now, as plain JSON values.
 
@@ -27,6 +32,7 @@ def record(
         code: digests of the stage's code: of its script, and of what its settings tell it to load.
         inputs: the files it read; each is named with its SHA-256.
         seed: the seed, if the stage has one.
+        results: the folder of all that the run makes, if it is known.
     """
     inputs, versions = list(inputs), _versions()
     return {
@@ -34,6 +40,7 @@ def record(
         "settings": dict(settings),
         "code": dict(code),
         "seed": seed,
+        "results": None if results is None else results.as_posix(),
         "inputs": {Path(path).as_posix(): file_digest(path) for path in inputs},
         "commit": _commit(),
         "versions": versions,
@@ -57,8 +64,7 @@ def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_sec
 
 def of_training(made: Mapping[str, Any]) -> dict[str, Any]:
     """What the record of a winner says of the trainings that it was chosen from: how they were made, and their time."""
-    names = ("rule", "code", "seed", "commit", "versions", "device", "started", "seconds")
-    return {name: made[name] for name in names}
+    return {name: made[name] for name in lookup.OF_TRAINING}
 
 
 def _device() -> str:

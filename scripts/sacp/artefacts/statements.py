@@ -1,26 +1,25 @@
 """What a module's text consists of: definitions, imports and statements with effects; and what each of them names."""
 
 import ast
+import builtins
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
 
-Chain = tuple[str, ...]  # a name and the attributes taken of it: `a.b.c`
+from sacp.artefacts import syntax
+from sacp.artefacts.syntax import DEFINITIONS, FUNCTIONS, STAR, Chain, chain_of
 
+LIBRARY = "sacp"
+BUILTINS = set(dir(builtins))
 # Decorators that do nothing but change the function or class that they are given; any other may register it somewhere.
 HARMLESS = re.compile(
     r"property|staticmethod|classmethod|\w+\.(setter|getter|deleter)|typing\.\w+|abc\.abstractmethod"
     r"|functools\.(cache|lru_cache|cached_property|wraps|total_ordering)"
     r"|contextlib\.(async)?contextmanager|dataclasses\.dataclass|torch\.(no_grad|inference_mode)"
 )
-FINDS_SUBCLASSES = {"__init_subclass__", "__subclasses__"}  # these find a class that nothing names
-LIBRARY_NAME = re.compile(r"sacp(\.\w+)+(:\w+)?")
-STAR = "*"
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-NAMED_PARTS = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Piece:
     node: ast.stmt
     names: tuple[str, ...]  # that it defines; none if it is there for its effect
     after: int  # how many statements with effects come before it
+    place: int | None  # among all whose order counts; None if it may stand anywhere between the same effects
     imported: Imported | None = None
 
     @cached_property
@@ -52,38 +52,49 @@ class Piece:
     def imports(self) -> dict[str, list[Imported]]:
         """What import statements inside it bind, by name."""
         found: dict[str, list[Imported]] = {}
-        for node in [] if self.imported else _statements([self.node], into_functions=True):
+        for node in [] if self.imported else syntax.statements([self.node], into_functions=True):
             for each in self.module.imported(node):
                 found.setdefault(each.name, []).append(each)
         return found
 
     @cached_property
     def uses(self) -> tuple[set[Chain], set[str]]:
-        """Chains of names that it contains, and strings that may name something of the library."""
-        return (set(), set()) if self.imported else _uses(self.node)
+        """Chains of names that it contains, and strings that may name a module or something in one."""
+        return (set(), set()) if self.imported else syntax.uses(self.node)
+
+    @cached_property
+    def can_change(self) -> bool:
+        """Is it a value that others can change in place?"""
+        return isinstance(self.node, (ast.Assign, ast.AnnAssign)) and not syntax.is_constant(self.node.value)
 
 
 class Module:
     """A module's text, taken apart.
 
-    An assignment to plain names is taken to be a definition, whose right side has no effect on anything else. One to
-    `_` alone is not, as its value is not wanted. Nor is one that redefines a name, as there the order matters.
+    In the library, an assignment to plain names is taken to be a definition, whose right side has no effect on other
+    modules. One to `_` alone is not, as its value is not wanted. Definitions may change places if what they are made
+    of is literal. One that redefines a name, of its own or of Python's, may not, and counts like an effect.
+
+    Elsewhere the order of all statements counts.
     """
 
-    def __init__(self, name: str, path: Path, root: Path, text: bytes) -> None:
-        """`root` is the folder in which the dotted `name` is looked for."""
-        self.name, self.path, self.root = name, path, root
-        self.is_package = path.name == "__init__.py"
+    def __init__(self, name: str, path: Path, text: bytes) -> None:
+        self.name, self.path = name, path
+        self.top = name.partition(".")[0]
+        self.is_library = self.top == LIBRARY
+        self.is_package = path.name.partition(".")[0] == "__init__"
         self.pieces: dict[str, list[Piece]] = {}  # definitions and imports, by the names that they bind
+        self.callers: dict[str, list[Piece]] = {}  # definitions that call something, by the names that they contain
         self.effects: list[Piece] = []  # run when the module is imported
         self.main: list[Piece] = []  # run when the module is started as a program
         self.bound = set[str]()  # names that effects bind
-        tree = _parsed(text)
+        self._places = count()
+        tree = syntax.parsed(text)
         for node in tree.body:
             self._add(node)
-        inside = _statements(node for node in tree.body if not _is_main(node))
+        inside = syntax.statements(node for node in tree.body if not syntax.is_main(node))
         self.runs = [each for node in inside for each in self.imported(node)]
-        self.finds_subclasses = _finds_subclasses(tree, text)
+        self.sees_classes = syntax.sees_classes(tree, text)
 
     def all_pieces(self) -> Iterator[Piece]:
         """All pieces; those with several names come several times."""
@@ -106,33 +117,60 @@ class Module:
         return [Imported(alias.asname or alias.name, module, alias.name, module) for alias in node.names]
 
     def _add(self, node: ast.stmt) -> None:
-        names = tuple(sorted(set(_bound(node))))
-        is_new = self.bound.isdisjoint(names) and self.pieces.keys().isdisjoint(names)
-        piece = Piece(self, node, names, len(self.effects))
-        if _is_import(node):
+        names = tuple(sorted(set(syntax.bound(node))))
+        is_new = self._are_new(names)
+        if syntax.is_import(node):
             self._add_imports(node)
-        elif _is_main(node):
-            self._add_imports(node)
-            self.main.append(Piece(self, node, (), piece.after))
+        elif syntax.is_main(node):
+            self._add_inner_imports(node)
+            self.main.append(self._piece(node))
         elif self._is_quiet(node) and is_new:
+            piece = self._piece(node, names, free=syntax.is_still(node))
             self._add_piece(piece)
+            self._add_caller(piece)
         elif isinstance(node, (*DEFINITIONS, ast.Assign, ast.AnnAssign)):
-            self._add_piece(piece)
-            self.effects.append(piece)
+            self.effects.append(self._piece(node, names))
+            self._add_piece(self.effects[-1])
         else:
-            self._add_imports(node)
+            self._add_inner_imports(node)
             self.bound.update(names)
-            self.effects.append(Piece(self, node, (), piece.after))
+            self.effects.append(self._piece(node))
+
+    def _piece(
+        self, node: ast.stmt, names: tuple[str, ...] = (), imported: Imported | None = None, free: bool = False
+    ) -> Piece:
+        place = None if free and self.is_library else next(self._places)
+        return Piece(self, node, names, len(self.effects), place, imported)
+
+    def _are_new(self, names: tuple[str, ...]) -> bool:
+        return not any(name in known for name in names for known in (self.bound, self.pieces, BUILTINS))
 
     def _add_imports(self, node: ast.stmt) -> None:
+        """What an import at the top level binds. A second meaning of a name counts like an effect."""
+        for imported in self.imported(node):
+            known = [piece.imported for piece in self.pieces.get(imported.name, ())]
+            is_same = any(each and (each.module, each.member) == (imported.module, imported.member) for each in known)
+            is_free = is_same or self._are_new((imported.name,))
+            piece = self._piece(node, (imported.name,), imported, is_free)
+            self._add_piece(piece)
+            self.effects += [] if is_free else [piece]
+
+    def _add_inner_imports(self, node: ast.stmt) -> None:
         """The imports in a statement; its other parts are left out."""
-        for imported in [each for inner in _statements([node]) for each in self.imported(inner)]:
+        for imported in [each for inner in syntax.statements([node]) for each in self.imported(inner)]:
             if imported.name != STAR:
-                self._add_piece(Piece(self, node, (imported.name,), len(self.effects), imported))
+                self._add_piece(self._piece(node, (imported.name,), imported, free=True))
 
     def _add_piece(self, piece: Piece) -> None:
         for name in piece.names:
             self.pieces.setdefault(name, []).append(piece)
+
+    def _add_caller(self, piece: Piece) -> None:
+        """Keep a definition that may change what it calls or hands to a call."""
+        value = piece.node.value if isinstance(piece.node, (ast.Assign, ast.AnnAssign)) else None
+        if value and any(syntax.calls([value])):
+            for name in {chain[0] for chain in piece.uses[0]}:
+                self.callers.setdefault(name, []).append(piece)
 
     def _is_quiet(self, node: ast.stmt) -> bool:
         """Does it do nothing but define names?"""
@@ -140,17 +178,22 @@ class Module:
             return False
         if isinstance(node, ast.ClassDef):
             # Keywords go to a metaclass or a base class, which may keep what it is given.
-            return not node.keywords and all(map(self._is_quiet, node.body))
+            return not node.keywords and _call_builtins(node.bases) and all(map(self._is_quiet, node.body))
+        if isinstance(node, FUNCTIONS):
+            return _call_builtins(syntax.defaults(node))
         if isinstance(node, ast.Assign):
             unwanted = any(isinstance(target, ast.Name) and target.id == "_" for target in node.targets)
-            return not unwanted and all(map(_is_plain, node.targets))
+            return not unwanted and all(map(syntax.is_plain, node.targets))
         if isinstance(node, ast.AnnAssign):
-            return _is_plain(node.target)
+            return syntax.is_plain(node.target)
         is_ellipsis = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
-        return is_ellipsis or _is_import(node) or isinstance(node, (*FUNCTIONS, ast.Pass))
+        return is_ellipsis or syntax.is_import(node) or isinstance(node, ast.Pass)
 
     def _is_harmless(self, decorator: ast.expr) -> bool:
-        chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if isinstance(decorator, ast.Call):
+            given = [*decorator.args, *(each.value for each in decorator.keywords)]
+            return all(map(syntax.is_literal, given)) and self._is_harmless(decorator.func)
+        chain = chain_of(decorator)
         if not chain:
             return False
         pieces = self.pieces.get(chain[0], [])
@@ -161,116 +204,12 @@ class Module:
         return all(HARMLESS.fullmatch(".".join(each)) for each in full or [chain])
 
 
+def _call_builtins(nodes: list[ast.expr]) -> bool:
+    """Do expressions call nothing but what is Python's own, such as `slice`?"""
+    return all(chain_of(call.func)[:1] and chain_of(call.func)[0] in BUILTINS for call in syntax.calls(nodes))
+
+
 @cache  # scripts share most of the library
-def read(name: str, path: Path, root: Path, text: bytes) -> Module:
+def read(name: str, path: Path, text: bytes) -> Module:
     """Take a module apart, once per process and text."""
-    return Module(name, path, root, text)
-
-
-def chain_of(node: ast.expr) -> Chain:
-    """`a.b.c` as a tuple; empty for an expression that is more than names."""
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
-
-
-def _parsed(text: bytes) -> ast.Module:
-    """The syntax tree without docstrings; for text that is not Python, an expression that holds all of it."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return ast.Module([ast.Expr(ast.Constant(text))], [])
-    _strip(tree)
-    return tree
-
-
-def _strip(node: ast.AST) -> None:
-    """Remove docstrings, and other strings that stand alone."""
-    for block in _blocks(node):
-        block[:] = [inner for inner in block if not _is_docstring(inner)]
-        for inner in block:
-            _strip(inner)
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
-    """The lists of statements, or of handlers and cases with statements, that a node holds."""
-    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-        block = getattr(node, field, None)
-        if isinstance(block, list):
-            yield block
-
-
-def _statements(nodes: Iterable[ast.stmt], into_functions: bool = False) -> Iterator[ast.stmt]:
-    """These statements and all inside them."""
-    for node in nodes:
-        yield node
-        if into_functions or not isinstance(node, FUNCTIONS):
-            for block in _blocks(node):
-                yield from _statements(block, into_functions)
-
-
-def _is_import(node: ast.stmt) -> bool:
-    """An import that only binds names of its own and runs modules."""
-    if isinstance(node, ast.ImportFrom):
-        return node.module != "__future__" and node.names[0].name != STAR
-    return isinstance(node, ast.Import)
-
-
-def _is_main(node: ast.stmt) -> bool:
-    """`if __name__ == "__main__":` without an `else`."""
-    if not isinstance(node, ast.If) or node.orelse:
-        return False
-    return ast.unparse(node.test) == "__name__ == '__main__'"
-
-
-def _is_plain(target: ast.expr) -> bool:
-    """A name, or names to unpack to."""
-    if isinstance(target, (ast.Tuple, ast.List)):
-        return all(map(_is_plain, target.elts))
-    return isinstance(target.value if isinstance(target, ast.Starred) else target, ast.Name)
-
-
-def _finds_subclasses(tree: ast.Module, text: bytes) -> bool:
-    if not any(name.encode() in text for name in FINDS_SUBCLASSES):  # nearly always, and at once
-        return False
-    names = {getattr(node, field, None) for node in ast.walk(tree) for field in ("name", "attr")}
-    return not FINDS_SUBCLASSES.isdisjoint(names)
-
-
-def _bound(node: ast.AST) -> Iterator[str]:
-    """Names that a statement binds in the scope that it stands in; imports are left out."""
-    if isinstance(node, DEFINITIONS):
-        yield node.name
-        return
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        yield node.id
-    elif isinstance(node, NAMED_PARTS) and node.name:
-        yield node.name
-    if isinstance(node, ast.comprehension):  # its target is known inside it only
-        children: Iterable[ast.AST] = [node.iter, *node.ifs]
-    else:
-        children = () if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node)
-    for child in children:
-        yield from _bound(child)
-
-
-def _uses(node: ast.AST) -> tuple[set[Chain], set[str]]:
-    """All chains of names, local ones too, and the strings that may name something of the library."""
-    chains, strings = set[Chain](), set[str]()
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.Attribute, ast.Name)) and (chain := chain_of(node)):
-            chains.add(chain)
-        elif isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and LIBRARY_NAME.fullmatch(node.value):
-                strings.add(node.value)
-        else:
-            waiting.extend(ast.iter_child_nodes(node))
-    return chains, strings
+    return Module(name, path, text)

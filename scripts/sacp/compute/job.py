@@ -41,10 +41,12 @@ class Job:
         """The job that Snakemake describes to a script. Reads the inputs, for their digests."""
         cfg, wildcards = snakemake.params.get("cfg", {}), snakemake.wildcards
         seed = int(wildcards.seed) if "seed" in wildcards.keys() else None
-        record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed)
+        log_path = Path(snakemake.log[0])
+        results = next((folder.parent for folder in log_path.parents if folder.name == "logs"), None)
+        record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed, results)
         return cls(
             snakemake.rule, cfg, seed, snakemake.input, snakemake.output, wildcards, snakemake.threads,
-            Path(snakemake.log[0]), record,
+            log_path, record,
         )  # fmt: skip
 
     def finish(self) -> None:
