@@ -89,7 +89,6 @@ def test_a_criterion_is_given_the_network_its_graph_images_and_the_seed_once(mon
         ((sys.exit(0) for _ in FIRST), "no list of arrays (SystemExit: 0)"),
         (map(float, "ab"), "no list of arrays (ValueError: could not convert string to float: 'a')"),
     ],
-    ids=str,
 )
 def test_a_criterion_that_does_not_order_the_channels_is_refused_by_its_name(monkeypatch, found, fault: str) -> None:
     task = task_of([3, 2], criterion=by(monkeypatch, lambda *_: found))
@@ -133,7 +132,6 @@ def test_kept_channels_are_put_in_ascending_order(form) -> None:
         ([[0, [1, 2]], [0, 1]], "no list of arrays (ValueError: "),
         (None, "no list of arrays (TypeError: "),
     ],
-    ids=str,
 )
 def test_kept_channels_that_the_network_does_not_have_are_refused_by_the_functions_name(kept, fault: str) -> None:
     with pytest.raises(InputError) as caught:
