@@ -16,5 +16,5 @@ def test_the_demo_is_forecast_and_compared_with_what_it_has_spent(finished_demo:
     assert forecast.loc["train_candidate", "jobs"] == found.loc["train_candidate", "jobs"] == 3 + 2
     assert (forecast["seconds_per_job"].dropna() > 0).all()
     total = found.loc[TOTAL]
-    # Machines that run tests are shared, and busy at other times than they are measured: only a wrong unit is found here.
+    # Machines that run tests are shared, and busier at one time than at another: only a wrong unit is found here.
     assert 1 / 20 < total["spent_wall_seconds"] / total["forecast_wall_seconds"] < 20
