@@ -20,10 +20,9 @@ with job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     steps, levels = load_configs(work.given.configs, "search", slice(0, work.cfg["sample"]))
     probes = pd.read_csv(work.given.probes).sort_values("candidate")
-    found = trivial(base, graph, steps, levels) | {
-        "accuracy untuned": probes["untuned_accuracy_percent"].to_numpy(),
-        "accuracy, batch norms calibrated": probes["recalibrated_accuracy_percent"].to_numpy(),
-    }
+    found = trivial(base, graph, steps, levels) | {"accuracy untuned": probes["untuned_accuracy_percent"].to_numpy()}
+    if work.cfg["calibration"]:
+        found["accuracy, batch norms calibrated"] = probes["calibrated_accuracy_percent"].to_numpy()
     for (name, settings), path in zip(work.cfg["encoders"].items(), work.given.encoders, strict=True):
         found[f"score of {name}"] = score_all(dense_of_file(path, base, graph, levels, **settings), steps)
     tuned = pd.DataFrame([row for path in work.given.tuned for row in load_tuned(path)])

@@ -1,8 +1,6 @@
-"""Evaluate configurations of the sample before any tuning: as they are, and with recalibrated batch norms."""
+"""Evaluate configurations of the sample before any tuning: as they are, and with calibrated batch norms."""
 
-import torch
 from sacp.artefacts.files import write_csv
-from sacp.baselines.task import sampled_images
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base
@@ -13,22 +11,19 @@ from sacp.progress import Progress
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.search.files import load_configs
 from sacp.seeds import derive
-from sacp.training.evaluation import PROBE_COLUMNS, accuracy_percent, recalibrate
-
-IMAGES = 1000  # training images that batch norms are calibrated with
+from sacp.training.evaluation import PROBE_COLUMNS, Calibration, accuracy_percent
 
 with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     order, splits = l1_order(base, graph), load_splits(work.given.data, work.cfg["validation"], work.seed)
-    batches = sampled_images(splits, IMAGES, derive(work.seed, "calibration"), work.device)
+    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
     steps, levels = load_configs(work.given.configs, "search", slice(0, work.cfg["sample"]))
     rows, progress = [], Progress("networks probed:", len(steps))
     for candidate in range(len(steps)):
         network = prune(base, graph, kept_of(steps[candidate], order, graph, levels)).to(work.device).eval()
-        found = [accuracy_percent(network, splits.validation, splits)]
-        with torch.no_grad():
-            recalibrate(network, batches)
-        found.append(accuracy_percent(network, splits.validation, splits))
-        rows.append(dict(zip(PROBE_COLUMNS, (candidate, *found), strict=True)))
+        untuned = accuracy_percent(network, splits.validation, splits)
+        calibration(network)
+        calibrated = accuracy_percent(network, splits.validation, splits)
+        rows.append(dict(zip(PROBE_COLUMNS, (candidate, untuned, calibrated), strict=True)))
         progress.advance(1)
     write_csv(work.out.csv, rows, PROBE_COLUMNS)

@@ -14,6 +14,7 @@ from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.files import save_kept
 from sacp.seeds import derive
 from sacp.training.candidates import Tuner
+from sacp.training.evaluation import Calibration
 from sacp.training.ranking import ACCURACY, TUNED_COLUMNS
 from sacp.training.recipe import Recipe
 
@@ -21,7 +22,9 @@ with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     splits, order = load_splits(work.given.data, work.cfg["validation"], work.seed), l1_order(base, graph)
     recipe, engine, size = Recipe(**work.cfg["tune"]), Engine(**work.cfg["engine"]), Colony(**work.cfg["colony"])
-    tuner = Tuner(base, graph, splits, recipe, derive(work.seed, "tune"), work.device, engine, work.sidecar)
+    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    seed = derive(work.seed, "tune")
+    tuner = Tuner(base, graph, splits, recipe, seed, work.device, calibration, engine, work.sidecar)
 
     def fitness(counts: Counts) -> float:
         """Validation accuracy in percent after a light training; nothing for one that failed."""

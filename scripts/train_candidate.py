@@ -15,6 +15,7 @@ from sacp.pruning.files import load_kept, save_network
 from sacp.search.files import load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import train_fully
+from sacp.training.evaluation import Calibration
 from sacp.training.loop import HISTORY_COLUMNS
 from sacp.training.recipe import Recipe
 
@@ -30,7 +31,10 @@ with long_job.running(snakemake) as work:
     network = prune(base, graph, kept).to(work.device)
     label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
     recipe, engine = Recipe(**work.cfg["recipe"]), Engine(**work.cfg["engine"])
-    metrics, history = train_fully(network, splits, spec, recipe, seed, label, engine, work.sidecar, work.team)
+    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    metrics, history = train_fully(
+        network, splits, spec, recipe, seed, label, calibration, engine, work.sidecar, work.team
+    )
     if work.team.leads:
         metrics = {"candidate": candidate, **metrics}
         write_csv(work.out.history, history, HISTORY_COLUMNS)

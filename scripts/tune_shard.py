@@ -11,6 +11,7 @@ from sacp.pruning.criteria import kept_of, l1_order
 from sacp.search.files import load_best, load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import TUNED_HISTORY_COLUMNS, tune_candidates
+from sacp.training.evaluation import Calibration
 from sacp.training.ranking import TUNED_COLUMNS
 from sacp.training.recipe import Recipe
 
@@ -26,6 +27,9 @@ with long_job.running(snakemake) as work:
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
     recipe, engine = Recipe(**work.cfg["tune"]), Engine(**work.cfg["engine"])
     seed = derive(work.seed, "tune", repeat) if repeat else derive(work.seed, "tune")
-    rows, history = tune_candidates(base, graph, kept, splits, recipe, seed, work.device, engine, work.sidecar)
+    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    rows, history = tune_candidates(
+        base, graph, kept, splits, recipe, seed, work.device, calibration, engine, work.sidecar
+    )
     write_csv(work.out.history, history, TUNED_HISTORY_COLUMNS)
     write_csv(work.out.tuned, [row | {"rank": rank} for rank, row in enumerate(rows, start=first)], TUNED_COLUMNS)

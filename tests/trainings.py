@@ -19,6 +19,8 @@ RECIPE = Recipe(
     epochs=2, lr=0.05, batch_size=16, momentum=0.9, weight_decay=5e-4, nesterov=True, crop_padding=0, flip=False
 )
 
+SPEC = NetworkSpec("resnet8", 0.5, 1, 8, 10)
+
 
 @cache
 def digits(number: int = 64) -> Splits:
@@ -33,7 +35,7 @@ def fresh(seed: int = 0) -> nn.Module:
     """A small network, the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(NetworkSpec("resnet8", 0.5, 1, 8, 10))
+        return build(SPEC)
 
 
 def same_weights(a: nn.Module, b: nn.Module) -> bool:

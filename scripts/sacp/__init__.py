@@ -12,8 +12,8 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
     return files.load(folder, network)
 
 
-def prune(network: Any, input_shape: tuple[int, int, int, int], **budget: Any) -> Any:
+def prune(network: Any, input_shape: tuple[int, int, int, int], **settings: Any) -> Any:
     """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.search.shrink.shrink`."""
     from sacp.search import shrink
 
-    return shrink.shrink(network, input_shape, **budget)
+    return shrink.shrink(network, input_shape, **settings)

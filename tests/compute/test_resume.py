@@ -17,17 +17,16 @@ from sacp.compute.arithmetic import Engine
 from sacp.compute.resume import STOPS, Sidecar, key_of, stop_requests
 from sacp.errors import InputError
 from sacp.network.graph import Graph, Kept
-from sacp.network.spec import NetworkSpec
 from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.training import candidates
 from sacp.training.candidates import train_fully, tune_candidates
-from sacp.training.evaluation import measure
+from sacp.training.evaluation import Calibration, measure
 from sacp.training.loop import batches_of, train
 from sacp.training.ranking import TUNED_COLUMNS, choose_winner, load_tuned, rank
 from sacp.training.recipe import Recipe
 from torch import nn
-from trainings import RECIPE, Interrupting, digits, fresh, same_weights, timeless
+from trainings import RECIPE, SPEC, Interrupting, digits, fresh, same_weights, timeless
 
 STEPS = 8  # two epochs of 64 / 16
 VARIANTS = {
@@ -165,7 +164,8 @@ def pruning() -> Pruning:
 
 
 def tuned(pruning: Pruning, sidecar: Sidecar | None = None):
-    rows, history = tune_candidates(*pruning, digits(), RECIPE, 1, torch.device("cpu"), sidecar=sidecar)
+    device, calibration = torch.device("cpu"), Calibration(digits(), 32, 0)
+    rows, history = tune_candidates(*pruning, digits(), RECIPE, 1, device, calibration, sidecar=sidecar)
     return rows, timeless(history)
 
 
@@ -189,8 +189,9 @@ def test_a_shard_goes_on_with_the_candidate_it_was_in(tmp_path, monkeypatch, pru
 def test_a_candidate_that_diverges_is_recorded_and_the_next_follows(monkeypatch, pruning, caplog):
     real = candidates.train
 
-    def train_or_diverge(network, splits, recipe, seed, label, *rest):
-        return real(network, splits, replace(recipe, lr=1e20) if " 7 " in label else recipe, seed, label, *rest)
+    def train_or_diverge(network, splits, recipe, seed, label, *rest, **named):
+        recipe = replace(recipe, lr=1e20) if " 7 " in label else recipe
+        return real(network, splits, recipe, seed, label, *rest, **named)
 
     monkeypatch.setattr(candidates, "train", train_or_diverge)
     rows, history = tuned(pruning)
@@ -213,11 +214,11 @@ def test_rows_of_tuned_candidates_come_back(tmp_path, pruning):
 
 
 def test_a_full_training_that_diverges_is_a_result():
-    spec = NetworkSpec("resnet8", 0.5, 1, 8, 10)
-    metrics, history = train_fully(fresh(), digits(), spec, replace(RECIPE, lr=1e20), 0, "sacp 4")
+    recipe, calibration = replace(RECIPE, lr=1e20), Calibration(digits(), 32, 0)
+    metrics, history = train_fully(fresh(), digits(), SPEC, recipe, 0, "sacp 4", calibration)
     assert (metrics["test_accuracy_percent"], history) == (None, [])
     assert metrics["flops"] > 0
-    failed, fine = {"candidate": 4, **metrics}, {"candidate": 9, **measure(fresh(), digits(), spec)}
+    failed, fine = {"candidate": 4, **metrics}, {"candidate": 9, **measure(fresh(), digits(), SPEC)}
     rows = [{"candidate": 7, "failure": "why"}, {"candidate": 9, "failure": None}]
     winner = choose_winner([failed, fine], rows)
     assert (winner["candidate"], winner["trained_candidates"], winner["tuned_candidates"]) == (9, [9], 2)

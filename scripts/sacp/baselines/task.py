@@ -6,14 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp import imports
 from sacp.baselines.match_flops import TOLERANCE, gaps
 from sacp.errors import INTERRUPTS, InputError, told
-from sacp.images.batches import Normalizer, evaluation_batches
+from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept
@@ -58,7 +57,8 @@ class Task:
         if not number:
             return []
         assert self.splits is not None
-        return sampled_images(self.splits, number, self.seed, next(self.base.parameters()).device)
+        normalizer = Normalizer(self.splits.mean, self.splits.std, next(self.base.parameters()).device)
+        return list(drawn_batches(self.splits.train, normalizer, number, BATCH, self.seed))
 
 
 def checked(kept: Any, task: Task, function: str) -> Kept:
@@ -117,11 +117,3 @@ def _fault_of_order(channels: NDArray[Any], number: int) -> str | None:
         return wrong
     values, times = np.unique(channels, return_counts=True)
     return f"channel {values[times.argmax()]} {times.max()} times" if times.max() > 1 else None
-
-
-def sampled_images(splits: Splits, number: int, seed: int, device: torch.device) -> list[Tensor]:
-    """Normalised training images in batches [B, C, H, W], drawn at random, on a device."""
-    drawn = torch.randperm(len(splits.train.labels), generator=torch.Generator().manual_seed(seed))[:number]
-    normalizer = Normalizer(splits.mean, splits.std, device)
-    found = [images for images, _ in evaluation_batches(splits.train.part(drawn), normalizer)]
-    return [batch for images in found for batch in images.split(BATCH)]

@@ -190,7 +190,8 @@ def _sizes(dataset: Mapping[str, Any], experiment: Mapping[str, Any]) -> Sizes:
         raise InputError(f"datasets: no forecast for source {dataset['source']}; it is made for images held in memory")
     held_out = validation_size(images, experiment["validation"])
     _, test = imports.load(f"{sources.source(dataset).module}:count")(dataset)
-    return Sizes(images - held_out, held_out, test)
+    train = images - held_out
+    return Sizes(train, held_out, test, min(experiment["calibration"], train))
 
 
 def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:

@@ -36,6 +36,7 @@ class Sizes:
     train: int
     validation: int
     test: int
+    calibration: int = 0  # before each evaluation of a pruned network
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,15 @@ def line_at(flops: Sequence[float], seconds: Sequence[float], target: float) -> 
     return float(intercept + slope)
 
 
-def training_seconds(recipe: Recipe, speed: Speed, sizes: Sizes, processes: int = 1) -> float:
-    """Seconds of a training, validations along the way included, shared by `processes`."""
+def training_seconds(recipe: Recipe, speed: Speed, sizes: Sizes, processes: int = 1, calibration: int = 0) -> float:
+    """Seconds of a training, validations along the way included, shared by `processes`.
+
+    Before each validation `calibration` images are looked at, by every process.
+    """
     every = recipe.validate_every
     validations = -(-recipe.epochs // every) if every else 0
-    steps, looks = recipe.epochs * sizes.train * speed.train, validations * sizes.validation * speed.evaluate
-    return (steps + looks) / processes
+    shared = recipe.epochs * sizes.train * speed.train + validations * sizes.validation * speed.evaluate
+    return shared / processes + validations * calibration * speed.evaluate
 
 
 def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
@@ -197,7 +201,8 @@ class _Seed:
         for name, encoder in settings["encoders"].items():
             seconds = cost.search_start + (training if encoder["epochs"] else 0.0)
             made.append(self._job(f"train_encoder/{name}", seconds, threads, 0, first))
-        looks = 2 * settings["sample"] * cost.speeds[TUNE].evaluate * cost.sizes.validation
+        images = 2 * cost.sizes.validation + cost.sizes.calibration
+        looks = settings["sample"] * cost.speeds[TUNE].evaluate * images
         seconds = cost.start + cost.load + cost.first + looks
         made.append(self._job("probe_sample", seconds, self.config["threads"], 1, first))
         yield from made
@@ -238,14 +243,18 @@ class _Seed:
     def _tunings(self, number: int, recipe: str = TUNE) -> float:
         """Seconds of a job that tunes so many networks one after the other."""
         cost, speed = self.cost, self.cost.speeds[TUNE]
-        one = training_seconds(self._recipe(recipe), speed, cost.sizes) + speed.evaluate * cost.sizes.validation
+        sizes = cost.sizes
+        one = training_seconds(self._recipe(recipe), speed, sizes, 1, sizes.calibration)
+        # ASSUME: calibrating takes as long as evaluating.
+        one += speed.evaluate * (sizes.validation + sizes.calibration)
         return cost.start + cost.load + cost.first + number * one
 
     def _training(self, recipe: str) -> float:
         """Seconds of a base, sparse or full training: start, data, steps, validation and test."""
         cost, speed, sizes = self.cost, self.cost.speeds[MEASURED_AS.get(recipe, recipe)], self.cost.sizes
-        steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes)
-        looks = speed.evaluate * (sizes.validation + sizes.test) / self.processes
+        calibration = 0 if recipe in (BASE, SPARSE) else sizes.calibration
+        steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes, calibration)
+        looks = speed.evaluate * ((sizes.validation + sizes.test) / self.processes + calibration)
         return cost.start + cost.load + cost.first + steps + looks
 
     def _recipe(self, recipe: str) -> Recipe:

@@ -1,7 +1,7 @@
 """Batches of images on the device where they are learned from: seeded, augmented, normalised."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -151,16 +151,24 @@ class FileBatches:
 
 def evaluation_batches(data: Images, normalizer: Normalizer, team: Team = ALONE) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield this process's share of the images float32 [B, C, H, W] and labels [B], in large batches on the device."""
-    device, mine = normalizer.scale.device, slice(team.rank, None, team.size)
-    labels = data.labels[mine]
-    if len(labels) == 0:
-        return
+    mine = torch.arange(len(data.labels))[team.rank :: team.size]
+    size = FILES_EVALUATION_BATCH if isinstance(data, FileSet) else EVALUATION_BATCH
+    return plain_batches(data, normalizer, mine.split(size) if len(mine) else ())
+
+
+def plain_batches(data: Images, normalizer: Normalizer, shares: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images float32 [B, C, H, W] and labels [B] by their numbers, share after share, without augmentation."""
+    device = normalizer.scale.device
     if isinstance(data, FileSet):
-        size = FILES_EVALUATION_BATCH
-        shares = torch.arange(len(data.labels))[mine].split(size)
         images = load(data, shares, central_view(data.image_size), torch.get_num_threads(), device.type == "cuda")
     else:
-        size = EVALUATION_BATCH
-        images = iter(data.images[mine].split(size))
-    for pixels, part in zip(images, labels.split(size), strict=True):
-        yield normalizer(pixels.to(device)), part.to(device)
+        images = (data.images[numbers] for numbers in shares)
+    for pixels, numbers in zip(images, shares, strict=True):
+        yield normalizer(pixels.to(device)), data.labels[numbers].to(device)
+
+
+def drawn_batches(data: Images, normalizer: Normalizer, number: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Yield images float32 [B, C, H, W] drawn at random, all if there are fewer, in batches of about equal size."""
+    numbers = torch.randperm(len(data.labels), generator=torch.Generator().manual_seed(seed))[:number]
+    shares = numbers.tensor_split(max(1, -(-len(numbers) // size)))
+    return (images for images, _ in plain_batches(data, normalizer, shares))

@@ -56,6 +56,8 @@ def check_experiment(experiment: Settings, datasets: Settings) -> None:
             _check_match(method, methods)
         except InputError as error:
             raise InputError(f"methods.{name}.{error}") from None
+    if experiment["calibration"] == 1:
+        raise InputError("calibration: found 1 image, which has no variance; expected 0 for none, or at least 2")
     _check_sizes(experiment)
     _check_recipes(experiment)
     for key, limit in experiment["search"]["budget"].items():

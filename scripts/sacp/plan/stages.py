@@ -74,17 +74,17 @@ class Stages:
 
     def tuning(self, place: Place) -> Tree:
         """Light tuning of candidates."""
-        return self.parts(place, "device", "engine", "tune", "validation")
+        return self.parts(place, "calibration", "device", "engine", "tune", "validation")
 
     def sample(self, place: Place) -> Tree:
         """Tuning of configurations drawn at random."""
         tune = self.experiments.settings(place)["sample"]
-        return self.parts(place, "device", "engine", "validation", tune=tune)
+        return self.parts(place, "calibration", "device", "engine", "validation", tune=tune)
 
     def probes(self, place: Place) -> Tree:
         """Evaluation of configurations drawn at random before any tuning."""
         sample = self.experiments.settings(place)["predictors"]["sample"]
-        return self.parts(place, "device", "validation", sample=sample)
+        return self.parts(place, "calibration", "device", "validation", sample=sample)
 
     def score(self, place: Place) -> Tree:
         """The score of the place's search."""
@@ -111,12 +111,12 @@ class Stages:
 
     def colony(self, place: Place) -> Tree:
         """A bee colony's search."""
-        return self.parts(place, "colony", "device", "engine", "tune", "validation")
+        return self.parts(place, "calibration", "colony", "device", "engine", "tune", "validation")
 
     def candidate(self, place: Place) -> Tree:
         """The training of a method's candidates before one is chosen."""
         recipe, stream = self.experiments.recipe(place), self.experiments.stream(place)
-        parts = ("device", "engine", "processes", "validation")
+        parts = ("calibration", "device", "engine", "processes", "validation")
         return self.parts(place, *parts, recipe=recipe, stream=stream)
 
     def protocol(self, place: Place, training_code: Mapping[str, str]) -> Tree:
@@ -130,7 +130,9 @@ class Stages:
         """What is compared as a predictor."""
         settings = self.experiments.settings(place)["predictors"]
         encoders = self.experiments.encoders(place.experiment)
-        return self.parts(place, sample=settings["sample"], repeats=settings["repeats"], encoders=encoders)
+        return self.parts(
+            place, "calibration", sample=settings["sample"], repeats=settings["repeats"], encoders=encoders
+        )
 
     def table3(self) -> Tree:
         """The table lists methods in the config's order."""

@@ -1,13 +1,14 @@
 """A network in memory -> a smaller one, without a workflow: the best of the whole space by the score `log-mass`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sacp.errors import InputError
+from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.surgery import prune
 from sacp.network.tracing import trace
@@ -20,7 +21,7 @@ MOST_LEVELS = 256  # steps are bytes
 
 def shrink(
     network: nn.Module, input_shape: tuple[int, int, int, int], *, flops: float | None = None,
-    parameters: float | None = None, levels: int = 10,
+    parameters: float | None = None, levels: int = 10, calibrate: Iterable[Tensor] | None = None,
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
 
@@ -33,6 +34,8 @@ def shrink(
         flops: most multiply-accumulates; below 1, a share of the network's.
         parameters: most parameters; below 1, a share of the network's.
         levels: into how many parts the channels of a group are divided.
+        calibrate: batches of training images [B, C, H, W], normalised as for training: the result's batch norms are
+            fitted to them, and it can be evaluated before it is trained.
 
     Raises:
         InputError: an argument has another form, the network is not understood, no bound is given, nothing is within
@@ -45,7 +48,10 @@ def shrink(
     budget = Budget.of(limits, cost_of_graph(graph))
     steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
     counts = kept_counts(steps[0], graph.channels, levels)
-    return prune(network, graph, kept_channels(l1_order(network, graph), counts))
+    smaller = prune(network, graph, kept_channels(l1_order(network, graph), counts))
+    if calibrate is not None:
+        fit_norms(smaller, calibrate)
+    return smaller
 
 
 def _check_forms(network: Any, input_shape: Any, levels: Any) -> None:

@@ -17,7 +17,7 @@ from sacp.network import cost
 from sacp.network.graph import Graph, Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.training.evaluation import accuracy_percent, measure
+from sacp.training.evaluation import Calibration, accuracy_percent, measure, warn_if_far
 from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, batches_of, train
 from sacp.training.recipe import Recipe
 
@@ -33,9 +33,10 @@ class Tuner:
 
     def __init__(
         self, base: nn.Module, graph: Graph, splits: Splits, recipe: Recipe, seed: int, device: torch.device,
-        engine: Engine = EXACT, sidecar: Sidecar | None = None,
+        calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None,
     ) -> None:  # fmt: skip
         self.base, self.graph, self.splits, self.recipe, self.seed = base, graph, splits, recipe, seed
+        self.calibration = calibration
         self.device, self.engine, self.sidecar = device, engine, sidecar or Sidecar()
         self.rows: list[dict[str, Any]] = self.sidecar.state.setdefault("rows", [])
         self.history: list[dict[str, Any]] = self.sidecar.state.setdefault("history", [])
@@ -53,9 +54,14 @@ class Tuner:
         network, accuracy, failure = prune(self.base, self.graph, channels).to(self.device), None, None
         try:
             # One seed for all: candidates differ by their channels, not by the luck of an order.
-            epochs = train(network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source)
+            epochs = train(
+                network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source,
+                calibration=self.calibration,
+            )  # fmt: skip
             self.history += [{"candidate": candidate, **row} for row in epochs]
+            self.calibration(network)
             accuracy = accuracy_percent(network, self.splits.validation, self.splits)
+            warn_if_far(label, epochs, accuracy)
             log.info("%s: validation accuracy %.2f %%", label, accuracy)
         except DivergenceError as error:
             failure = str(error)
@@ -78,14 +84,14 @@ class Tuner:
 
 def tune_candidates(
     base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
-    device: torch.device, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+    device: torch.device, calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
     """Tune candidates one after the other with a `Tuner`.
 
     Returns:
         Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
     """
-    tuner = Tuner(base, graph, splits, recipe, seed, device, engine, sidecar)
+    tuner = Tuner(base, graph, splits, recipe, seed, device, calibration, engine, sidecar)
     for number, (candidate, channels) in enumerate(kept.items(), start=1):
         tuner.tune(candidate, channels, f"candidate {candidate} ({number}/{len(kept)})")
     return tuner.rows, tuner.history
@@ -93,14 +99,14 @@ def tune_candidates(
 
 def train_fully(
     network: nn.Module, splits: Splits, spec: NetworkSpec, recipe: Recipe, seed: int, label: str,
-    engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
+    calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Train a pruned network and measure it: its metrics and its history.
 
     A loss that is not finite is a result, not an error: metrics without accuracies, with the reason as `failure`.
     """
     try:
-        history = train(network, splits, recipe, seed, label, engine, sidecar, team=team)
+        history = train(network, splits, recipe, seed, label, engine, sidecar, None, team, calibration)
     except DivergenceError as error:
         log.warning("%s; recorded as failed", error)
         counted = asdict(cost.count(network, spec.input_shape))
@@ -110,4 +116,7 @@ def train_fully(
             **counted,
             "failure": str(error),
         }, []
-    return measure(network, splits, spec, team), history
+    calibration(network)
+    metrics = measure(network, splits, spec, team)
+    warn_if_far(label, history, metrics["validation_accuracy_percent"])
+    return metrics, history

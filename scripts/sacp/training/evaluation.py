@@ -1,19 +1,56 @@
 """How well a network does, and what it costs."""
 
-from collections.abc import Iterable
-from dataclasses import asdict
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sacp.compute.parallel import ALONE, Team
-from sacp.images.batches import Normalizer, evaluation_batches
+from sacp.images.batches import Normalizer, drawn_batches, evaluation_batches
 from sacp.images.splits import Images, Splits
 from sacp.network import cost
+from sacp.network.calibration import calibrate, running_norms
 from sacp.network.spec import NetworkSpec
 
-PROBE_COLUMNS = ("candidate", "untuned_accuracy_percent", "recalibrated_accuracy_percent")
+PROBE_COLUMNS = ("candidate", "untuned_accuracy_percent", "calibrated_accuracy_percent")
+BATCH = 128  # images at a time that batch norms are calibrated with
+FAR = 20.0  # percentage points between training and validation accuracy that are worth a warning
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fits the batch norms of a pruned network to its weights before it is evaluated, by training images as they are.
+
+    DEVIATION: the paper does not say with which statistics its networks are evaluated. The running averages of a few
+    steps still describe the network before, and would decide which candidate is ahead.
+    """
+
+    splits: Splits
+    images: int  # drawn from the training part; 0 leaves the running averages
+    seed: int
+
+    def __call__(self, network: nn.Module) -> None:
+        """Replace the running statistics of all batch norms; every process of a team does the same."""
+        if not self.images or not running_norms(network):
+            return
+        device = next(network.parameters()).device
+        normalizer = Normalizer(self.splits.mean, self.splits.std, device)
+        calibrate(network, drawn_batches(self.splits.train, normalizer, self.images, BATCH, self.seed))
+
+
+def warn_if_far(label: str, history: Sequence[Mapping[str, Any]], validation: float) -> None:
+    """Warn if a network does much worse on the validation images than on those it was just trained with, in percent."""
+    training = history[-1]["train_accuracy_percent"] if history else validation
+    if training - validation > FAR:
+        log.warning(
+            "%s: training accuracy %.1f %%, validation accuracy %.1f %%: too few training images for so many epochs, "
+            "or statistics of batch norms that do not fit (`calibration`)",
+            label, training, validation,
+        )  # fmt: skip
 
 
 @torch.no_grad()
@@ -40,16 +77,3 @@ def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = 
         "test_accuracy_percent": accuracy_percent(network, splits.test, splits, team),
         **asdict(counted),
     }
-
-
-@torch.no_grad()
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the statistics of all batch norms by means over the batches [B, C, H, W], at the weights as they are."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-        norm.train()
-    for batch in batches:
-        network(batch)
-    network.eval()

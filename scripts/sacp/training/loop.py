@@ -19,7 +19,7 @@ from sacp.images.batches import Batch, FileBatches, Normalizer, ResidentBatches,
 from sacp.images.folder import FileSet
 from sacp.images.splits import Splits
 from sacp.seeds import derive
-from sacp.training.evaluation import accuracy_percent
+from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.recipe import Recipe, learning_rate
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class DivergenceError(InputError):
 def train(
     network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str,
     engine: Engine = EXACT, sidecar: Sidecar | None = None, source: Source | None = None, team: Team = ALONE,
+    calibration: Calibration | None = None,
 ) -> History:  # fmt: skip
     """Train `network` in place on the training part and return its history, one row per epoch.
 
@@ -50,6 +51,7 @@ def train(
         sidecar: where the state is kept under `training`; from there a training that was killed goes on.
         source: batches of `splits.train`, if they are at hand already.
         team: the processes that train together; each calls this function.
+        calibration: of the batch norms, before each validation; of a pruned network. The training goes on without it.
 
     Returns:
         Rows of `HISTORY_COLUMNS`; `seconds` is the clock time of the epoch, everything else a function of the inputs.
@@ -62,7 +64,7 @@ def train(
     device = next(network.parameters()).device
     with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
         try:
-            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team)
+            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration)
             run.go(stop, engine)
         except RuntimeError as error:
             if not _out_of_memory(error):
@@ -77,11 +79,11 @@ class _Run:
 
     def __init__(
         self, network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str, sidecar: Sidecar,
-        source: Source | None, team: Team,
+        source: Source | None, team: Team, calibration: Calibration | None,
     ) -> None:  # fmt: skip
         self.device = next(network.parameters()).device
         self.network, self.splits, self.recipe = network.to(memory_format=torch.channels_last), splits, recipe
-        self.seed, self.label, self.sidecar, self.team = seed, label, sidecar, team
+        self.seed, self.label, self.sidecar, self.team, self.calibration = seed, label, sidecar, team, calibration
         self.source = source if source is not None else batches_of(splits, recipe, self.device, team)
         self.optimizer = SGD(
             network.parameters(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov, fused=True
@@ -166,13 +168,14 @@ class _Run:
         )  # fmt: skip
 
     def _validate(self) -> float:
-        self.team.share_buffers(self.network)
-        weights = _floats(self.network, copy=True) if self.average else []
+        state = {name: value.clone() for name, value in self.network.state_dict().items()}
         if self.average:
             _copy(_floats(self.network), self.average)
+        if self.calibration:
+            self.calibration(self.network)
+        self.team.share_buffers(self.network)
         accuracy = accuracy_percent(self.network, self.splits.validation, self.splits, self.team)
-        if self.average:
-            _copy(_floats(self.network), weights)
+        self.network.load_state_dict(state)
         return accuracy
 
     def _seconds(self) -> float:
