@@ -47,6 +47,7 @@ rule train_encoder:
 rule score_candidates:
     input:
         unpack(paths.encoder),
+        unpack(paths.matched_winner),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs=paths.candidates,
@@ -71,6 +72,7 @@ rule score_candidates:
 rule find_configs:
     input:
         unpack(paths.encoder),
+        unpack(paths.matched_winner),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
         configs="<results>/{experiment}/seed{seed}/configs.h5",

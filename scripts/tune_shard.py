@@ -3,6 +3,7 @@
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
 from sacp.compute.arithmetic import Engine
+from sacp.errors import InputError
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base
 from sacp.network.graph import load_graph
@@ -21,7 +22,13 @@ with long_job.running(snakemake) as work:
     drawn, repeat = work.wildcards.get("set", "search"), int(work.wildcards.get("repeat", 0))
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     order, best, kept = l1_order(base, graph), work.given.get("scores"), {}
-    for candidate in load_best(best, last + 1)[first:] if best else range(first, last + 1):
+    candidates = load_best(best, last + 1)[first:] if best else range(first, last + 1)
+    if len(candidates) <= last - first:
+        number = first + len(candidates)
+        raise InputError(
+            f"{best}: {number} candidates are ranked, rank {last} is to be tuned; widen the budget or lower m"
+        )
+    for candidate in candidates:
         steps, levels = load_configs(work.given.configs, drawn, candidate)
         kept[candidate] = kept_of(steps, order, graph, levels)
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)

@@ -268,7 +268,17 @@ MISTAKES = [
     (METHODS, {"l1": {"match": "sacp"}}, "experiments.net.methods.l1: key 'kind' is missing"),
     (f"{METHODS}/l1", {"kind": "uniform", "match": "sapc"}, "methods.l1.match: found 'sapc', expected a search"),
     (METHODS, {"s": {"kind": "search"}, "b": {"kind": "random"}}, "methods.b.match: found None"),
-    (METHODS, {"s": {"kind": "search", "match": "s"}}, "methods.s.match: only baselines and 'tuned' have it, found"),
+    (METHODS, {"s": {"kind": "search", "match": "s"}}, "methods.s.match: found 's', expected another search, which"),
+    (
+        METHODS,
+        {"s": {"kind": "search"}, "a": {"kind": "search", "match": "s"}, "b": {"kind": "search", "match": "a"}},
+        "methods.b.match: found 'a', expected another search, which matches none itself: s",
+    ),
+    (
+        METHODS,
+        {"s": {"kind": "search"}, "l1": {"kind": "uniform", "match": "s"}, "a": {"kind": "search", "match": "l1"}},
+        "methods.a.match: found 'l1', expected another search, which matches none itself: s",
+    ),
     (
         METHODS,
         {"s": {"kind": "search", "criterion": "l1"}},

@@ -156,7 +156,7 @@ def test_encoders_are_those_of_the_searches_and_then_those_that_are_compared(pla
 def without(*keys: str) -> dict[str, Any]:
     """The demo's config with `log-mass` alone, and without some keys of its defaults."""
     value = read("demo")
-    value["defaults"]["methods"] = {"log-mass": value["defaults"]["methods"]["log-mass"]}
+    value["defaults"]["methods"] = {"log-mass": {"kind": "search", "score": "log-mass", "search": "exact"}}
     return value | {"defaults": {key: part for key, part in value["defaults"].items() if key not in keys}}
 
 

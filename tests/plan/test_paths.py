@@ -11,6 +11,7 @@ from sacp.plan.experiments import Experiments, Values
 from sacp.plan.paths import Paths, record_of
 
 SEED = f"<results>/{DEMO}/seed0"
+EXACT = {"kind": "search", "score": "log-mass", "search": "exact"}
 SEARCHES = ["sacp", "sacp-deficit", "log-mass", "sacp-1"]
 
 
@@ -35,7 +36,7 @@ def two() -> Paths:
     first = value["experiments"][DEMO]
     value["experiments"] = {
         "b": first | {"methods": {name: common[name] for name in ("l1", "sacp", "sacp-2")}},
-        "a": first | {"methods": {"log-mass": common["log-mass"]}, "dataset": "few"},
+        "a": first | {"methods": {"log-mass": EXACT}, "dataset": "few"},
     }
     value["datasets"]["few"] = {"source": "digits", "training_images": 500}
     return paths_of(resolved(value | {"seeds": [7, 3]}))
@@ -110,6 +111,11 @@ def test_shards_after_those_that_teach_are_ranked_by_what_was_learned():
 def test_candidates_are_of_the_shared_sample_or_of_the_search_that_found_them(method, path):
     paths = paths_of(demo(**{"of-own": {"kind": "tuned", "match": "log-mass"}}))
     assert paths.candidates(place(method)) == path
+
+
+def test_a_search_that_matches_another_looks_at_the_cost_of_its_winner(paths):
+    assert paths.matched_winner(place("log-mass")) == {"winner": f"{SEED}/sacp/winner/cost.json"}
+    assert paths.matched_winner(place("sacp")) == {}
 
 
 def test_a_baseline_depends_on_the_cost_of_the_winner_that_it_matches_and_not_on_its_accuracy(paths):

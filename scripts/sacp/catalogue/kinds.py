@@ -8,7 +8,7 @@ from sacp.catalogue.names import entry
 
 SEARCH, TUNED = "search", "tuned"
 ARGUMENTS = ("task",)  # of a baseline's function
-ALWAYS = ("kind", "match")  # keys of every method that is no search
+ALWAYS = ("kind", "match")  # keys of every method
 
 
 @dataclass(frozen=True)

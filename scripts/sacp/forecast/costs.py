@@ -31,6 +31,7 @@ from sacp.plan.experiments import network_settings
 from sacp.plan.preflight import training_images
 from sacp.plan.stages import score_settings
 from sacp.pruning.space import Space, kept_counts
+from sacp.search.matching import matched
 
 log = logging.getLogger(__name__)
 STEP_SECONDS = 7.0  # that training steps are measured for a recipe, over all its networks
@@ -90,13 +91,17 @@ class Measurements:
             self.idle.append(idle)
         return self.known[key]
 
-    def search(self, name: str, method: str) -> tuple[Idle, Answer]:
-        """Start and end, and the answer of `forecast.measure_search` for a search method."""
+    def search(self, name: str, method: str, flops: int) -> tuple[Idle, Answer]:
+        """Start and end, and the answer of `forecast.measure_search` for a search method.
+
+        A winner that it matches is not known before the run; networks of so many FLOPs stand for it.
+        """
         experiment = self.config["experiments"][name]
         log.info("%s: measuring the search of %s", name, method)
         settings, network = experiment["methods"][method], network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
-        request |= {"score": score_settings(settings), "way": settings["search"], "search": experiment["search"]}
+        search = matched(experiment["search"], flops) if "match" in settings else experiment["search"]
+        request |= {"score": score_settings(settings), "way": settings["search"], "search": search}
         idle, answers = side_by_side("sacp.forecast.measure_search", request, 1)
         return idle, answers[0]
 
@@ -147,7 +152,7 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
         return of_base | {recipe: _speed(found, at[recipe]) for recipe, found in answers.items()}
 
     methods = [method for method, settings in experiment["methods"].items() if settings["kind"] == "search"]
-    searches = {method: measured.search(name, method) for method in methods}
+    searches = {method: measured.search(name, method, int(np.median(flops))) for method in methods}
     return Costs(
         start=measured.least.imports,
         light_start=measured.light_start(),

@@ -112,6 +112,11 @@ def jobs_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> list[Job]:
     return [*jobs, _shared("make_summary", first, *(job.name for job in jobs))]
 
 
+def _turn(method: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Searches come first, of them those that match no other."""
+    return method["kind"] != kinds.SEARCH, "match" in method
+
+
 def _shared(rule: str, cost: Costs, *after: str) -> Job:
     return Job(rule, SHARED, cost.light_start, after=after, turnover=cost.turnover)
 
@@ -143,7 +148,7 @@ class _Seed:
             # ASSUME: the penalty on the scales adds no time to a step of the base's training.
             after = (self.data, *self._named("train_base"))
             yield self._job("train_sparse", self._training(SPARSE), cores, self.processes, after)
-        for method in sorted(methods, key=lambda name: methods[name]["kind"] != kinds.SEARCH):
+        for method in sorted(methods, key=lambda name: _turn(methods[name])):
             yield self._job(f"write_protocol/{method}", cost.light_start)
             if kinds.of(methods[method]).is_baseline:
                 yield from self._baseline(method)
@@ -175,6 +180,7 @@ class _Seed:
         cost, threads, settings = self.cost, self.config["threads_base"], self.experiment["methods"][method]
         start = cost.search_start if has_encoder(settings) else cost.start
         first = self._named("train_base", "sample_configs")
+        won = self._named(f"select_winner/{settings['match']}") if "match" in settings else ()
         if labels := settings.get("labels"):
             sample = list(self._shards("tune_sample/training/0", labels, first, SAMPLE))
             yield from sample
@@ -183,9 +189,9 @@ class _Seed:
             yield self._job(f"train_encoder/{method}", start + cost.encoder[method], threads, 0, first)
             first = self._named(f"train_encoder/{method}")
         if not shares_sample(settings):
-            yield self._job(f"find_configs/{method}", start + cost.find[method], threads, 0, first)
+            yield self._job(f"find_configs/{method}", start + cost.find[method], threads, 0, (*first, *won))
             first = self._named(f"find_configs/{method}")
-        yield self._job(f"score_candidates/{method}", start + cost.score[method], threads, 0, first)
+        yield self._job(f"score_candidates/{method}", start + cost.score[method], threads, 0, (*first, *won))
 
     def _predictors(self) -> Iterator[Job]:
         settings = self.experiment["predictors"]

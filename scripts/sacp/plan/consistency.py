@@ -116,9 +116,8 @@ def _check_recipes(experiment: Settings) -> None:
 def _check_method(method: Settings, training_size: int) -> None:
     """Names that exist, and keys that the method's kind has."""
     kind = _named("kind", partial(kinds.of, method))
-    matches = ("match",) if method["kind"] != kinds.SEARCH else ()
     for key in method:
-        if key not in ("kind", *matches, *kind.keys):
+        if key not in (*kinds.ALWAYS, *kind.keys):
             raise InputError(
                 f"{key}: only {_owners(key)} have it, found kind '{method['kind']}'; expected no '{key}' here"
             )
@@ -131,8 +130,6 @@ def _check_method(method: Settings, training_size: int) -> None:
 
 def _owners(key: str) -> str:
     """Which kinds of methods have a key."""
-    if key == "match":
-        return "baselines and 'tuned'"
     owners = [f"'{name}'" for name, kind in kinds.KINDS.items() if key in kind.keys]
     return f"methods of the kind {' or '.join(owners)}" if owners else "scores of another kind"
 
@@ -164,10 +161,17 @@ def _check_labels(method: Settings, training_size: int) -> None:
 
 
 def _check_match(method: Settings, methods: Settings) -> None:
+    """What is matched is a search. A search may match one that matches none itself: the bands would drift apart."""
     searches = [name for name, other in methods.items() if other["kind"] == kinds.SEARCH]
-    if method["kind"] != kinds.SEARCH and method.get("match") not in searches:
+    wanted = "a search method"
+    if method["kind"] == kinds.SEARCH:
+        if "match" not in method:
+            return
+        searches = [name for name in searches if "match" not in methods[name]]
+        wanted = "another search, which matches none itself"
+    if method.get("match") not in searches:
         known = ", ".join(searches) or "none is given"
-        raise InputError(f"match: found {method.get('match')!r}, expected a search method: {known}")
+        raise InputError(f"match: found {method.get('match')!r}, expected {wanted}: {known}")
 
 
 def _check_reranking(methods: Settings, refine: Settings) -> None:

@@ -82,7 +82,7 @@ class Paths:
         return [record_of(path) for path in self.shards(place)]
 
     def matched(self, place: Place) -> str:
-        """The cost of the winner whose FLOPs a baseline matches."""
+        """The cost of the winner whose FLOPs a method matches."""
         match = self.experiments.method(place)["match"]
         return f"{self.seed_folder(place)}/{match}/winner/cost.json"
 
@@ -91,6 +91,10 @@ class Paths:
         if self.experiments.kind(place).is_baseline:
             return {"kept": f"{self.folder(place)}/kept.json"}
         return {"configs": self.candidates(place)}
+
+    def matched_winner(self, place: Place) -> Inputs:
+        """The cost of the winner at whose FLOPs a search looks for candidates, if it matches one."""
+        return {"winner": self.matched(place)} if "match" in self.experiments.method(place) else {}
 
     def first_winner(self, place: Place) -> Inputs:
         """The winner of figure 1's search."""

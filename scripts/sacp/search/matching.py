@@ -1,0 +1,17 @@
+"""Searches at the FLOPs of another search's winner, so that what is compared costs the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+BAND = 0.01  # of the FLOPs to match, on either side: any two that match the same winner are within 2 % of each other
+
+
+def matched(search: Mapping[str, Any], flops: int) -> dict[str, Any]:
+    """Settings of a search whose budget in FLOPs is a band around those of another search's winner.
+
+    Args:
+        search: settings; another budget in FLOPs gives way, one in parameters stays.
+        flops: multiply-accumulates of the winner.
+    """
+    band = [flops * (1 - BAND), flops * (1 + BAND)]
+    return {**search, "budget": {**search["budget"], "flops": band}}

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+from sacp.network.cost import Budget, Cost
+from sacp.search.matching import BAND, matched
+
+BASE = Cost(flops=1_000_000, parameters=5000)
+
+
+def test_a_band_around_the_winners_flops_takes_the_place_of_a_budget_in_flops():
+    search = {"found": 7, "budget": {"flops": 0.5, "parameters": 0.4}}
+    budget = Budget.of(matched(search, 300_000)["budget"], BASE)
+    assert budget == Budget(flops=303_000, parameters=2000, least_flops=297_000)
+    assert matched(search, 300_000)["found"] == 7
+    assert search["budget"] == {"flops": 0.5, "parameters": 0.4}
+
+
+@pytest.mark.parametrize("flops", [99, 127_930_000, 4_111_000_007])
+def test_any_two_that_match_a_winner_are_within_two_percent_of_each_other(flops):
+    budget = Budget.of(matched({"budget": {}}, flops)["budget"], BASE)
+    tried = np.arange(flops - flops // 50 - 2, flops + flops // 50 + 3, max(1, flops // 5000))
+    inside = tried[budget.holds(tried, np.zeros_like(tried))]
+    assert len(inside)
+    assert abs(inside / flops - 1).max() <= BAND
+    assert inside.max() / inside.min() < 1.0203
