@@ -149,6 +149,7 @@ checkpoint select_winner:
     input:
         protocol="<results>/{experiment}/seed{seed}/{method}/protocol.json",
         ranked=paths.ranked,
+        judged=paths.judged,
         trained=choices.trained,
         records=choices.trained_records,
     output:

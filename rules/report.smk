@@ -18,7 +18,7 @@ rule make_table1:
 
 rule make_table3:
     input:
-        **paths.table_inputs(),
+        **paths.table3(),
         reported="config/reported/table3.csv",
     output:
         **table("table3"),

@@ -20,8 +20,8 @@ with job.running(snakemake) as work:
     by_k, by_m, paths = {}, {}, iter(map(Path, work.given.tuned))
     for method in work.cfg["methods"]:
         runs = [(load_tuned(path), trained[path.parent / "topk"]) for path in (next(paths) for _ in seeds)]
-        by_k[method] = Sweep(list(ks), np.array([sweep(*run, [(m, each) for each in ks]) for run in runs]))
-        by_m[method] = Sweep(sizes, np.array([sweep(*run, [(each, k) for each in sizes]) for run in runs]))
+        by_k[method] = Sweep(list(ks), *np.moveaxis([sweep(*run, [(m, each) for each in ks]) for run in runs], 2, 0))
+        by_m[method] = Sweep(sizes, *np.moveaxis([sweep(*run, [(each, k) for each in sizes]) for run in runs], 2, 0))
     number = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     title = f"{work.wildcards.experiment}: left at m = {m}, right at k = {k}, {number}"
     sweep_figure([Path(work.out.png), Path(work.out.pdf)], title, by_k, by_m)

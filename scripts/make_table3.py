@@ -2,16 +2,31 @@
 
 import pandas as pd
 from sacp.artefacts.files import read_json
+from sacp.artefacts.lookup import load, load_all
 from sacp.artefacts.record import mixture_note
 from sacp.compute import job
 from sacp.report import tables
 
 with job.running(snakemake) as work:
     models, seeds, reported = work.cfg["models"], work.cfg["seeds"], pd.read_csv(work.given.reported)
-    found = [[read_json(path) for path in paths] for paths in (work.given.bases, work.given.winners)]
+    on_gpu = any(
+        load(path)["gpus"] for number in range(len(work.given.bases)) for path in work.given.get(f"base{number}")
+    )
+
+    def finished(kind: str) -> list[tables.Metrics]:
+        """Metrics of all bases or winners, with the device-hours of each."""
+        found = []
+        for number, path in enumerate(work.given.get(f"{kind}s")):
+            hours = tables.device_hours(load_all(work.given.get(f"{kind}{number}")), on_gpu)
+            found.append(read_json(path) | {"device_hours": hours})
+        return found
+
     rows, notes = [], []
-    for model, base, methods in tables.runs(models, len(seeds), *found):
-        rows += tables.reported_rows(reported, models[model]["reported"], model)
-        rows += tables.measured_rows(model, base, methods)
+    for model, base, methods in tables.runs(models, len(seeds), finished("base"), finished("winner")):
+        settings = models[model]
+        rows += tables.reported_rows(reported, settings["reported"], model)
+        rows += tables.measured_rows(model, base, methods, settings["methods"])
+        notes.append(tables.images_note(base, model, settings["reported"]))
+        notes.append(tables.reading_note(settings["readings"], model))
         notes.append(tables.failure_note(methods, model))
     tables.save(work.out.csv, tables.table3(rows), tables.TABLE3, [*notes, mixture_note(work.record)])

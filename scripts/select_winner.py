@@ -13,8 +13,9 @@ from sacp.training.ranking import choose_winner, load_tuned
 with job.running(snakemake) as work:
     if isinstance(work.given.trained, str):  # a place holder: Snakemake did not ask again when candidates were ranked
         raise InputError("what was trained was not known when this job was planned; run the same command again")
-    ranked = work.given.ranked  # of a search, with its record; a baseline has none
-    winner = choose_winner([read_json(path) for path in work.given.trained], load_tuned(ranked[0]) if ranked else [])
+    # What was tuned: by a search, whose table comes with its record, or by a baseline that judges networks.
+    tuned = [row for path in [*work.given.ranked[:1], *work.given.judged] for row in load_tuned(path)]
+    winner = choose_winner([read_json(path) for path in work.given.trained], tuned)
     source = Path(work.given.trained[0]).parents[1] / str(winner["candidate"])
     for copy in (work.out.weights, work.out.description, work.out.history):
         with atomic(copy) as temporary:

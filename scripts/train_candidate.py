@@ -22,14 +22,17 @@ from sacp.training.recipe import Recipe
 with long_job.running(snakemake) as work:
     candidate, spec = int(work.wildcards.candidate), NetworkSpec(**work.cfg["network"])
     graph, base = load_graph(work.given.network), load_base(work.given.base, spec)
-    if "kept" in work.given.keys():
-        kept = load_kept(work.given.kept, graph)
+    # Candidates of a search differ by their channels and share a seed; trainings of a baseline differ by their seeds.
+    if kept_file := work.given.get("kept"):
+        kept = load_kept(kept_file, graph)
     else:
         steps, levels = load_configs(work.given.configs, "search", candidate)
         kept = kept_of(steps, l1_order(base, graph), graph, levels)
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
     network = prune(base, graph, kept).to(work.device)
     label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
+    if kept_file and candidate > 1:
+        seed = derive(work.seed, work.cfg["stream"], candidate)
     recipe, engine = Recipe(**work.cfg["recipe"]), Engine(**work.cfg["engine"])
     calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
     metrics, history = train_fully(

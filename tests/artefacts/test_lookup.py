@@ -16,7 +16,14 @@ def record_of(path: Path, rule: str, *outputs: str) -> None:
     """Write a record that names these files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"rule": rule, "settings": {}, "code": {rule: "c"}, "seed": None, "inputs": {}, "commit": None}
-    record |= {"versions": {"python": "3"}, "device": "cpu", "started": "2026-01-01", "seconds": 1.0}
+    record |= {
+        "versions": {"python": "3"},
+        "device": "cpu",
+        "cores": 2,
+        "gpus": 0,
+        "started": "2026-01-01",
+        "seconds": 1.0,
+    }
     path.write_text(json.dumps(record | {"outputs": dict.fromkeys(outputs, "0" * 64)}))
 
 

@@ -160,7 +160,7 @@ def test_an_import_path_is_a_baseline_that_may_look_at_images():
     kind = kinds.kind("my.package:select")
     assert (kind.function, kind.rule, kind.is_baseline) == ("my.package:select", "select_baseline", True)
     assert kind.inputs == ("data",)
-    assert kind.keys == ("criterion",)
+    assert kind.keys == ("criterion", "trainings")
 
 
 def test_an_import_path_is_a_criterion_that_sees_images():

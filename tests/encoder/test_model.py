@@ -214,6 +214,19 @@ def test_literal_objective_attracts_the_own_negative_and_contrastive_repels_it(o
     assert ((change > 0) if attracts else (change < 0)).all()
 
 
+def test_with_one_anchor_for_all_the_literal_loss_is_smallest_where_all_similarities_are_equal():
+    """It never compares a positive with a negative; the contrastive loss does."""
+    anchor = unit(1, 6, 0).expand(5, 6)
+    apart = (anchor.clone(), -anchor)  # positives at the anchor, negatives opposite
+    drawn = [(unit(5, 6, seed), unit(5, 6, seed + 1)) for seed in range(1, 40, 2)]
+    least = float(objective_loss(anchor, anchor.clone(), anchor.clone(), "literal", 0.1))
+    assert least == pytest.approx(2 * math.log(5), abs=1e-6)
+    assert float(objective_loss(anchor, *apart, "literal", 0.1)) == pytest.approx(least, abs=1e-6)
+    assert all(float(objective_loss(anchor, *each, "literal", 0.1)) > least for each in drawn)
+    together = float(objective_loss(anchor, anchor.clone(), anchor.clone(), "contrastive", 0.1))
+    assert float(objective_loss(anchor, *apart, "contrastive", 0.1)) < together - 0.5
+
+
 def test_loss_stays_finite_at_a_tiny_temperature():
     anchor, positive = torch.eye(2, 3), -torch.eye(2, 3)
     loss = objective_loss(anchor, positive, anchor.clone(), "contrastive", 0.001)

@@ -14,7 +14,7 @@ TRAINED = "train_candidate"
 def record(rule: str, start: str, seconds: float) -> dict[str, Any]:
     started = f"2026-01-01T00:{start}+00:00"
     made = {"rule": rule, "settings": {}, "code": {}, "seed": None, "inputs": {}, "outputs": {}, "commit": None}
-    return made | {"versions": {}, "device": "cpu", "started": started, "seconds": seconds}
+    return made | {"versions": {}, "device": "cpu", "cores": 1, "gpus": 0, "started": started, "seconds": seconds}
 
 
 def test_spent_table_compares_the_jobs_that_left_a_record():

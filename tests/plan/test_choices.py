@@ -42,11 +42,12 @@ def place(method: str, seed: str = "0") -> Values:
 @pytest.mark.parametrize(
     ("method", "numbers"),
     [
-        ("sacp", [118, 117, 116]), ("sacp-2", [118]), ("l1", [1]), ("abcpruner", [1]), ("own", [1]), ("tuned", [118]),
+        ("sacp", [118, 117, 116]), ("sacp-2", [118]), ("l1", [1, 2, 3]), ("abcpruner", [1, 2, 3]),
+        ("own", [1, 2]), ("tuned", [118]),
     ],
 )  # fmt: skip
-def test_candidates_are_the_best_tuned_ones_and_a_baseline_has_one_network(method, numbers):
-    own = {"kind": "my.package:select", "match": "log-mass"}
+def test_candidates_are_the_best_tuned_ones_and_a_baselines_are_its_trainings(method, numbers):
+    own = {"kind": "my.package:select", "match": "log-mass", "trainings": 2}
     choices = choices_of(demo(own=own, tuned={"kind": "tuned", "match": "log-mass"}))
     assert choices.numbers(place(method)) == numbers
     for files, name in ((choices.trained, "metrics.json"), (choices.trained_records, "provenance.json")):
@@ -71,7 +72,7 @@ def test_planning_ends_where_nothing_is_ranked_yet_and_baselines_wait_for_nothin
     for method in ("sacp", "sacp-2"):
         with pytest.raises(NotYetError):
             unknown.trained(place(method))
-    assert unknown.numbers(place("l1")) == [1]
+    assert unknown.numbers(place("l1")) == [1, 2, 3]
 
 
 def test_the_sweep_trains_what_any_m_would_have_chosen():

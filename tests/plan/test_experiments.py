@@ -147,7 +147,7 @@ def test_a_search_that_ranks_anew_says_after_how_many():
 
 def test_encoders_are_those_of_the_searches_and_then_those_that_are_compared(plan):
     found = plan.encoders(DEMO)
-    compared = ["literal", "literal-configuration", "contrastive-configuration", "untrained"]
+    compared = ["literal", "literal-original", "contrastive-configuration", "untrained"]
     assert list(found) == ["sacp", "sacp-deficit", "sacp-1", *compared]
     assert found["sacp-deficit"] == plan.method(place("sacp-deficit"))["encoder"]
     assert (found["literal"]["objective"], found["untrained"]["epochs"]) == ("literal", 0)

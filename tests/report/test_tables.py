@@ -6,9 +6,12 @@ from sacp.report.tables import (
     COLUMNS,
     HEADINGS,
     TABLE4_COLUMNS,
+    device_hours,
     failure_note,
+    images_note,
     measured_rows,
     readable,
+    reading_note,
     reported_rows,
     runs,
     table3,
@@ -23,19 +26,23 @@ VARIANTS = pd.read_csv(ROOT / "config/reported/table4.csv")
 
 
 def metrics(accuracy: float, flops: int, parameters: int, **more: float) -> dict[str, float]:
-    return {"test_accuracy_percent": accuracy, "flops": flops, "parameters": parameters} | more
+    return {"test_accuracy_percent": accuracy, "flops": flops, "parameters": parameters, "device_hours": 1.5} | more
 
 
+SETTINGS = {"sacp": {"kind": "search", "labels": 20}, "l1": {"kind": "uniform"}}
+
+
+OF_THREE = {"tuned_candidates": 150, "trained_candidates": [1, 2, 3]}
 # Two seeds; the base costs the same in both, the candidates do not.
 BASE = [metrics(90.0, 4_000_000, 200_000), metrics(93.0, 4_000_000, 200_000)]
 METHOD = [
-    metrics(88.0, 1_000_000, 50_000, paper_protocol_test_accuracy_percent=88.5),
-    metrics(92.0, 2_000_000, 70_000, paper_protocol_test_accuracy_percent=93.5),
+    metrics(88.0, 1_000_000, 50_000, paper_protocol_test_accuracy_percent=88.5, **OF_THREE),
+    metrics(92.0, 2_000_000, 70_000, paper_protocol_test_accuracy_percent=93.5, **OF_THREE | {"device_hours": 2.5}),
 ]
 
 
 def test_measured_rows_are_means_and_deviations_over_seeds():
-    base, method = measured_rows("net", BASE, {"sacp": METHOD})
+    base, method = measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS)
     assert method == {
         "model": "net",
         "method": "sacp",
@@ -48,11 +55,43 @@ def test_measured_rows_are_means_and_deviations_over_seeds():
         "flops_pruned_percent": 62.5,  # the mean of 75 and 50
         "params_millions": pytest.approx(0.06),
         "params_pruned_percent": pytest.approx(70.0),  # the mean of 75 and 65
+        "networks_tuned": 170,  # those that were labelled included
+        "networks_trained": 3,
+        "device_hours": 2.0,
         "paper_protocol_top1_percent": 91.0,
         "protocol_difference_percent": 1.0,  # the mean of 0.5 and 1.5
     }
     assert (base["method"], base["top1_percent"], base["change_percent"]) == ("Base", 91.5, 0.0)
     assert (base["flops_pruned_percent"], base["paper_protocol_top1_percent"]) == (0.0, None)
+    assert (base["networks_tuned"], base["networks_trained"], base["device_hours"]) == (0, 1, 1.5)
+
+
+def test_the_papers_protocol_says_nothing_of_one_network():
+    once = [run | {"trained_candidates": [7], "tuned_candidates": 0} for run in METHOD]
+    row = measured_rows("net", BASE, {"l1": once}, SETTINGS)[1]
+    assert (row["paper_protocol_top1_percent"], row["protocol_difference_percent"]) == (None, None)
+    assert (row["networks_tuned"], row["networks_trained"]) == (0, 1)
+
+
+def test_a_network_that_is_taken_as_it_was_tuned_is_not_trained():
+    row = measured_rows("net", BASE, {"sacp-2": METHOD}, {"sacp-2": {"kind": "tuned"}})[1]
+    assert (row["networks_tuned"], row["networks_trained"]) == (150, 0)
+
+
+@pytest.mark.parametrize(("on_gpu", "hours"), [(False, (3600 * 2 + 1800 * 4) / 3600), (True, 1800 * 2 / 3600)])
+def test_device_hours_are_those_of_gpus_or_of_cores_where_there_are_none(on_gpu, hours):
+    records = [{"seconds": 3600, "cores": 2, "gpus": 0}, {"seconds": 1800, "cores": 4, "gpus": 2}]
+    assert device_hours(records, on_gpu) == hours
+
+
+def test_notes_name_the_readings_of_the_paper_and_the_images():
+    readings = {"sacp": {"objective": "contrastive", "anchor": "original"}}
+    assert reading_note(readings, "net") == "Readings of the paper in net: sacp objective contrastive, anchor original."
+    assert reading_note({}, "net") == ""
+    base = [{"training_images": 45_000, "validation_images": 5000}]
+    own = "net: 45,000 training images, 5,000 held out to choose by."
+    assert images_note(base, "net", None) == own
+    assert images_note(base, "net", "vgg16") == f"{own} The paper presumably learns from all 50,000."
 
 
 def test_runs_deals_out_metrics_by_model_method_and_seed():
@@ -65,7 +104,7 @@ def test_runs_deals_out_metrics_by_model_method_and_seed():
 
 
 def test_one_seed_has_a_mean_and_no_deviation():
-    row = measured_rows("net", BASE[:1], {"sacp": METHOD[:1]})[1]
+    row = measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS)[1]
     assert (row["seeds"], row["top1_percent"], row["change_percent"]) == (1, 88.0, -2.0)
     assert np.isnan(row["top1_std"])
 
@@ -90,7 +129,7 @@ def test_reported_base_rows_are_those_of_the_definitions():
 
 
 def test_table_has_its_columns_in_order_for_reported_and_measured_rows():
-    table = table3([*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE, {"sacp": METHOD})])
+    table = table3([*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS)])
     assert list(table.columns) == COLUMNS
     assert table["source"].tolist() == ["reported"] * (len(table) - 2) + ["measured"] * 2
     assert table["seeds"].isna().sum() == len(table) - 2
@@ -101,15 +140,17 @@ def cells(line: str) -> list[str]:
 
 
 def test_markdown_has_two_decimals_and_empty_cells_where_there_is_no_value():
-    rows = [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]})]
+    rows = [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS)]
     text = to_markdown(table3(rows), "A caption.")
     header, _, first, *_, last = text.split("\n\n")[0].splitlines()
     assert cells(header) == [HEADINGS[name] for name in COLUMNS if name != "top1_std"]
     assert cells(first) == [
         "*net*", "*Base*", "*reported*", "", "*92.60*", "*0.00*", "*314.31*", "*0.00*", "*14.73*", "*0.00*", "", "",
+        "", "", "",
     ]  # fmt: skip
     assert cells(last) == [
-        "net", "sacp", "measured", "1", "88.00", "-2.00", "1.00", "75.00", "0.05", "75.00", "88.50", "0.50",
+        "net", "sacp", "measured", "1", "88.00", "-2.00", "1.00", "75.00", "0.05", "75.00", "170", "3", "1.50",
+        "88.50", "0.50",
     ]  # fmt: skip
     assert text.endswith("\n\nA caption.\n")
     assert "nan" not in text.lower()
@@ -127,12 +168,12 @@ def test_the_footnote_counts_failed_candidates_over_seeds_and_gives_the_first_re
 
 
 def test_means_and_deviations_share_a_cell():
-    table = table3(measured_rows("net", BASE, {"sacp": METHOD}))
+    table = table3(measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS))
     assert "90.00 ± 2.83" in readable(table)["Top-1 (%)"].tolist()
 
 
 def test_latex_is_a_booktabs_table_with_reported_rows_in_italics_and_a_rule_between_models():
-    rows = [*reported_rows(REPORTED, "vgg16", "net_a"), *measured_rows("net_b", BASE, {"sacp": METHOD})]
+    rows = [*reported_rows(REPORTED, "vgg16", "net_a"), *measured_rows("net_b", BASE, {"sacp": METHOD}, SETTINGS)]
     text = to_latex(table3(rows), "50 % & more_", "tab:table3")
     assert text.count(r"\midrule") == 2
     assert r"\caption{50 \% \& more\_}" in text
@@ -145,7 +186,8 @@ def test_latex_is_a_booktabs_table_with_reported_rows_in_italics_and_a_rule_betw
 
 
 def test_table_4_says_what_a_variant_has_cost():
-    winners = [metrics(88.0, 1, 1, tuned_candidates=20, trained_candidates=[1, 2, 3])] * 2
+    cost = {"tuned_candidates": 20, "trained_candidates": [1, 2, 3], "paper_protocol_test_accuracy_percent": 89.0}
+    winners = [metrics(88.0, 1, 1, **cost)] * 2
     settings = {"sacp-1": {"kind": "search", "labels": 50}, "sacp-2": {"kind": "tuned"}}
     rows = variant_rows("net", BASE, {name: winners for name in settings}, settings)
     table = table4([*reported_rows(VARIANTS, "resnet18", "net"), *rows])

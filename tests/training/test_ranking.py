@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sacp.artefacts.files import write_csv
 from sacp.errors import InputError
-from sacp.training.ranking import ACCURACY, TUNED_COLUMNS, load_tuned
+from sacp.training.ranking import ACCURACY, TUNED_COLUMNS, load_tuned, sweep
 
 ROWS = [
     {"rank": 0, "candidate": 17, ACCURACY: 100 / 3, "flops": 2**40 + 1, "parameters": 7, "failure": None},
@@ -65,3 +65,16 @@ def test_a_damaged_table_or_another_is_refused_by_its_name(tmp_path: Path, conte
 def test_a_table_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tuned\.csv: not a table of tuned candidates \(.*No such file"):
         load_tuned(tmp_path / "tuned.csv")
+
+
+def trained(validation: float, test: float, number: int) -> dict:
+    return {"candidate": number, ACCURACY: validation, "test_accuracy_percent": test}
+
+
+def test_the_sweep_gives_the_winner_by_validation_and_the_best_by_test() -> None:
+    tuned = [{"rank": rank, "candidate": rank, ACCURACY: 50.0 - rank, "failure": None} for rank in range(4)]
+    accuracies = [(80, 70), (90, 60), (85, 75), (70, 99)]  # by validation and by test
+    found = {number: trained(*each, number) for number, each in enumerate(accuracies)}
+    assert sweep(tuned, found, [(4, 1), (4, 2), (4, 3), (4, 4), (3, 4)]) == [
+        (70, 70), (60, 70), (60, 75), (60, 99), (60, 75),
+    ]  # fmt: skip

@@ -97,7 +97,7 @@ def test_predictors_are_those_of_scipy_on_the_raw_rows(whole: Checkout) -> None:
         "sacp-deficit",
         "sacp-1",
         "literal",
-        "literal-configuration",
+        "literal-original",
         "contrastive-configuration",
         "untrained",
     }

@@ -47,11 +47,13 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what stands under eac
     "commit": ("a text or null", _is_text_or_null),
     "versions": ("an object of texts", _is_object_of_texts),
     "device": ("a text", _is_text),
+    "cores": ("a number", _is_number),
+    "gpus": ("a number", _is_number),
     "started": ("a text", _is_text),
     "seconds": ("a number", _is_number),
 }
 # What a winner's record says of each training that it was chosen from.
-OF_TRAINING = ("rule", "code", "seed", "commit", "versions", "device", "started", "seconds")
+OF_TRAINING = ("rule", "code", "seed", "commit", "versions", "device", "cores", "gpus", "started", "seconds")
 
 
 def _are_trainings(value: Any) -> bool:

@@ -23,6 +23,7 @@ def record(
     inputs: Iterable[str | Path],
     seed: int | None,
     results: Path | None = None,
+    cores: int = 1,
 ) -> dict[str, Any]:
     """Return the provenance of an artefact that is made now, as plain JSON values.
 
@@ -33,6 +34,7 @@ def record(
         inputs: the files it read; each is named with its SHA-256.
         seed: the seed, if the stage has one.
         results: the folder of all that the run makes, if it is known.
+        cores: CPU cores of the job; a job that holds GPUs changes `gpus`.
     """
     inputs, versions = list(inputs), _versions()
     return {
@@ -46,6 +48,8 @@ def record(
         "versions": versions,
         "lineage": _lineage(code, versions, inputs),
         "device": _device(),
+        "cores": cores,
+        "gpus": 0,
         "started": process_started(),
     }
 

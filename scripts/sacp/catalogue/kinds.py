@@ -9,6 +9,7 @@ from sacp.catalogue.names import entry
 SEARCH, TUNED = "search", "tuned"
 ARGUMENTS = ("task",)  # of a baseline's function
 ALWAYS = ("kind", "match")  # keys of every method
+TRAININGS = "trainings"  # a key of every baseline
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,22 @@ KINDS = {
         "nothing: its match has tuned them", (),
     ),
     "uniform": Kind(
-        "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion",), "select_baseline",
+        "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion", TRAININGS), "select_baseline",
         "sacp.baselines.uniform:select", settings=("space", "validation"),
     ),
     "random": Kind(
-        "a random configuration of the search space", "", "nothing", ("criterion",), "select_baseline",
+        "a random configuration of the search space", "", "nothing", ("criterion", TRAININGS), "select_baseline",
         "sacp.baselines.random_ratios:select", settings=("space", "validation"),
     ),
     "slimming": Kind(
         "one threshold for all batch norms' scales after a sparse training", "Liu et al. 2017, section 3",
-        "one sparse training of the base (`sparse`)", (),
+        "one sparse training of the base (`sparse`)", (TRAININGS,),
         "select_baseline", "sacp.baselines.slimming:select", inputs=("sparse",), settings=("space", "validation"),
     ),
     "colony": Kind(
         "a bee colony searches kept counts, judged by validation accuracy after `tune`",
         "ABCPruner, Lin et al. 2020, section 3.3",
-        "as many networks tuned as `colony` says", (), "search_colony", inputs=("data",),
+        "as many networks tuned as `colony` says", (TRAININGS,), "search_colony", inputs=("data",),
         settings=("colony", "tune", "validation"), tunings="colony",
     ),
 }  # fmt: skip
@@ -74,7 +75,7 @@ def kind(name: str) -> Kind:
 
 def _imported(path: str) -> Kind:
     return Kind(
-        f"kept channels by `{path}`", "", "what the function takes", ("criterion",), "select_baseline", path,
+        f"kept channels by `{path}`", "", "what the function takes", ("criterion", TRAININGS), "select_baseline", path,
         inputs=("data",), settings=("space", "validation"),
     )  # fmt: skip
 

@@ -43,7 +43,9 @@ class Job:
         seed = int(wildcards.seed) if "seed" in wildcards.keys() else None
         log_path = Path(snakemake.log[0])
         results = next((folder.parent for folder in log_path.parents if folder.name == "logs"), None)
-        record = provenance.record(snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed, results)
+        record = provenance.record(
+            snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed, results, snakemake.threads
+        )
         return cls(
             snakemake.rule, cfg, seed, snakemake.input, snakemake.output, wildcards, snakemake.threads,
             log_path, record,

@@ -39,6 +39,7 @@ def running(snakemake: Any) -> Iterator[LongJob]:
     parallel.launch(cfg.get("processes", 1))
     with job.running(snakemake) as plain, parallel.joined(device(cfg["device"])) as (own, team):
         period = float(snakemake.resources.get("save_seconds", SAVE_SECONDS))
+        plain.record["gpus"] = team.size if own.type == "cuda" else 0
         sidecar = Sidecar(state_path(plain.log_path), key_of(plain.record), period)
         yield LongJob(**vars(plain), device=own, team=team, sidecar=sidecar)
         plain.earlier_seconds = sidecar.earlier_seconds

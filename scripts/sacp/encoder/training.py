@@ -30,7 +30,9 @@ def objective_loss(anchor: Tensor, positive: Tensor, negative: Tensor, objective
     """Contrastive loss of a batch, eq. 5-8.
 
     `literal` is eq. 6-8 word for word: each anchor is attracted to its own positive and, since eq. 6 never uses the
-    label, to its own negative. `contrastive` puts the negatives into the denominator of the positives' softmax.
+    label, to its own negative. Positives and negatives stand in softmaxes of their own, so with one anchor for all the
+    loss is smallest when all similarities are equal. `contrastive` puts the negatives into the denominator of the
+    positives' softmax.
 
     Shapes: anchor, positive, negative [B, h] of unit length -> scalar.
     """

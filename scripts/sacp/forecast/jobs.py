@@ -238,9 +238,11 @@ class _Seed:
         else:
             # ASSUME: criteria that look at images take no longer than the others.
             yield self._job(kept, self.cost.start, after=after)
-        trained = f"train_candidate/{method}"
-        yield self._full(trained, kept)
-        yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(trained))
+        times = self.plan.trainings(Values(self.name, method=method))
+        trained = [f"train_candidate/{method}/{number}" for number in range(times)]
+        for each in trained:
+            yield self._full(each, kept)
+        yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(*trained))
 
     def _full(self, name: str, after: str, recipe: str = FULL) -> Job:
         cores = self.config["threads"] * self.processes

@@ -26,11 +26,12 @@ class Choices:
     def numbers(self, place: Place) -> list[int]:
         """The candidates among which a method's winner is chosen.
 
-        They are the k best-tuned ones of a search, the best alone for SACP-2; a baseline has one network, number 1.
+        They are the k best-tuned ones of a search, the best alone for SACP-2; of a baseline's one network they are its
+        trainings, counted from 1.
         """
         search = self.experiments.search_of(place)
         if search is None:
-            return [1]
+            return list(range(1, self.experiments.trainings(place) + 1))
         rows, refine = self._tuned(place.experiment, place.seed, search), self.experiments.settings(place)["refine"]
         return ranking.chosen(rows, refine["top_m"], self.experiments.chosen_from(place))
 

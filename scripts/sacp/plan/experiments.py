@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sacp.catalogue import criteria, kinds, outputs, scores, sources
 from sacp.catalogue.criteria import Criterion
-from sacp.catalogue.kinds import SEARCH, TUNED, Kind
+from sacp.catalogue.kinds import SEARCH, TRAININGS, TUNED, Kind
 
 Tree = dict[str, Any]
 
@@ -177,6 +177,12 @@ class Experiments:
     def chosen_from(self, place: Place) -> int:
         """k, the number of tuned candidates that are trained and chosen from: for SACP-2, the best alone."""
         return 1 if self._is_tuned(place) else int(self.settings(place)["refine"]["top_k"])
+
+    def trainings(self, place: Place) -> int:
+        """How often a method trains each of its candidates: a baseline its one as often as a search trains, k."""
+        if not self.kind(place).is_baseline:
+            return 1
+        return int(self.method(place).get(TRAININGS, self.settings(place)["refine"]["top_k"]))
 
     def labelled(self, place: Place) -> int:
         """Candidates of the place's search that are tuned before the others are reranked; 0 if none are."""

@@ -8,7 +8,6 @@ from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, shares_sample
 
 Inputs = dict[str, str | list[str]]
-SEED = "<results>/{experiment}/seed{seed}"
 RECORD = "provenance.json"
 
 
@@ -117,6 +116,10 @@ class Paths:
         stem = f"{self.seed_folder(place)}/{search}/topm"
         return [f"{stem}.csv", f"{stem}.{RECORD}"] if search else []
 
+    def judged(self, place: Place) -> list[str]:
+        """Tables of the networks that a baseline has tuned to choose its channels, if it tunes any."""
+        return [f"{self.folder(place)}/judged.csv"] if self.experiments.kind(place).tunings else []
+
     def trained(self, place: Place, candidates: list[int], name: str = "metrics.json") -> list[str]:
         """A file of fully trained candidates."""
         return [f"{self.folder(place)}/topk/{candidate}/{name}" for candidate in candidates]
@@ -133,19 +136,41 @@ class Paths:
 
     def table_inputs(self, *kinds: str) -> Inputs:
         """Every base's metrics, and every winner's of these kinds, in the order of experiments, methods and seeds."""
-        bases = [f"{self.seed_folder(place)}/base_metrics.json" for place in self._seeds()]
-        winners = [
-            f"{SEED.format(experiment=experiment, seed=seed)}/{method}/winner/metrics.json"
-            for experiment in self.experiments.names
-            for method in self.experiments.methods(experiment, *kinds)
-            for seed in self.experiments.seeds
-        ]
+        bases = [f"{self.seed_folder(place)}/base_metrics.json" for place in self.seeds()]
+        winners = [f"{self.folder(place)}/winner/metrics.json" for place in self.rows(*kinds)]
         return {"bases": bases, "winners": winners}
+
+    def table3(self) -> Inputs:
+        """Inputs of table 3: metrics, and by number the records of what each base and each winner has taken."""
+        found = self.table_inputs()
+        found |= {
+            f"base{number}": [f"{self.seed_folder(here)}/base.{RECORD}"] for number, here in enumerate(self.seeds())
+        }
+        return found | {f"winner{number}": self.spent(here) for number, here in enumerate(self.rows())}
+
+    def spent(self, place: Values) -> list[str]:
+        """Records of what a method alone has taken: its search or its choice of channels, and its trainings."""
+        found, search = [f"{self.folder(place)}/winner/{RECORD}"], self.experiments.search_of(place)
+        if search is not None:
+            of_search = replace(place, method=search)
+            found += [record_of(path) for path in self.encoder(of_search).values() if isinstance(path, str)]
+            return [*found, *self._search_records(of_search)]
+        found.append(f"{self.folder(place)}/kept.{RECORD}")
+        if "sparse" in self.experiments.kind(place).inputs:
+            found.append(f"{self.seed_folder(place)}/sparse.{RECORD}")
+        return found
+
+    def rows(self, *kinds: str) -> Iterator[Values]:
+        """The places of a table's winners of these kinds, in the order of experiments, methods and seeds."""
+        for experiment in self.experiments.names:
+            for method in self.experiments.methods(experiment, *kinds):
+                for seed in self.experiments.seeds:
+                    yield Values(experiment=experiment, seed=str(seed), method=method)
 
     def studied(self) -> list[str]:
         """Raw rows of the predictors of all experiments and seeds that compare them."""
         studied = self.experiments.studied()
-        return [f"{self.seed_folder(place)}/predictors.csv" for place in self._seeds() if place.experiment in studied]
+        return [f"{self.seed_folder(place)}/predictors.csv" for place in self.seeds() if place.experiment in studied]
 
     def first_seed(self, name: str) -> str:
         """A pattern: a file of an experiment's first seed."""
@@ -188,10 +213,10 @@ class Paths:
 
     def records(self) -> list[str]:
         """Records of all jobs of the run, figures left out; a winner's says what its method's trainings have taken."""
-        data = {self.data(place) for place in self._seeds()}
+        data = {self.data(place) for place in self.seeds()}
         found = [record_of(path) for path in sorted(data)]
         found += [f"<results>/{experiment}/network.{RECORD}" for experiment in self.experiments.names]
-        for place in self._seeds():
+        for place in self.seeds():
             found += self._seed_records(place)
         for place in self.places():
             found += self._method_records(place)
@@ -199,11 +224,12 @@ class Paths:
 
     def places(self) -> Iterator[Values]:
         """Every method of every experiment and seed."""
-        for place in self._seeds():
+        for place in self.seeds():
             for method in self.experiments.methods(place.experiment):
                 yield replace(place, method=method)
 
-    def _seeds(self) -> Iterator[Values]:
+    def seeds(self) -> Iterator[Values]:
+        """Every seed of every experiment."""
         for experiment in self.experiments.names:
             for seed in self.experiments.seeds:
                 yield Values(experiment=experiment, seed=str(seed))
@@ -225,9 +251,11 @@ class Paths:
         yield from (f"{folder}/{name}" for name in (f"protocol.{RECORD}", f"winner/{RECORD}"))
         if self.experiments.kind(place).is_baseline:
             yield f"{folder}/kept.{RECORD}"
-        if place.method not in self.experiments.searches(place.experiment):
-            return
-        names = ["scores", "topm"]
+        if place.method in self.experiments.searches(place.experiment):
+            yield from self._search_records(place)
+
+    def _search_records(self, place: Values) -> Iterator[str]:
+        folder, names = self.folder(place), ["scores", "topm"]
         names += [] if shares_sample(self.experiments.method(place)) else ["configs"]
         names += ["rescored"] if self.experiments.labelled(place) else []
         yield from (f"{folder}/{name}.{RECORD}" for name in names)

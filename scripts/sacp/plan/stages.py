@@ -124,6 +124,8 @@ class Stages:
         more: Tree = {"training": training_code}
         if self.experiments.search_of(place):
             more["top_k"] = self.experiments.chosen_from(place)
+        else:
+            more["trainings"] = self.experiments.trainings(place)
         return self.candidate(place) | more
 
     def predictors(self, place: Place) -> Tree:
@@ -136,26 +138,33 @@ class Stages:
 
     def table3(self) -> Tree:
         """The table lists methods in the config's order."""
+        encoders = self.experiments.with_encoder
         models = {
-            name: {"methods": self.experiments.methods(name), "reported": self.experiments.of(name).get("reported")}
+            name: self._rows(name) | {"readings": {key: self._reading(name, key) for key in encoders(name)}}
             for name in self.experiments.names
         }
         return {"models": models, "seeds": self.experiments.seeds}
 
+    def _reading(self, experiment: str, method: str) -> Tree:
+        """How a search's encoder reads the paper."""
+        encoder = self.experiments.encoders(experiment)[method]
+        return {key: encoder[key] for key in ("objective", "anchor")}
+
     def table4(self) -> Tree:
         """The table lists experiments and methods in the config's order."""
         return {
-            "models": {name: self._variants(name) for name in self.experiments.names},
+            "models": {name: self._rows(name, SEARCH, TUNED) for name in self.experiments.names},
             "seeds": self.experiments.seeds,
         }
 
-    def _variants(self, experiment: str) -> Tree:
+    def _rows(self, experiment: str, *kinds: str) -> Tree:
+        """A table's methods of these kinds, with what decides how many networks they have cost."""
         settings = self.experiments.of(experiment)
         methods = {
             name: {
                 key: settings["methods"][name][key] for key in ("kind", "labels") if key in settings["methods"][name]
             }
-            for name in self.experiments.methods(experiment, SEARCH, TUNED)
+            for name in self.experiments.methods(experiment, *kinds)
         }
         return {"methods": methods, "reported": settings.get("reported")}
 

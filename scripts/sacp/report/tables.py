@@ -13,8 +13,8 @@ Metrics = Mapping[str, Any]
 
 COLUMNS = [
     "model", "method", "source", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
-    "flops_pruned_percent", "params_millions", "params_pruned_percent", "paper_protocol_top1_percent",
-    "protocol_difference_percent",
+    "flops_pruned_percent", "params_millions", "params_pruned_percent", "networks_tuned", "networks_trained",
+    "device_hours", "paper_protocol_top1_percent", "protocol_difference_percent",
 ]  # fmt: skip
 TABLE4_COLUMNS = [
     "model", "method", "source", "seeds", "top1_percent", "top1_std", "flops_pruned_percent", "params_pruned_percent",
@@ -31,6 +31,7 @@ HEADINGS = {
     "regret_top_5_percent": "Regret, top 5 %", "regret_top_10_percent": "Regret, top 10 %",
     "regret_top_25_percent": "Regret, top 25 %",
     "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
+    "device_hours": "Device-hours",
 }  # fmt: skip
 LEFT = ("Model", "Method", "Source", "Predictor", "FLOPs band")  # columns of text; numbers are aligned to the right
 LATEX = str.maketrans(
@@ -40,11 +41,15 @@ DEVIATIONS = {"top1_percent": "top1_std"}  # columns and those of their sample d
 PROTOCOL = (
     "Top-1 accuracy on the test images; mean and sample deviation over seeds. FLOPs are multiply-accumulates. "
     "Measured: trained here, the winner chosen by validation accuracy and tested once. Reported, in italics: as the "
-    "paper prints it. Paper's protocol: the best test accuracy among the k fully trained, as the paper picks it; the "
-    "difference is what that adds."
+    "paper prints it. Tuned, trained: networks of a seed that were lightly tuned and fully trained for the method. "
+    "Paper's protocol: the best test accuracy among the trained ones, as the paper picks it, empty where there is one; "
+    "the difference is what that adds."
 )
 TABLE1 = "What pruning methods use and do, as the paper compares them."
-TABLE3 = f"Pruned networks. {PROTOCOL}"
+TABLE3 = (
+    f"Pruned networks. {PROTOCOL} Device-hours: of GPUs, or of CPU cores where there are none, for what was searched, "
+    "tuned and trained for the method alone, a seed's mean; the base's training stands in its own row."
+)
 PREDICTORS = (
     "Rank correlation with the validation accuracy after a light tuning, of networks drawn at random from the "
     "search space; every predictor is turned so that more is better. Means over seeds, intervals of 95 % by "
@@ -53,10 +58,9 @@ PREDICTORS = (
     "sample less that of the best in the predictor's top share, in points."
 )
 TABLE4 = (
-    f"Variants. SACP-1: the encoder predicts accuracies, learned from labelled networks. SACP-2: the best of the "
-    "lightly tuned networks, not trained further. Labelled, tuned, trained: networks that a seed's search has "
-    f"labelled, tuned and fully trained. {PROTOCOL} The paper's text gives 91.54 % where its table has 93.41 % for "
-    "SACP on resnet18."
+    "Variants. SACP-1: the encoder predicts accuracies, learned from labelled networks. SACP-2: the best of the "
+    f"lightly tuned networks, not trained further. Labelled: tuned to learn from. {PROTOCOL} "
+    "The paper's text gives 91.54 % where its table has 93.41 % for SACP on resnet18."
 )
 # Each script names its own: an edit of one caption, or a new one, makes no other table again.
 CAPTIONS = {"table1": TABLE1, "table3": TABLE3, "table4": TABLE4, "predictors": PREDICTORS}
@@ -80,11 +84,37 @@ def runs(
 
 
 def measured_rows(
-    model: str, base: Sequence[Mapping[str, Any]], methods: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[dict[str, Any]]:
-    """Rows of table 3 for one experiment: the base and every method run here, one metrics mapping per seed."""
-    rows = [_measured_row(model, "Base", base, base)]
-    return rows + [_measured_row(model, name, runs, base) for name, runs in methods.items()]
+    model: str, base: Sequence[Metrics], methods: Mapping[str, Sequence[Metrics]],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Rows of table 3 for one experiment: the base and every method run here.
+
+    Args:
+        model: the experiment.
+        base: metrics of the base, one mapping per seed, with its `device_hours`.
+        methods: metrics of the winners, with theirs.
+        settings: of the methods: `kind`, and `labels` where there are any.
+    """
+    rows = [_measured_row(model, "Base", base, base) | {"networks_tuned": 0, "networks_trained": 1}]
+    for name, winners in methods.items():
+        cost = _networks(winners, settings[name])
+        tuned = cost["networks_labelled"] + cost["networks_tuned"]
+        row = _measured_row(model, name, winners, base)
+        rows.append(row | {"networks_tuned": tuned, "networks_trained": cost["networks_trained"]})
+    for row, runs in zip(rows, (base, *methods.values()), strict=True):
+        row["device_hours"] = sum(run["device_hours"] for run in runs) / len(runs)
+    return rows
+
+
+def device_hours(records: Iterable[Mapping[str, Any]], on_gpu: bool) -> float:
+    """Hours that jobs have taken, each times its GPUs, or its CPU cores where nothing runs on GPUs.
+
+    Args:
+        records: of the jobs: `seconds`, `gpus` and `cores`.
+        on_gpu: whether the run trains on GPUs; jobs without one count nothing then.
+    """
+    devices = "gpus" if on_gpu else "cores"
+    return float(sum(record["seconds"] * record[devices] for record in records)) / 3600
 
 
 def variant_rows(
@@ -99,20 +129,24 @@ def variant_rows(
         methods: metrics of the winners of searches.
         settings: of the methods: `kind`, and `labels` where there are any.
     """
-    rows = []
-    for name, winners in methods.items():
-        trained = 0 if settings[name]["kind"] == "tuned" else _mean_length(winners, "trained_candidates")
-        cost = {
-            "networks_labelled": settings[name].get("labels", 0),
-            "networks_tuned": round(sum(winner["tuned_candidates"] for winner in winners) / len(winners)),
-            "networks_trained": trained,
-        }
-        rows.append(_measured_row(model, name, winners, base) | cost)
-    return rows
+    return [
+        _measured_row(model, name, winners, base) | _networks(winners, settings[name])
+        for name, winners in methods.items()
+    ]
 
 
-def _mean_length(winners: Sequence[Metrics], key: str) -> int:
-    return round(sum(len(winner[key]) for winner in winners) / len(winners))
+def _networks(winners: Sequence[Metrics], settings: Mapping[str, Any]) -> dict[str, int]:
+    """Networks that a method has labelled, tuned and fully trained for a seed."""
+    trained = 0 if settings["kind"] == "tuned" else _mean([len(winner["trained_candidates"]) for winner in winners])
+    return {
+        "networks_labelled": settings.get("labels", 0),
+        "networks_tuned": _mean([winner["tuned_candidates"] for winner in winners]),
+        "networks_trained": trained,
+    }
+
+
+def _mean(numbers: Sequence[int]) -> int:
+    return round(sum(numbers) / len(numbers))
 
 
 def _measured_row(
@@ -120,7 +154,9 @@ def _measured_row(
 ) -> dict[str, Any]:
     frame, base_frame = pd.DataFrame(list(runs)), pd.DataFrame(list(base))
     top1 = frame["test_accuracy_percent"]
-    by_test = frame.get("paper_protocol_test_accuracy_percent")
+    # Of a single network the best by test accuracy says nothing.
+    several = all(len(run.get("trained_candidates", ())) > 1 for run in runs)
+    by_test = frame["paper_protocol_test_accuracy_percent"] if several else None
     return {
         "model": model,
         "method": method,
@@ -149,13 +185,30 @@ def reported_rows(reported: pd.DataFrame, reported_model: str | None, model: str
 
 def table3(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Table 3 with its columns in order."""
-    return pd.DataFrame(list(rows), columns=COLUMNS).astype({"seeds": "Int64"})  # reported rows have none
+    return _with_counts(rows, COLUMNS)
 
 
 def table4(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Table 4 with its columns in order."""
-    counts = {name: "Int64" for name in TABLE4_COLUMNS if name == "seeds" or name.startswith("networks_")}
-    return pd.DataFrame(list(rows), columns=TABLE4_COLUMNS).astype(counts)
+    return _with_counts(rows, TABLE4_COLUMNS)
+
+
+def _with_counts(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    counts = {name: "Int64" for name in columns if name == "seeds" or name.startswith("networks_")}
+    return pd.DataFrame(list(rows), columns=list(columns)).astype(counts)  # reported rows have none
+
+
+def reading_note(readings: Mapping[str, Mapping[str, str]], model: str) -> str:
+    """A sentence on how each search's encoder reads the paper; empty without one."""
+    found = [f"{name} {', '.join(f'{key} {value}' for key, value in each.items())}" for name, each in readings.items()]
+    return f"Readings of the paper in {model}: {'; '.join(found)}." if found else ""
+
+
+def images_note(base: Sequence[Metrics], model: str, reported: str | None) -> str:
+    """A sentence on how many images were learned from, and how many chose."""
+    training, validation = base[0]["training_images"], base[0]["validation_images"]
+    paper = f" The paper presumably learns from all {training + validation:,}." if reported else ""
+    return f"{model}: {training:,} training images, {validation:,} held out to choose by.{paper}"
 
 
 def failure_note(methods: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> str:

@@ -75,5 +75,7 @@ def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = 
     return {
         "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits, team),
         "test_accuracy_percent": accuracy_percent(network, splits.test, splits, team),
+        "training_images": len(splits.train.labels),
+        "validation_images": len(splits.validation.labels),
         **asdict(counted),
     }
