@@ -58,13 +58,59 @@ def test_hrank_is_the_mean_rank_of_the_maps_behind_relu():
     images = torch.stack([torch.eye(4), torch.ones(4, 4)])[:, None]  # ranks 4 and 1
     assert hrank.scores(network, graph, [images])[0].tolist() == [2.5, 0, 0, 2.5]
     assert hrank.scores(network, graph, list(images.split(1)))[0].tolist() == [2.5, 0, 0, 2.5]
-    assert all(not module._forward_hooks for module in network.modules())
 
 
 def test_hrank_looks_behind_the_batch_norm():
     norm = nn.BatchNorm2d(2)
     norm.bias.data = torch.tensor([0.0, -10.0])  # the second map falls below zero everywhere
     network, graph = one_layer([1.0, 1.0], norm, nn.ReLU())
+    assert hrank.scores(network, graph, [torch.eye(4)[None, None]])[0].tolist() == [4, 0]
+
+
+def test_hrank_of_a_residual_block_looks_behind_the_sum():
+    """Before the sum, channel 1 has the higher rank; after it, channel 0."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.conv, self.fc = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 2, 1), nn.Linear(2, 2)
+            self.stem.weight.data = torch.ones(2, 1, 1, 1)
+            self.conv.weight.data = torch.tensor([[-0.5, 0], [0, -1]]).reshape(2, 2, 1, 1)
+            self.conv.bias.data = torch.tensor([0.0, 1])
+
+        def forward(self, x):
+            x = torch.relu(self.stem(x))  # x = I in both channels: rank 4
+            # ReLU(-x / 2) = 0 has rank 0, but x - x / 2 = I / 2 has 4; 1 - x has 4, but x + 1 - x = 1 has 1.
+            x = torch.relu(self.conv(x) + x)
+            return self.fc(x.mean((2, 3)))
+
+    network = Block().eval()
+    graph = trace(network, IMAGE_SHAPE)
+    assert graph.groups[0].layers == ("stem", "conv")
+    assert hrank.scores(network, graph, [torch.eye(4)[None, None]])[0].tolist() == [4 + 4, 4 + 1]
+    assert hrank.orders(network, graph, [torch.eye(4)[None, None]], 0)[0].tolist() == [0, 1]
+
+
+def test_hrank_counts_the_maps_behind_a_projected_shortcuts_sum_for_both_convolutions():
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.shortcut, self.fc = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1, bias=False), nn.Linear(2, 2)
+            self.conv.weight.data = torch.tensor([1.0, -1]).reshape(2, 1, 1, 1)
+            self.conv.bias.data = torch.tensor([0.0, 1])
+            self.shortcut.weight.data = torch.ones(2, 1, 1, 1)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x) + self.shortcut(x)).mean((2, 3)))
+
+    network = Projected().eval()
+    # Sums 2 I and 1 have the ranks 4 and 1, each for two convolutions.
+    found = hrank.scores(network, trace(network, IMAGE_SHAPE), [torch.eye(4)[None, None]])
+    assert found[0].tolist() == [8, 2]
+
+
+def test_hrank_takes_the_maps_of_a_network_without_relu_as_they_are():
+    network, graph = one_layer([-1.0, 0.0], nn.Identity())
     assert hrank.scores(network, graph, [torch.eye(4)[None, None]])[0].tolist() == [4, 0]
 
 

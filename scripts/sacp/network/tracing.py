@@ -29,6 +29,7 @@ JOINS = {
 }  # fmt: skip
 POOL_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.mean, "mean"}
 FLATTENS = {torch.flatten, "flatten", "view", "reshape", torch.reshape}
+SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _read(state: _Trace, module: fx.GraphModule, node: fx.Node, values: dict[fx.
             if isinstance(target, kinds):
                 return reader(state, target, node, inputs[0])
         raise _unknown(node, type(target).__name__)
-    if node.target in ("size", getattr, operator.getitem) and "shape" not in node.meta:
+    if node.target in SIZES and "shape" not in node.meta:
         return None
     if node.target in JOINS and inputs:
         return _join(state, node, inputs)
