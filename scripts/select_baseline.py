@@ -25,4 +25,5 @@ with job.running(snakemake) as work:
         sparse=load_base(work.given.sparse, spec) if work.given.get("sparse") else None,
     )
     function = work.cfg["function"]
-    save_kept(work.out.kept, graph, checked(imports.call(function, task), task, function))
+    kept = checked(imports.call(function, task), task, function)
+    save_kept(work.out.kept, graph, kept, task.scales(kept))

@@ -11,7 +11,7 @@ from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune, widths
 from sacp.pruning.criteria import kept_of, l1_order
-from sacp.pruning.files import load_kept, save_network
+from sacp.pruning.files import load_kept, load_scales, save_network
 from sacp.search.files import load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import train_fully
@@ -24,12 +24,12 @@ with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, spec)
     # Candidates of a search differ by their channels and share a seed; trainings of a baseline differ by their seeds.
     if kept_file := work.given.get("kept"):
-        kept = load_kept(kept_file, graph)
+        kept, scales = load_kept(kept_file, graph), load_scales(kept_file, graph)
     else:
         steps, levels = load_configs(work.given.configs, "search", candidate)
-        kept = kept_of(steps, l1_order(base, graph), graph, levels)
+        kept, scales = kept_of(steps, l1_order(base, graph), graph, levels), None
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
-    network = prune(base, graph, kept).to(work.device)
+    network = prune(base, graph, kept, scales).to(work.device)
     label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
     if kept_file and candidate > 1:
         seed = derive(work.seed, work.cfg["stream"], candidate)

@@ -14,6 +14,7 @@ from sacp.errors import InputError
 from sacp.images.splits import ImageSet, Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
+from sacp.network.surgery import prune
 from sacp.network.tracing import trace
 from sacp.pruning.space import Space
 from torch import nn
@@ -161,8 +162,86 @@ def test_thinets_contributions_to_a_linear_layer_sum_over_a_channels_positions()
 def test_thinet_keeps_the_channel_that_alone_reaches_the_output():
     network, graph = one_layer([1.0, 1.0, 1.0])
     network[-1].weight.data = torch.tensor([[0.0, 3.0, 1.0], [0.0, 3.0, 1.0]])
-    order = thinet.orders(network, graph, [torch.rand(5, 1, 4, 4)], 0)[0]
-    assert order.tolist() == [1, 2, 0]
+    found = thinet.orders(network, graph, [torch.rand(5, 1, 4, 4)], 0)
+    assert found.order[0].tolist() == [1, 2, 0]
+    # Channel 1 alone makes up for what 2 gave, a third of its own; nothing is missing where all are kept.
+    assert found.scales([np.array([1])])[0] == pytest.approx([4 / 3])
+    assert found.scales([np.arange(3)])[0].tolist() == [1, 1, 1]
+
+
+def test_thinets_factors_are_those_of_the_least_squares():
+    # Kept (1, 0, 1) and (0, 2, 0), removed (1, 1, 0), all (2, 3, 1): 1.5 (1, 0, 1) + 1.5 (0, 2, 0) is nearest.
+    parts = np.array([[1.0, 0, 1], [0, 2, 1], [1, 0, 0]])
+    assert thinet.rescaling(parts.T @ parts, np.array([0, 1])) == pytest.approx([1.5, 1.5])
+
+
+@given(st.integers(0, 2**31), st.integers(2, 7))
+@settings(deadline=None, max_examples=50)
+def test_thinets_factors_are_numpys_on_any_contributions(seed, channels):
+    rng = np.random.default_rng(seed)
+    parts, kept = rng.normal(size=(40, channels)), np.sort(rng.permutation(channels)[: rng.integers(1, channels + 1)])
+    expected = np.linalg.lstsq(parts[:, kept], parts.sum(axis=1), rcond=None)[0]
+    assert thinet.rescaling(parts.T @ parts, kept) == pytest.approx(expected)
+
+
+def test_thinets_factors_of_equal_and_of_dead_channels():
+    a = np.array([1.0, 2.0, -1.0])
+    parts = np.stack([a, a, a, 0 * a], axis=1)
+    gram = parts.T @ parts
+    assert thinet.rescaling(gram, np.array([0, 3])) == pytest.approx([3, 1])  # one for three; the dead one stays
+    assert thinet.rescaling(gram, np.array([0, 1])) == pytest.approx([1.5, 1.5])  # of all pairs with the sum 3
+    assert thinet.rescaling(gram, np.array([3])) == pytest.approx([1])
+
+
+def test_thinets_factors_bring_the_next_layers_outputs_nearer_to_those_of_the_whole():
+    torch.manual_seed(5)
+    layers = [nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3, bias=False), nn.Flatten(), nn.Linear(16, 2)]
+    network = nn.Sequential(*layers).eval()
+    graph, images = trace(network, (1, 1, 6, 6)), torch.randn(30, 1, 6, 6)
+    kept = [np.array([0, 2, 5]), np.arange(4)]
+    found = thinet.orders(network, graph, [images], 3)
+    scales = found.scales(kept)
+    # The positions that were sampled: the first draws of the generator, as the convolution is the first consumer.
+    node = next(node for node in graph.nodes if node.name == "2")
+    parts = thinet._contributions(network[2], network[:2](images), node, torch.Generator().manual_seed(3)).detach()
+    parts = parts.double().numpy()
+    expected = np.linalg.lstsq(parts[:, kept[0]], parts.sum(axis=1), rcond=None)[0]
+    assert scales[0] == pytest.approx(expected, rel=1e-4)
+    assert scales[1].tolist() == [1] * 4
+
+    def error(smaller: nn.Module) -> float:
+        """Squared error of the smaller network's next layer at the sampled outputs."""
+        draws, out = torch.Generator().manual_seed(3), smaller[:3](images).flatten(2)  # [30, 4, places]
+        outputs = torch.randint(4, (len(parts),), generator=draws)
+        places = torch.randint(out.shape[2], (len(parts),), generator=draws)
+        chosen = out[torch.arange(30).repeat_interleave(thinet.POSITIONS), outputs, places]
+        return float(np.square(chosen.detach().numpy() - parts.sum(axis=1)).sum())
+
+    rescaled, plain = error(prune(network, graph, kept, scales)), error(prune(network, graph, kept))
+    assert rescaled < 0.9 * plain
+    assert rescaled == pytest.approx(np.square(parts[:, kept[0]] @ expected - parts.sum(axis=1)).sum(), rel=1e-3)
+
+
+def test_thinet_looks_at_a_convolution_from_a_stream_to_itself_and_at_no_depthwise_one():
+    class Stream(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.deep = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 2, 1, groups=2, bias=False)
+            self.conv, self.fc = nn.Conv2d(2, 2, 1, bias=False), nn.Linear(2, 2, bias=False)
+            self.stem.weight.data = self.deep.weight.data = torch.ones(2, 1, 1, 1)
+            self.conv.weight.data = torch.tensor([[1.0, 3], [1, 3]]).reshape(2, 2, 1, 1)
+            self.fc.weight.data = torch.zeros(2, 2)
+
+        def forward(self, x):
+            x = self.deep(self.stem(x))
+            return self.fc((x + self.conv(x)).mean((2, 3)))
+
+    network = Stream().eval()
+    graph = trace(network, IMAGE_SHAPE)
+    assert graph.groups[0].layers == ("stem", "deep", "conv")
+    found = thinet.orders(network, graph, [torch.ones(2, *IMAGE_SHAPE[1:])], 0)
+    assert found.order[0].tolist() == [1, 0]
+    assert found.scales([np.array([1])])[0] == pytest.approx([4 / 3])
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -174,10 +253,18 @@ def test_every_criterion_orders_all_channels_and_the_same_seed_gives_the_same(na
     splits = Splits(part, part, part, torch.full((3,), 0.5), torch.full((3,), 0.2), "")
     known, space = CRITERIA[criterion], Space.build(graph.weights, 10, 0)
     looked_up = {"function": known.function, "images": known.images}
-    first, second = (Task(network.eval(), graph, 1, 3, space, looked_up, splits).order for _ in range(2))
-    for order, again, channels in zip(first, second, graph.channels, strict=True):
+    first, second = (Task(network.eval(), graph, 1, 3, space, looked_up, splits) for _ in range(2))
+    for order, again, channels in zip(first.order, second.order, graph.channels, strict=True):
         assert sorted(order.tolist()) == list(range(channels))
         assert order.tolist() == again.tolist()
+    kept = [np.sort(order[: (len(order) + 1) // 2]) for order in first.order]
+    scales, same = first.scales(kept), second.scales(kept)
+    assert (scales is not None) == (criterion == "thinet")
+    for factors, others, channels in zip(scales or [], same or [], kept if scales else [], strict=True):
+        assert factors.shape == channels.shape
+        assert np.isfinite(factors).all()
+        assert factors.tolist() == others.tolist()
+    assert scales is None or any((factors != 1).any() for factors in scales)
 
 
 def test_slimming_takes_the_mean_size_of_the_scales_and_one_threshold_for_all_groups():

@@ -1,4 +1,5 @@
 import copy
+import json
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from sacp.network.files import inherit, load_base, save_base
 from sacp.network.graph import load_graph, save_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.pruning.files import load_kept, save_kept, save_network
+from sacp.pruning.files import load_kept, load_scales, save_kept, save_network
 
 SPEC = spec("resnet8", 0.25, 8)
 
@@ -213,6 +214,26 @@ def test_equal_kept_channels_give_equal_bytes(tmp_path):
     save_kept(tmp_path / "one.json", graph, kept)
     save_kept(tmp_path / "two.json", graph, load_kept(tmp_path / "one.json", graph))
     assert (tmp_path / "two.json").read_bytes() == (tmp_path / "one.json").read_bytes()
+
+
+def test_factors_of_the_kept_channels_round_trip_and_are_written_only_where_there_are_some(tmp_path):
+    _, graph, _ = any_network("flat")
+    kept, scales = [np.array([0, 2]), np.array([4])], [np.array([1.25, 1 / 3]), np.array([-0.5])]
+    save_kept(tmp_path / "plain.json", graph, kept)
+    assert json.loads((tmp_path / "plain.json").read_text()) == {"kept": {"conv1": [0, 2], "conv2": [4]}}
+    assert load_scales(tmp_path / "plain.json", graph) is None
+    save_kept(tmp_path / "scaled.json", graph, kept, scales)
+    loaded = load_scales(tmp_path / "scaled.json", graph)
+    assert [factors.tolist() for factors in loaded] == [factors.tolist() for factors in scales]
+    assert [channels.tolist() for channels in load_kept(tmp_path / "scaled.json", graph)] == [[0, 2], [4]]
+
+
+@pytest.mark.parametrize(("scales", "number"), [({"conv1": [1.0], "conv2": [1.0]}, 1), ({"conv2": [1.0]}, 0), ({}, 0)])
+def test_factors_that_do_not_fit_the_kept_channels_are_refused(tmp_path, scales, number):
+    _, graph, _ = any_network("flat")
+    (tmp_path / "kept.json").write_text(json.dumps({"kept": {"conv1": [0, 2], "conv2": [4]}, "scales": scales}))
+    with pytest.raises(InputError, match=rf"kept\.json: {number} factors of the 2 channels that group 'conv1' keeps"):
+        load_scales(tmp_path / "kept.json", graph)
 
 
 def test_kept_channels_of_another_network_are_refused(tmp_path):

@@ -151,6 +151,42 @@ def test_weights_biases_and_statistics_are_those_of_the_kept_channels():
     assert torch.equal(new["classifier.bias"], old["classifier.bias"])
 
 
+def test_factors_multiply_the_kept_channels_where_they_are_read():
+    network = randomised_norms(flat())
+    graph = trace(network, CUSTOM_SHAPE)
+    kept = [np.array([0, 2, 5]), np.array([1, 4])]
+    plain = prune(network, graph, kept).state_dict()
+    scaled = prune(network, graph, kept, [np.array([2.0, 0.5, -1]), np.array([3.0, 1])]).state_dict()
+    changed = {"conv2.weight", "classifier.weight"}
+    assert_same_state(*({key: state[key] for key in state if key not in changed} for state in (plain, scaled)))
+    factors = torch.tensor([2, 0.5, -1]).view(1, 3, 1, 1)
+    assert torch.equal(scaled["conv2.weight"], plain["conv2.weight"] * factors)
+    # 2x2 positions of each channel: four columns of channel 1, then four of channel 4.
+    assert torch.equal(scaled["classifier.weight"], plain["classifier.weight"] * torch.tensor([3.0] * 4 + [1.0] * 4))
+
+
+def scale_inputs(module, inputs, factors):
+    return inputs[0] * factors
+
+
+@pytest.mark.parametrize("name", ALL_NETWORKS)
+def test_factors_in_the_weights_equal_factors_of_what_they_read(name):
+    network, graph, images = prepared(name)
+    kept, rng = random_kept(graph, np.random.default_rng(2), levels=4), np.random.default_rng(1)
+    scales = [rng.uniform(0.5, 2, len(channels)) for channels in kept]
+    scaled, plain = prune(network, graph, kept, scales), prune(network, graph, kept)
+    hooked = copy.deepcopy(plain)
+    for node in graph.nodes:
+        original = network.get_submodule(node.name) if node.kind in ("conv", "linear") else None
+        if original is not None and node.in_group is not None and getattr(original, "groups", 1) == 1:
+            factors = torch.from_numpy(scales[node.in_group])
+            factors = factors.repeat_interleave(node.positions) if node.kind == "linear" else factors.view(-1, 1, 1)
+            hooked.get_submodule(node.name).register_forward_pre_hook(partial(scale_inputs, factors=factors))
+    with torch.no_grad():
+        torch.testing.assert_close(scaled(images), hooked(images), rtol=1e-9, atol=1e-9)
+        assert not torch.allclose(scaled(images), plain(images), atol=1e-3)
+
+
 def test_depthwise_convolution_keeps_one_filter_per_channel():
     network, graph, _ = prepared("depthwise")
     kept = [np.array([1, 3, 11]), np.array([0])]

@@ -61,6 +61,7 @@ def test_baselines_differ(whole: Checkout) -> None:
     assert len(files) == len(BASELINES)
     kept = {json.dumps(json.loads(path.read_text())["kept"]) for path in files}
     assert len(kept) == len(BASELINES)
+    assert {path.parent.name for path in files if "scales" in json.loads(path.read_text())} == {"thinet"}
 
 
 def test_table_4_has_the_variants_and_what_they_cost(whole: Checkout) -> None:

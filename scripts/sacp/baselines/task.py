@@ -15,8 +15,8 @@ from sacp.errors import INTERRUPTS, InputError, told
 from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
-from sacp.network.graph import Graph, Kept
-from sacp.pruning.criteria import Order
+from sacp.network.graph import Graph, Kept, Scales
+from sacp.pruning.criteria import Order, Rescaled
 from sacp.pruning.space import Space
 
 BATCH = 100  # images that a criterion looks at at a time
@@ -43,14 +43,27 @@ class Task:
             InputError: the criterion cannot be imported, or does not order the channels.
         """
         assert self.criterion is not None
-        function, number = self.criterion["function"], self.criterion["images"]
-        found = imports.call(function, self.base, self.graph, self.images(number), self.seed)
+        found = self._ranked.order if isinstance(self._ranked, Rescaled) else self._ranked
         try:
             return _by_group(found, self.graph, _fault_of_order)
         except InputError as error:
             raise InputError(
-                f"criterion '{function}': {error}; expected each channel of each group once: {self.graph.channels}"
+                f"criterion '{self.criterion['function']}': {error}; expected each channel of each group once: "
+                f"{self.graph.channels}"
             ) from None
+
+    def scales(self, kept: Kept) -> Scales | None:
+        """Factors of kept channels by the criterion, per group [C_kept]; None if it rescales nothing."""
+        if self.criterion is None or not isinstance(self._ranked, Rescaled):
+            return None
+        return self._ranked.scales(kept)
+
+    @cached_property
+    def _ranked(self) -> Any:
+        """What the criterion returns."""
+        assert self.criterion is not None
+        function, number = self.criterion["function"], self.criterion["images"]
+        return imports.call(function, self.base, self.graph, self.images(number), self.seed)
 
     def images(self, number: int) -> list[Tensor]:
         """Normalised images [B, C, H, W] of the training part, drawn at random, on the base's device."""

@@ -1,18 +1,22 @@
 """ThiNet: the channels to remove are those that the next layer misses least.
 
-Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017, section 3.2.
+Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017, section 3.2. What is
+left of the next layer's weights is rescaled, channel by channel, to make up for what is removed.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.network.graph import CONV, LINEAR, Graph, Node
+from sacp.network.graph import Graph, Kept, Node, Scales
+from sacp.pruning.criteria import Rescaled
 
 POSITIONS = 10  # of each image and consumer; section 4.1 samples ten instances of an image
+LEAST_PRODUCT = 1e-10  # singular values of the products, as a share of the largest, that are no more than rounding
 
 
 def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -34,8 +38,32 @@ def removal_order(gram: NDArray[np.float64]) -> NDArray[np.int64]:
     return order
 
 
-def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> list[NDArray[np.int64]]:
-    """Channels of each group, the last to be removed first, per group [C_g].
+def rescaling(gram: NDArray[np.float64], kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Factors with which the kept channels' contributions come nearest to the sum of all, by least squares (eq. 7).
+
+    That is w = (X^T X)^-1 X^T y of the kept contributions X [samples, C_kept] and the sums y of all. Where many w are
+    equally near, the one nearest to ones is taken: a channel that contributes nothing keeps the factor 1.
+
+    Args:
+        gram: products of the channels' contributions, summed over the samples, [C, C].
+        kept: channel numbers, [C_kept].
+
+    Returns:
+        [C_kept].
+    """
+    removed = np.setdiff1d(np.arange(len(gram)), kept)
+    missing = gram[np.ix_(kept, removed)].sum(axis=1)  # X^T (y - X 1)
+    step: NDArray[np.float64] = np.linalg.lstsq(gram[np.ix_(kept, kept)], missing, rcond=LEAST_PRODUCT)[0]
+    return 1 + step
+
+
+def rescalings(grams: Sequence[NDArray[np.float64]], kept: Kept) -> Scales:
+    """Factors of each group's kept channels, per group [C_kept]."""
+    return [rescaling(gram, channels) for gram, channels in zip(grams, kept, strict=True)]
+
+
+def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> Rescaled:
+    """Channels of each group, the last to be removed first, per group [C_g], and the factors of those that are kept.
 
     Args:
         network: the network, in evaluation mode.
@@ -53,12 +81,9 @@ def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: in
 
         return look
 
-    # A depthwise convolution takes and gives the same channels: it misses nothing that its group does not lose itself.
-    consumers = [
-        (node, node.in_group)
-        for node in graph.nodes
-        if node.kind in (CONV, LINEAR) and node.in_group is not None and node.in_group != node.group
-    ]
+    # DEVIATION: in the paper one layer reads a channel; here all that read it count, and share its factor.
+    # A depthwise convolution gives each channel by itself: it misses nothing that its group does not lose itself.
+    consumers = [(node, node.in_group) for node in graph.nodes if node.in_group is not None and node.mixes]
     handles = [
         network.get_submodule(node.name).register_forward_pre_hook(watch(node, group)) for node, group in consumers
     ]
@@ -69,7 +94,8 @@ def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: in
     finally:
         for handle in handles:
             handle.remove()
-    return [removal_order(gram.numpy())[::-1].copy() for gram in grams]
+    products = [gram.numpy() for gram in grams]
+    return Rescaled([removal_order(gram)[::-1].copy() for gram in products], partial(rescalings, products))
 
 
 def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Generator) -> Tensor:

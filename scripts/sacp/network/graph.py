@@ -16,6 +16,7 @@ from sacp.errors import InputError
 from sacp.network.spec import NetworkSpec
 
 Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
+Scales = list[NDArray[np.float64]]  # per group, factors of the kept channels in the layers that read them
 CONV, BATCH_NORM, POOL, LINEAR = "conv", "bn", "pool", "linear"
 
 
@@ -38,6 +39,11 @@ class Node:
     flops_channel: int
     params_pair: int
     params_channel: int
+
+    @property
+    def mixes(self) -> bool:
+        """Whether its weights have an axis of input channels: a convolution that is not depthwise, a linear layer."""
+        return self.params_pair > 0
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,30 @@
 import copy
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.errors import InputError, one_line
-from sacp.network.graph import CONV, LINEAR, POOL, Graph, Kept, Node
+from sacp.network.graph import LINEAR, POOL, Graph, Kept, Node, Scales
 
 
-def prune(network: nn.Module, graph: Graph, kept: Kept) -> nn.Module:
+def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = None) -> nn.Module:
     """Return a copy of `network` that has only the kept channels, weights and statistics inherited.
 
     Args:
         network: the network that `graph` was traced from; it is left untouched.
         graph: its graph.
         kept: per group, the channel numbers to keep.
+        scales: per group, factors of the kept channels, which go into the weights of all layers that mix them.
     """
     state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for node in graph.nodes:
         if node.kind != POOL:
             _slice_node(state, node, kept)
+            if scales is not None and node.in_group is not None and node.mixes:
+                _scale_inputs(state, node, scales[node.in_group])
     return resized(network, state)
 
 
@@ -33,11 +38,17 @@ def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
         tensor = state[name]
         if outputs is not None and tensor.dim() > 0 and node.kind != LINEAR:
             tensor = tensor[outputs.to(tensor.device)]
-        is_dense = name == f"{prefix}weight" and node.kind in (CONV, LINEAR) and node.params_pair > 0
-        if inputs is not None and is_dense:
+        if inputs is not None and node.mixes and name == f"{prefix}weight":
             columns = inputs[:, None] * node.positions + torch.arange(node.positions)
             tensor = tensor[:, columns.flatten().to(tensor.device)]
         state[name] = tensor.contiguous()
+
+
+def _scale_inputs(state: dict[str, Tensor], node: Node, factors: NDArray[np.float64]) -> None:
+    """Multiply the weights [C_out, C_in * positions, ...] of a layer by its input channels' factors [C_in]."""
+    weight = state[f"{node.name}.weight"]
+    columns = torch.as_tensor(factors).repeat_interleave(node.positions).to(weight)
+    state[f"{node.name}.weight"] = weight * columns.view(1, -1, *[1] * (weight.dim() - 2))
 
 
 def resized(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

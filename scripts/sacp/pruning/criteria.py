@@ -1,17 +1,26 @@
 """Which channels of a group are kept: an order, best first. Any ratio keeps the start of it: kept sets are nested."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.network.graph import Graph, Kept
+from sacp.network.graph import Graph, Kept, Scales
 from sacp.pruning.space import Steps, kept_counts
 
 Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
 Order = list[NDArray[np.int64]]  # per group, channel numbers from the most to the least important, [C_g]
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """What a criterion returns that also rescales what is left: an order, and factors once channels are chosen."""
+
+    order: Order
+    scales: Callable[[Kept], Scales]
 
 
 def l1_norms(network: nn.Module, graph: Graph) -> Norms:

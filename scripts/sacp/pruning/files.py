@@ -1,27 +1,32 @@
 """Files of pruned networks and of kept channels. Loading runs no code from a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
 from sacp.artefacts.files import atomic, read_json, write_json
 from sacp.errors import InputError
 from sacp.network.architectures import build, module_of
-from sacp.network.graph import Graph, Kept
+from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import resized
 from sacp.network.weights import load_safetensors
 
 
-def save_kept(path: str | Path, graph: Graph, kept: Kept) -> None:
-    """Write the kept channels of every group, by group name; equal channels give equal bytes."""
-    channels = {group.name: numbers.tolist() for group, numbers in zip(graph.groups, kept, strict=True)}
-    write_json(path, {"kept": channels})
+def save_kept(path: str | Path, graph: Graph, kept: Kept, scales: Scales | None = None) -> None:
+    """Write the kept channels of every group, by group name, and their factors, if any; equal ones give equal bytes."""
+    parts = {"kept": _by_name(graph, kept)}
+    write_json(path, parts if scales is None else parts | {"scales": _by_name(graph, scales)})
+
+
+def _by_name(graph: Graph, values: Sequence[NDArray[Any]]) -> dict[str, list[Any]]:
+    return {group.name: numbers.tolist() for group, numbers in zip(graph.groups, values, strict=True)}
 
 
 def load_kept(path: str | Path, graph: Graph) -> Kept:
@@ -30,6 +35,21 @@ def load_kept(path: str | Path, graph: Graph) -> Kept:
     if list(kept) != [group.name for group in graph.groups]:
         raise InputError(f"{path}: kept channels of the groups {list(kept)}, expected those of this network")
     return [np.array(numbers, np.int64) for numbers in kept.values()]
+
+
+def load_scales(path: str | Path, graph: Graph) -> Scales | None:
+    """Read the factors that `save_kept` wrote; None if it wrote none, `InputError` if they do not fit the channels."""
+    kept, scales = load_kept(path, graph), read_json(path).get("scales")
+    if scales is None:
+        return None
+    found = [np.array(scales.get(group.name, []), np.float64) for group in graph.groups]
+    for group, numbers, factors in zip(graph.groups, kept, found, strict=True):
+        if factors.shape != numbers.shape:
+            raise InputError(
+                f"{path}: {factors.size} factors of the {numbers.size} channels that group '{group.name}' keeps, "
+                "expected one for each"
+            )
+    return found
 
 
 def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Mapping[str, Any]) -> None:

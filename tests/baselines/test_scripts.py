@@ -1,0 +1,65 @@
+"""From the choice of channels to the training: what `select_baseline` writes, `train_candidate` starts from."""
+
+import json
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkout import ROOT
+from sacp.artefacts.files import write_json
+from sacp.catalogue.criteria import CRITERIA
+from sacp.network.cost import costs_of_counts
+from sacp.network.files import save_base
+from sacp.network.graph import save_graph
+from sacp.network.surgery import prune
+from sacp.network.tracing import trace
+from sacp.pruning.files import load_kept
+from stand_in import stand_in
+from trainings import RECIPE, SPEC, digits, fresh
+
+NETWORK = {"network": asdict(SPEC), "validation": 64}
+TRAINING = {"recipe": asdict(RECIPE), "stream": "full", "engine": {}, "calibration": 0, "device": "cpu"}
+
+
+class ReachedError(Exception):
+    """The training would begin here."""
+
+
+@pytest.mark.parametrize("criterion", ["l1", "thinet"])
+def test_a_training_starts_from_the_kept_weights_rescaled_if_the_criterion_says_so(tmp_path, monkeypatch, criterion):
+    base = fresh()
+    graph, started = trace(base, SPEC.input_shape), []
+    target = int(costs_of_counts(graph, np.array(graph.channels)[None] // 2)[0][0])
+    given = {name: tmp_path / f"{name}.json" for name in ("network", "base", "winner", "data")}
+    save_graph(given["network"], graph, SPEC)
+    save_base(given["base"], base, SPEC)
+    write_json(given["winner"], {"flops": target})
+    given["data"].touch()
+
+    def run(script: str, files: dict[str, Path], out: dict[str, str], cfg: dict) -> None:
+        described = stand_in(tmp_path, files, out, NETWORK | cfg, {"seed": "0", "method": "mine", "candidate": "1"})
+        runpy.run_path(str(ROOT / f"scripts/{script}.py"), {"snakemake": described})
+
+    def train_fully(network, *_):
+        started.append(network)
+        raise ReachedError
+
+    monkeypatch.setattr("sacp.images.splits.load_splits", lambda *_: digits())
+    monkeypatch.setattr("sacp.training.candidates.train_fully", train_fully)
+    chosen = {"function": CRITERIA[criterion].function, "images": min(40, CRITERIA[criterion].images)}
+    select = {"function": "sacp.baselines.uniform:select", "space": {"levels": 10, "threshold": 0}}
+    run("select_baseline", given, {"kept": "kept.json"}, select | {"criterion": chosen})
+    with pytest.raises(ReachedError):
+        run("train_candidate", given | {"kept": tmp_path / "kept.json"}, {}, TRAINING)
+
+    written = json.loads((tmp_path / "kept.json").read_text())
+    assert list(written) == (["kept", "scales"] if criterion == "thinet" else ["kept"])
+    kept = load_kept(tmp_path / "kept.json", graph)
+    scales = [np.array(factors) for factors in written["scales"].values()] if criterion == "thinet" else None
+    expected, plain = prune(base, graph, kept, scales).state_dict(), prune(base, graph, kept).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in started[0].state_dict().items())
+    different = [name for name in plain if not torch.equal(plain[name], expected[name])]
+    assert bool(different) == (criterion == "thinet")
