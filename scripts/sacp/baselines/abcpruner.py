@@ -1,10 +1,11 @@
 """ABCPruner: an artificial bee colony searches how many channels every group keeps.
 
-Lin et al., Channel Pruning via Automatic Structure Search, IJCAI 2020, section 3.3 and algorithm 1. There a structure
-is bounded by a share of each layer; here every structure is scaled to the FLOPs of the network it is compared with.
+Lin et al., Channel Pruning via Automatic Structure Search, IJCAI 2020, section 3.3 and algorithm 1; what these leave
+open is as in the authors' code (`bee_cifar.py`). There a structure is bounded by a share of each layer; here every
+structure is scaled to the FLOPs of the network it is compared with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from sacp.network.graph import Graph
 
 Counts = NDArray[np.int64]  # kept channels of every group, [G]
 FACTORS = np.geomspace(1e-3, 1e3, 6001)  # tried to scale a structure
-LEAST_CHANCE = 0.1  # of a food source to be chosen by an onlooker, beside 0.9 of its share of the best fitness (eq. 7)
+LEAST_CHANCE = 0.1  # that an onlooker stays at a food source, beside 0.9 of its share of the best fitness (eq. 7)
+CHANGED = 2  # groups whose counts a visit changes; `honeychange_num` of the authors' code
 
 
 def scaled(graph: Graph, counts: NDArray[np.float64], target_flops: int) -> Counts:
@@ -23,6 +25,38 @@ def scaled(graph: Graph, counts: NDArray[np.float64], target_flops: int) -> Coun
     channels = np.array(graph.channels, np.int64)
     tried = np.clip(np.rint(FACTORS[:, None] * counts), 1, channels).astype(np.int64)
     return approached(graph, tried, target_flops, "structure of the colony")
+
+
+def beside(source: Counts, other: Counts, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A structure [G] that differs from a source in two groups, moved towards or away from another source (eq. 5).
+
+    DEVIATION: the authors draw the groups with repetition, and never the last one; here they are two different ones of
+    all.
+    """
+    groups = rng.choice(len(source), min(CHANGED, len(source)), replace=False)
+    found = source.astype(np.float64)
+    found[groups] += rng.uniform(-1, 1, len(groups)) * (source - other)[groups]
+    return found
+
+
+def onlooked(values: Sequence[float], rng: np.random.Generator) -> Iterator[int]:
+    """The sources that onlookers visit, as many as there are sources, by their fitness (eq. 7).
+
+    They pass the sources in turn and stay at each with its chance, until all of them have stayed somewhere.
+    """
+    chances = (1 - LEAST_CHANCE) * np.array(values) / max(max(values), 1e-12) + LEAST_CHANCE
+    bee, sent = 0, 0
+    while sent < len(values):
+        if rng.uniform() < chances[bee]:
+            sent += 1
+            yield bee
+        bee = (bee + 1) % len(values)
+
+
+def exhausted(trials: Sequence[int], limit: int) -> int | None:
+    """The source with the most trials without a gain, the first of several, if they have come to the limit."""
+    most = int(np.argmax(trials))
+    return most if trials[most] >= limit else None
 
 
 def best_structure(
@@ -55,29 +89,27 @@ def best_structure(
     winner, most = sources[best], values[best]
 
     def visit(bee: int) -> None:
-        """Look beside a source, towards or away from another (eq. 5), and move there if it is better."""
+        """Look beside a source and move there if it is better."""
         nonlocal winner, most
         other = sources[rng.choice([n for n in range(colony.food) if n != bee] or [bee])]
-        step = rng.uniform(-1, 1, len(channels)) * (sources[bee] - other)
-        beside = scaled(graph, np.clip(sources[bee] + step, 1, channels), target_flops)
-        value = judged(beside)
+        moved = scaled(graph, np.clip(beside(sources[bee], other, rng), 1, channels), target_flops)
+        value = judged(moved)
         if value > values[bee]:
-            sources[bee], values[bee], trials[bee] = beside, value, 0
+            sources[bee], values[bee], trials[bee] = moved, value, 0
         else:
             trials[bee] += 1
         if value > most:
-            winner, most = beside, value
+            winner, most = moved, value
 
     for _ in range(colony.cycles):
         for bee in range(colony.food):  # employed bees
             visit(bee)
-        chances = (1 - LEAST_CHANCE) * np.array(values) / max(max(values), 1e-12) + LEAST_CHANCE
-        for bee in rng.choice(colony.food, colony.food, p=chances / chances.sum()):  # onlookers
-            visit(int(bee))
-        for bee in range(colony.food):  # scouts
-            if trials[bee] > colony.limit:
-                sources[bee], trials[bee] = found(), 0
-                values[bee] = judged(sources[bee])
-                if values[bee] > most:
-                    winner, most = sources[bee], values[bee]
+        for bee in onlooked(tuple(values), rng):
+            visit(bee)
+        scout = exhausted(trials, colony.limit)
+        if scout is not None:
+            sources[scout], trials[scout] = found(), 0
+            values[scout] = judged(sources[scout])
+            if values[scout] > most:
+                winner, most = sources[scout], values[scout]
     return winner, most
