@@ -1,10 +1,10 @@
-"""The table of predictors against scipy, from the same raw rows, and its parts by hand."""
+"""The table of predictors against scipy, from the same raw rows, its parts by hand, its ceiling against the truth."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from sacp.report import predictors
-from sacp.report.predictors import ALL, CEILING, COLUMNS, WITHIN, table
+from sacp.report.predictors import ALL, CEILING, COLUMNS, RETEST, WITHIN, table
 from scipy.stats import kendalltau, spearmanr
 
 BANDS, SAMPLE = 3, 40
@@ -62,10 +62,67 @@ def test_the_table_is_what_scipy_computes_from_the_same_rows(predictor, name, or
     assert found[predictor, WITHIN][name] == pytest.approx(inside, abs=1e-12)
 
 
-def test_the_ceiling_is_the_correlation_of_the_repeats():
+@pytest.mark.parametrize(("name", "oracle"), [("spearman", spearmanr), ("kendall", kendalltau)])
+def test_the_retest_reliability_is_the_correlation_of_the_repeats(name, oracle):
     frame = raw()
-    each = [kendalltau(part["accuracy_0"], part["accuracy_1"]).statistic for _, part in frame.groupby("seed")]
-    assert rows(frame)[CEILING, ALL]["kendall"] == pytest.approx(np.mean(each), abs=1e-12)
+    each = [oracle(part["accuracy_0"], part["accuracy_1"]).statistic for _, part in frame.groupby("seed")]
+    assert rows(frame)[RETEST, ALL][name] == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def known(networks: int, repeats: int, reliability: float, truths: str = "normal", sets: int = 200) -> pd.DataFrame:
+    """Data sets, one a seed, with the true means as a predictor; `reliability` is var(true) / var(run).
+
+    Skewed truths have a long tail of poor networks; uneven noise is larger the poorer a network is.
+    """
+    rng, frames = np.random.default_rng(networks), []
+    deviation = np.sqrt(1 / reliability - 1)
+    for seed in range(sets):
+        truth = -rng.exponential(size=networks) if truths == "skewed" else rng.normal(size=networks)
+        noise = deviation * (np.exp(-0.7 * truth - 0.49) if truths == "uneven" else np.ones(networks))
+        keys = {
+            "model": "net", "seed": seed, "candidate": range(networks),
+            "flops_millions": rng.uniform(1, 5, networks),
+        }  # fmt: skip
+        runs = {f"accuracy_{repeat}": truth + noise * rng.normal(size=networks) for repeat in range(repeats)}
+        frames.append(pd.DataFrame(keys | runs | {"truth": truth}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize("reliability", [0.4, 0.7, 0.9, 0.97])
+@pytest.mark.parametrize("repeats", [2, 3])
+@pytest.mark.parametrize("networks", [24, 60, 100])
+def test_the_ceiling_is_what_the_truth_scores_and_above_a_second_run(networks, repeats, reliability):
+    found = rows(known(networks, repeats, reliability), 1)
+    for band in (ALL, WITHIN):
+        for name in ("spearman", "kendall"):
+            truth, ceiling, retest = (found[row, band][name] for row in ("truth", CEILING, RETEST))
+            assert ceiling == pytest.approx(truth, abs=0.03)
+            assert abs(ceiling - truth) < (truth - retest) / 2
+
+
+@pytest.mark.parametrize("truths", ["skewed", "uneven"])
+@pytest.mark.parametrize("reliability", [0.5, 0.9])
+def test_the_ceiling_holds_for_truth_and_noise_that_are_not_normal(truths, reliability):
+    found = rows(known(60, 2, reliability, truths), 1)
+    for name in ("spearman", "kendall"):
+        truth, ceiling, retest = (found[row, ALL][name] for row in ("truth", CEILING, RETEST))
+        assert ceiling == pytest.approx(truth, abs=0.03)
+        assert abs(ceiling - truth) < (truth - retest) / 2
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "oracle"), [(predictors.kendall_ceiling, kendalltau), (predictors.spearman_ceiling, spearmanr)]
+)
+def test_the_ceiling_is_that_of_scipy_on_many_normal_networks(ceiling, oracle):
+    """The linear reliability is .8: of true values of variance 4 with noise of variance 1."""
+    truth, *noises = np.random.default_rng(2).normal(size=(3, 20000))
+    first, second = (2 * truth + noise for noise in noises)
+    assert ceiling(oracle(first, second).statistic) == pytest.approx(oracle(truth, first).statistic, abs=0.01)
+
+
+@pytest.mark.parametrize("ceiling", [predictors.kendall_ceiling, predictors.spearman_ceiling])
+def test_the_ceiling_of_noise_alone_is_zero_and_of_no_noise_one(ceiling):
+    assert [ceiling(-0.3), ceiling(0.0), ceiling(1.0)] == pytest.approx([0, 0, 1])
 
 
 def test_regret_by_hand():
@@ -104,10 +161,13 @@ def test_failed_tunings_are_left_out_and_a_predictor_that_a_model_lacks_has_no_r
     other = raw(seeds=1).assign(model="other").rename(columns={"noise": "score of x"})
     found = table(pd.concat([frame, other]), BANDS, 5)
     assert {row["networks"] for row in found if row["model"] == "net"} == {SAMPLE - 1}
-    assert {row["predictor"] for row in found if row["model"] == "other"} == {"good", "score of x", CEILING}
+    assert {row["predictor"] for row in found if row["model"] == "other"} == {
+        "good", "score of x", RETEST, CEILING,
+    }  # fmt: skip
 
 
-def test_one_tuning_alone_knows_no_ceiling():
+def test_one_tuning_alone_knows_neither_reliability_nor_ceiling():
     found = rows(raw(seeds=1).drop(columns="accuracy_1"))
-    assert np.isnan(found[CEILING, ALL]["kendall"])
+    for name in (RETEST, CEILING):
+        assert np.isnan([found[name, ALL][f"kendall{part}"] for part in ("", "_low", "_high")]).all()
     assert np.isfinite(found["good", ALL]["kendall"])

@@ -1,6 +1,7 @@
 """Does a score predict? What is known of a pruned network before it is tuned, against its accuracy after.
 
-Every predictor is turned so that more is better.
+Every predictor is turned so that more is better. Accuracies are noisy, so no predictor reaches a correlation of 1: the
+repeats of the tuning say what a second run predicts, and what the true mean accuracies would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from scipy.stats import rankdata
 
 KEYS = ("model", "seed", "candidate", "flops_millions")  # of a raw row, before accuracies and predictors
 ACCURACY = "accuracy_"  # and the number of the repeat: columns of accuracies after tuning, percent
-CEILING = "tuned again"  # the row of what another run of the same tuning predicts: no predictor can do better
+RETEST = "retest reliability"  # the row of what another run of the same tuning predicts, itself noisy
+CEILING = "estimated ceiling"  # the row of what the true mean accuracies, without noise, would score
 ALL, WITHIN = "all", "within bands"  # rows that are not bands of FLOPs: all networks, the mean over the bands
 TOP = (0.05, 0.1, 0.25)  # shares of the sample that a predictor picks, for its regret
 COLUMNS = (
@@ -44,6 +46,36 @@ def _cosines(rows: Values) -> Values:
         return products / norms[:, None] / norms
 
 
+def spearman_ceiling(retest: float) -> float:
+    """Spearman's rho of true means with one run, of the rho `retest` of two runs; see `_attenuated`.
+
+    Of normal variables with the linear correlation r, rho is 6 / pi arcsin(r / 2) (Pearson, 1907).
+    """
+    return float(6 / np.pi * np.arcsin(_attenuated(2 * np.sin(np.pi / 6 * retest)) / 2))
+
+
+def kendall_ceiling(retest: float) -> float:
+    """Kendall's tau of true means with one run, of the tau `retest` of two runs; see `_attenuated`.
+
+    Of normal variables with the linear correlation r, tau is 2 / pi arcsin(r) (Greiner, 1909).
+    """
+    return float(2 / np.pi * np.arcsin(_attenuated(np.sin(np.pi / 2 * retest))))
+
+
+def _attenuated(reliability: float) -> float:
+    """Linear correlation of true values with one run, of that of two runs, the reliability (Spearman, 1904).
+
+    A run is the true value and noise, var(true) / var(run) is the correlation of two runs, and its square root that of
+    the truth with a run: above it. Below zero nothing is reliable, and the truth scores 0. Rank correlations go there
+    and back as if some monotone transformation made truth and noise normal: a skewed accuracy, or noise that grows as
+    accuracy falls, matters little (decision 8).
+    """
+    return float(np.sqrt(np.maximum(reliability, 0)))
+
+
+STATISTICS = ((spearman, spearman_ceiling), (kendall, kendall_ceiling))  # in the order of the columns
+
+
 @dataclass(frozen=True)
 class _Sample:
     """The networks of one seed."""
@@ -53,9 +85,10 @@ class _Sample:
     bands: NDArray[np.int64]  # [n], 0 for the smallest FLOPs
 
     def correlations(self, rows: NDArray[np.int64]) -> Values:
-        """Spearman and Kendall of the predictors and the ceiling, [2, 1 + bands + 1, P + 1], with these rows [m].
+        """Spearman and Kendall of the predictors, retest and ceiling, [2, 1 + bands + 1, P + 2], with these rows [m].
 
-        A predictor's is the mean over the repeats that it is compared with; the ceiling's, over all pairs of them.
+        A predictor's is the mean over the repeats that it is compared with; that of a retest, over all pairs of them.
+        NaN with fewer than two rows, where a predictor or an accuracy is constant, and without a second repeat.
         """
         found = [self._of(rows)]
         found += [self._of(rows[self.bands[rows] == band]) for band in range(int(self.bands.max()) + 1)]
@@ -63,15 +96,17 @@ class _Sample:
         return np.stack(found, axis=1)
 
     def _of(self, rows: NDArray[np.int64]) -> Values:
-        """[2, P + 1]"""
-        values = np.concatenate([self.predictors, self.accuracies])[:, rows]
+        """[2, P + 2]"""
         number, repeats = len(self.predictors), len(self.accuracies)
+        if len(rows) < 2:
+            return np.full((len(STATISTICS), number + 2), np.nan)
+        values = np.concatenate([self.predictors, self.accuracies])[:, rows]
         found = []
-        for statistic in (spearman, kendall):
+        for statistic, ceiling in STATISTICS:
             matrix = statistic(values)
             others = matrix[number:, number:][~np.eye(repeats, dtype=bool)]
-            ceiling = others.mean() if repeats > 1 else np.nan
-            found.append(np.append(matrix[:number, number:].mean(axis=1), ceiling))
+            retest = float(others.mean()) if repeats > 1 else np.nan
+            found.append([*matrix[:number, number:].mean(axis=1), retest, ceiling(retest)])
         return np.array(found)
 
     def regrets(self) -> Values:
@@ -100,17 +135,17 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
         samples = [_sample(found, names, repeats, bands) for _, found in of_model.groupby("seed")]
         rng = np.random.default_rng(seed)
         point = np.mean([sample.correlations(np.arange(len(sample.bands))) for sample in samples], axis=0)
-        drawn = np.array([_resampled(samples, rng) for _ in range(resamples)])  # [resamples, 2, bands, P + 1]
+        drawn = np.array([_resampled(samples, rng) for _ in range(resamples)])  # [resamples, 2, bands, P + 2]
         low, high = np.nanpercentile(drawn, INTERVAL, axis=0)
         regrets = np.mean([sample.regrets() for sample in samples], axis=0)
         numbers = {"seeds": len(samples), "networks": sum(len(sample.bands) for sample in samples)}
-        for number, name in enumerate([*names, CEILING]):
+        for number, name in enumerate([*names, RETEST, CEILING]):
             for place, band in enumerate([ALL, *(f"{n + 1} of {bands}" for n in range(bands)), WITHIN]):
                 row = {"model": model, "predictor": name, "band": band, **numbers}
                 for kind, statistic in enumerate(("spearman", "kendall")):
                     for part, values in (("", point), ("_low", low), ("_high", high)):
                         row[statistic + part] = values[kind, place, number]
-                if band == ALL and name != CEILING:
+                if band == ALL and number < len(names):
                     row |= dict(zip(COLUMNS[-len(TOP) :], regrets[number], strict=True))
                 rows.append(row)
     return rows

@@ -53,9 +53,11 @@ TABLE3 = (
 PREDICTORS = (
     "Rank correlation with the validation accuracy after a light tuning, of networks drawn at random from the "
     "search space; every predictor is turned so that more is better. Means over seeds, intervals of 95 % by "
-    "bootstrap over the networks. Bands hold equally many networks, by FLOPs from small to large. Tuned again: "
-    "what a second run of the same tuning predicts, the ceiling. Regret: accuracy of the best network of the "
-    "sample less that of the best in the predictor's top share, in points."
+    "bootstrap over the networks. "
+    "Bands hold equally many networks, by FLOPs from small to large. Retest reliability: what a second run of the same "
+    "tuning predicts. Estimated ceiling: what the true mean accuracies would score against one run, of the retest "
+    "reliability by Spearman's formula of attenuation; a predictor is above it by chance, or by the estimate's error. "
+    "Regret: accuracy of the best network of the sample less that of the best in the predictor's top share, in points."
 )
 TABLE4 = (
     "Variants. SACP-1: the encoder predicts accuracies, learned from labelled networks. SACP-2: the best of the "
