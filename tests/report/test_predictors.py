@@ -1,5 +1,7 @@
 """The table of predictors against scipy, from the same raw rows, its parts by hand, its ceiling against the truth."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,6 +157,69 @@ def test_intervals_hold_the_value_are_reproducible_and_are_those_of_the_bootstra
     assert (row["spearman_low"], row["spearman_high"]) == (pytest.approx(low, abs=0.05), pytest.approx(high, abs=0.05))
 
 
+def opposed() -> pd.DataFrame:
+    """Three seeds in which a predictor ranks all well, all well, and all backwards, but for some noise."""
+    frame = raw(seeds=3, noise=0.3)
+    frame["good"] *= np.where(frame["seed"] == 2, -1, 1)
+    return frame
+
+
+def test_intervals_know_that_other_seeds_would_differ():
+    """Of three seeds drawn, 1/27 are all the poor one, and 8/27 have none of it; networks alone move it little."""
+    frame = opposed()
+    found = rows(frame, 1000)["good", ALL]
+    of_seeds = [rows(part, 1)["good", ALL]["spearman"] for _, part in frame.groupby("seed")]
+    assert found["spearman"] == pytest.approx(np.mean(of_seeds))
+    assert found["spearman_low"] == pytest.approx(of_seeds[2], abs=0.1)
+    assert found["spearman_high"] == pytest.approx(np.mean(of_seeds[:2]), abs=0.1)
+
+
+def test_intervals_are_those_of_a_bootstrap_of_seeds_and_of_networks_within():
+    frame = raw(seeds=4, noise=1.5)
+    found = rows(frame, 1000)["good", ALL]
+    parts, rng, drawn = [part for _, part in frame.groupby("seed")], np.random.default_rng(6), []
+    for _ in range(500):
+        taken = [parts[place].iloc[rng.integers(SAMPLE, size=SAMPLE)] for place in rng.integers(4, size=4)]
+        each = [spearmanr(part["good"], part[f"accuracy_{n}"]).statistic for part in taken for n in (0, 1)]
+        drawn.append(np.mean(each))
+    assert [found["spearman_low"], found["spearman_high"]] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.05)
+
+
+def test_resamples_without_a_value_are_counted_and_the_interval_is_that_of_the_others():
+    """One network alone differs: a resample misses it with the probability (1 - 1 / n) ** n."""
+    frame = raw(seeds=1)
+    frame["rare"] = np.where(frame.index == frame["accuracy_0"].idxmax(), 1.0, 0.0)
+    found = rows(frame, 1000)
+    row = found["rare", ALL]
+    assert row["resamples_without_value"] == pytest.approx(1000 * (1 - 1 / SAMPLE) ** SAMPLE, abs=60)
+    assert 0 < row["kendall_low"] < row["kendall"] < row["kendall_high"] < 1
+    assert found["good", ALL]["resamples_without_value"] == 0
+
+
+def test_without_a_value_in_a_seed_there_is_neither_a_correlation_nor_an_interval():
+    """Resamples without that seed have values, but of another question."""
+    frame = raw(seeds=2)
+    frame["flat"] = np.where(frame["seed"] == 0, 1.0, frame["good"])
+    frame["constant"] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = rows(frame, 200)
+    assert 100 < found["flat", ALL]["resamples_without_value"] < 200
+    assert found["constant", WITHIN]["resamples_without_value"] == 200
+    for name in ("flat", "constant"):
+        assert np.isnan([found[name, ALL][f"kendall{part}"] for part in ("", "_low", "_high")]).all()
+
+
+def test_bands_that_a_resample_leaves_empty_are_without_a_value():
+    frame = raw(seeds=1).iloc[:6]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = rows(frame, 300)
+    each = [found["good", f"{band + 1} of {BANDS}"]["resamples_without_value"] for band in range(BANDS)]
+    assert found["good", ALL]["resamples_without_value"] < min(each)
+    assert max(each) <= found["good", WITHIN]["resamples_without_value"] <= sum(each)
+
+
 def test_failed_tunings_are_left_out_and_a_predictor_that_a_model_lacks_has_no_row():
     frame = raw(seeds=1)
     frame.loc[3, "accuracy_1"] = np.nan
@@ -170,4 +235,5 @@ def test_one_tuning_alone_knows_neither_reliability_nor_ceiling():
     found = rows(raw(seeds=1).drop(columns="accuracy_1"))
     for name in (RETEST, CEILING):
         assert np.isnan([found[name, ALL][f"kendall{part}"] for part in ("", "_low", "_high")]).all()
+        assert found[name, ALL]["resamples_without_value"] == 20
     assert np.isfinite(found["good", ALL]["kendall"])

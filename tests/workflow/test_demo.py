@@ -111,6 +111,7 @@ def test_predictors_are_those_of_scipy_on_the_raw_rows(whole: Checkout) -> None:
     assert retest["kendall"] < ceiling["kendall"] < 1
     for row in (retest, ceiling):
         assert row["kendall_low"] <= row["kendall"] <= row["kendall_high"]
+    assert rows["resamples_without_value"].between(0, 1000).all()
 
 
 def test_the_whole_space_holds_better_ones_than_its_sample(whole: Checkout) -> None:

@@ -21,7 +21,8 @@ ALL, WITHIN = "all", "within bands"  # rows that are not bands of FLOPs: all net
 TOP = (0.05, 0.1, 0.25)  # shares of the sample that a predictor picks, for its regret
 COLUMNS = (
     "model", "predictor", "band", "seeds", "networks", "spearman", "spearman_low", "spearman_high", "kendall",
-    "kendall_low", "kendall_high", *(f"regret_top_{share:.0%}".replace("%", "_percent") for share in TOP),
+    "kendall_low", "kendall_high", "resamples_without_value",
+    *(f"regret_top_{share:.0%}".replace("%", "_percent") for share in TOP),
 )  # fmt: skip
 INTERVAL = (2.5, 97.5)  # percentiles of the resamples
 Values = NDArray[np.float64]
@@ -124,7 +125,7 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
     Args:
         raw: one row for each network: `KEYS`, accuracies, predictors. Networks whose tuning failed are left out.
         bands: of FLOPs, with equally many networks of a seed in each.
-        resamples: of the networks of each seed, with replacement.
+        resamples: of the seeds with replacement, and of the networks of each seed drawn.
         seed: of the resamples.
     """
     rows: list[dict[str, Any]] = []
@@ -136,7 +137,8 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
         rng = np.random.default_rng(seed)
         point = np.mean([sample.correlations(np.arange(len(sample.bands))) for sample in samples], axis=0)
         drawn = np.array([_resampled(samples, rng) for _ in range(resamples)])  # [resamples, 2, bands, P + 2]
-        low, high = np.nanpercentile(drawn, INTERVAL, axis=0)
+        low, high = _interval(drawn, point)
+        without = np.isnan(drawn).any(axis=1).sum(axis=0)  # [bands, P + 2]
         regrets = np.mean([sample.regrets() for sample in samples], axis=0)
         numbers = {"seeds": len(samples), "networks": sum(len(sample.bands) for sample in samples)}
         for number, name in enumerate([*names, RETEST, CEILING]):
@@ -145,6 +147,7 @@ def table(raw: pd.DataFrame, bands: int, resamples: int, seed: int = 0) -> list[
                 for kind, statistic in enumerate(("spearman", "kendall")):
                     for part, values in (("", point), ("_low", low), ("_high", high)):
                         row[statistic + part] = values[kind, place, number]
+                row["resamples_without_value"] = int(without[place, number])
                 if band == ALL and number < len(names):
                     row |= dict(zip(COLUMNS[-len(TOP) :], regrets[number], strict=True))
                 rows.append(row)
@@ -159,10 +162,23 @@ def _sample(frame: pd.DataFrame, names: Sequence[str], repeats: Sequence[str], b
 
 
 def _resampled(samples: Sequence[_Sample], rng: np.random.Generator) -> Values:
+    """Mean correlations of seeds drawn with replacement and networks drawn within each; of one seed, networks alone."""
+    chosen = [samples[place] for place in rng.integers(len(samples), size=len(samples))]
     found: Values = np.mean(
-        [sample.correlations(rng.integers(len(sample.bands), size=len(sample.bands))) for sample in samples], axis=0
+        [sample.correlations(rng.integers(len(sample.bands), size=len(sample.bands))) for sample in chosen], axis=0
     )
     return found
+
+
+def _interval(drawn: Values, point: Values) -> Values:
+    """`INTERVAL` of the resamples with a value, [resamples, ...] -> [2, ...]; NaN where `point` is NaN or none has one.
+
+    How many have none stands in the table, so that an interval that rests on few is seen.
+    """
+    ends = np.full((len(INTERVAL), *point.shape), np.nan)
+    known = ~np.isnan(point) & ~np.isnan(drawn).all(axis=0)
+    ends[:, known] = np.nanpercentile(drawn[:, known], INTERVAL, axis=0)
+    return ends
 
 
 def raw_rows(

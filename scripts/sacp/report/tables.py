@@ -27,7 +27,7 @@ HEADINGS = {
     "params_millions": "Params (M)", "params_pruned_percent": "Params pruned (%)",
     "paper_protocol_top1_percent": "Paper's protocol (%)", "protocol_difference_percent": "Difference",
     "predictor": "Predictor", "band": "FLOPs band", "networks": "Networks", "spearman": "Spearman",
-    "kendall": "Kendall",
+    "kendall": "Kendall", "resamples_without_value": "Resamples without value",
     "regret_top_5_percent": "Regret, top 5 %", "regret_top_10_percent": "Regret, top 10 %",
     "regret_top_25_percent": "Regret, top 25 %",
     "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
@@ -53,7 +53,8 @@ TABLE3 = (
 PREDICTORS = (
     "Rank correlation with the validation accuracy after a light tuning, of networks drawn at random from the "
     "search space; every predictor is turned so that more is better. Means over seeds, intervals of 95 % by "
-    "bootstrap over the networks. "
+    "bootstrap over the seeds and over the networks of each; with one seed, over the networks alone. Resamples "
+    "without value: those in which the predictor or an accuracy is constant; the interval is that of the others. "
     "Bands hold equally many networks, by FLOPs from small to large. Retest reliability: what a second run of the same "
     "tuning predicts. Estimated ceiling: what the true mean accuracies would score against one run, of the retest "
     "reliability by Spearman's formula of attenuation; a predictor is above it by chance, or by the estimate's error. "
