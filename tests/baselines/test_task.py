@@ -9,7 +9,7 @@ import pytest
 import torch
 from networks_zoo import any_network
 from sacp.baselines.match_flops import TOLERANCE
-from sacp.baselines.task import BATCH, Task, checked
+from sacp.baselines.task import Task, checked
 from sacp.errors import InputError
 from sacp.images.splits import ImageSet, Splits
 from sacp.network.cost import costs_of_counts

@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return checkout
 
 
-def test_candidates_tuned_on_few_images_are_far_above_chance_and_the_winner_is_near_the_base(finished: Checkout) -> None:
+def test_candidates_tuned_on_few_images_are_far_above_chance(finished: Checkout) -> None:
     tuned = pd.read_csv(finished.path / "results/own/net/seed0/log-mass/topm.csv")["validation_accuracy_percent"]
     top1 = pd.read_csv(finished.path / "results/own/tables/table3.csv").set_index("method")["top1_percent"]
     assert top1["Base"] > 80
