@@ -10,6 +10,8 @@ from sacp.forecast.schedule import Limits
 from sacp.plan.experiments import Experiments
 from sacp.plan.stages import Stages
 
+FLOPS = 600_000  # of a winner that searches match
+
 
 def test_image_files_are_refused_before_anything_is_measured() -> None:
     dataset = {"source": "imagefolder", "path": "photos", "classes": 10}
@@ -18,8 +20,10 @@ def test_image_files_are_refused_before_anything_is_measured() -> None:
 
 
 def test_sizes_are_those_of_the_splits() -> None:
-    assert _sizes({"source": "digits"}, {"validation": 0.15}) == Sizes(1222, 216, 359)
-    assert _sizes({"source": "digits", "training_images": 100}, {"validation": 40}) == Sizes(60, 40, 359)
+    settings = {"validation": 0.15, "calibration": 500}
+    assert _sizes({"source": "digits"}, settings) == Sizes(1222, 216, 359, 500)
+    few = {"source": "digits", "training_images": 100}
+    assert _sizes(few, settings | {"validation": 40}) == Sizes(60, 40, 359, 60)  # all are calibrated with
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def measurements() -> Measurements:
     ],
 )
 def test_a_search_is_measured_by_its_score_and_its_way(measurements, method, positive):
-    idle, answer = measurements.search(DEMO, method)
+    idle, answer = measurements.search(DEMO, method, FLOPS)
     assert idle.imports > 0
     assert {name for name, seconds in answer.items() if seconds > 0} == positive
     assert {name for name, seconds in answer.items() if seconds == 0} == {"encoder_seconds", "find_seconds"} - positive
@@ -54,9 +58,9 @@ def test_a_score_of_the_users_is_measured_like_the_librarys(measurements, tmp_pa
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     measurements.config["experiments"][DEMO]["methods"]["log-mass"] |= {"score": "mine:score"}
-    _, answer = measurements.search(DEMO, "log-mass")
+    _, answer = measurements.search(DEMO, "log-mass", FLOPS)
     assert answer["find_seconds"] > 0
 
 
 def test_a_job_without_torch_starts_faster_than_one_that_searches(measurements):
-    assert 0 < measurements.light_start() < measurements.search(DEMO, "log-mass")[0].imports
+    assert 0 < measurements.light_start() < measurements.search(DEMO, "log-mass", FLOPS)[0].imports

@@ -115,13 +115,27 @@ def test_predictors_are_those_of_scipy_on_the_raw_rows(whole: Checkout) -> None:
 
 
 def test_the_whole_space_holds_better_ones_than_its_sample(whole: Checkout) -> None:
-    """The demo's budget is the pruning ratio alone; both searches rank by the same closed form."""
+    """Searches that match lie within 1 % of the winner's FLOPs; both of these rank by the same closed form."""
     best = pd.read_parquet(whole.path / SEED / "log-mass/scores.parquet")
     assert len(best) == 1000
     assert (best["score"].diff().dropna() <= 0).all()
     assert (best["pruning_ratio"] >= 0.4 - 1e-12).all()
+    flops = metrics(whole, "sacp/winner/metrics.json")["flops"]
+    assert ((best["flops"] / flops - 1).abs() <= 0.01).all()
     raw = table(whole, "predictors_raw")
-    assert best["score"].iloc[-1] > raw["kept L1 mass, sum of sqrt(C) logs"].max()
+    no_larger = raw[raw["flops_millions"] <= 1.01 * flops / 1e6]
+    assert len(no_larger)
+    assert best["score"].iloc[-1] > no_larger["kept L1 mass, sum of sqrt(C) logs"].max()
+
+
+def test_all_measured_rows_but_the_base_and_sacp_2_are_trained_alike_at_the_winners_flops(
+    whole: Checkout,
+) -> None:
+    rows = table(whole, "table3").query("source == 'measured'").set_index("method").drop(["Base", "sacp-2"])
+    assert ((rows["flops_millions"] / rows.loc["sacp", "flops_millions"] - 1).abs() <= 0.02).all()
+    assert (rows["networks_trained"] == 3).all()
+    assert (rows["device_hours"] > 0).all()
+    assert rows["paper_protocol_top1_percent"].notna().all()
 
 
 def test_figure_2_trains_what_smaller_m_would_have_chosen(whole: Checkout) -> None:
