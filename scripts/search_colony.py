@@ -5,7 +5,6 @@ from sacp.artefacts.files import read_json, write_csv
 from sacp.baselines.abcpruner import Counts, best_structure
 from sacp.baselines.colony_size import Colony
 from sacp.compute import long_job
-from sacp.compute.arithmetic import Engine
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base
 from sacp.network.graph import load_graph
@@ -21,10 +20,10 @@ from sacp.training.recipe import Recipe
 with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     splits, order = load_splits(work.given.data, work.cfg["validation"], work.seed), l1_order(base, graph)
-    recipe, engine, size = Recipe(**work.cfg["tune"]), Engine(**work.cfg["engine"]), Colony(**work.cfg["colony"])
+    recipe, size = Recipe(**work.cfg["tune"]), Colony(**work.cfg["colony"])
     calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
     seed = derive(work.seed, "tune")
-    tuner = Tuner(base, graph, splits, recipe, seed, work.device, calibration, engine, work.sidecar)
+    tuner = Tuner(base, graph, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar)
 
     def fitness(counts: Counts) -> float:
         """Validation accuracy in percent after a light training; nothing for one that failed."""

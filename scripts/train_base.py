@@ -3,7 +3,6 @@
 import torch
 from sacp.artefacts.files import write_csv, write_json
 from sacp.compute import long_job
-from sacp.compute.arithmetic import Engine
 from sacp.images.splits import load_splits
 from sacp.network.architectures import build
 from sacp.network.files import inherit, save_base
@@ -22,8 +21,8 @@ with long_job.running(snakemake) as work:
     if weights is not None:
         inherit(network, weights)
     network.to(work.device)
-    recipe, engine = Recipe(**work.cfg["base"]), Engine(**work.cfg["engine"])
-    history = train(network, splits, recipe, derive(work.seed, label), label, engine, work.sidecar, team=work.team)
+    recipe = Recipe(**work.cfg["base"])
+    history = train(network, splits, recipe, derive(work.seed, label), label, work.engine, work.sidecar, team=work.team)
     metrics = measure(network, splits, spec, work.team)
     if work.team.leads:
         write_csv(work.out.history, history, HISTORY_COLUMNS)

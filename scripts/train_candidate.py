@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sacp.artefacts.files import write_csv, write_json
 from sacp.compute import long_job
-from sacp.compute.arithmetic import Engine
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base
 from sacp.network.graph import load_graph
@@ -33,10 +32,10 @@ with long_job.running(snakemake) as work:
     label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
     if kept_file and candidate > 1:
         seed = derive(work.seed, work.cfg["stream"], candidate)
-    recipe, engine = Recipe(**work.cfg["recipe"]), Engine(**work.cfg["engine"])
+    recipe = Recipe(**work.cfg["recipe"])
     calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
     metrics, history = train_fully(
-        network, splits, spec, recipe, seed, label, calibration, engine, work.sidecar, work.team
+        network, splits, spec, recipe, seed, label, calibration, work.engine, work.sidecar, work.team
     )
     if work.team.leads:
         metrics = {"candidate": candidate, **metrics}

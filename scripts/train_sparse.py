@@ -2,7 +2,6 @@
 
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
-from sacp.compute.arithmetic import Engine
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base, save_base
 from sacp.network.spec import NetworkSpec
@@ -15,8 +14,8 @@ with long_job.running(snakemake) as work:
     spec, label = NetworkSpec(**work.cfg["network"]), "sparse"
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
     network = load_base(work.given.base, spec).to(work.device)
-    recipe, engine = Recipe(**work.cfg["sparse"]), Engine(**work.cfg["engine"])
-    history = train(network, splits, recipe, derive(work.seed, label), label, engine, work.sidecar, team=work.team)
+    recipe = Recipe(**work.cfg["sparse"])
+    history = train(network, splits, recipe, derive(work.seed, label), label, work.engine, work.sidecar, team=work.team)
     metrics = measure(network, splits, spec, work.team)
     if work.team.leads:
         write_csv(work.out.history, history, HISTORY_COLUMNS)

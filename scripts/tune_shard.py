@@ -2,7 +2,6 @@
 
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
-from sacp.compute.arithmetic import Engine
 from sacp.errors import InputError
 from sacp.images.splits import load_splits
 from sacp.network.files import load_base
@@ -32,11 +31,11 @@ with long_job.running(snakemake) as work:
         steps, levels = load_configs(work.given.configs, drawn, candidate)
         kept[candidate] = kept_of(steps, order, graph, levels)
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
-    recipe, engine = Recipe(**work.cfg["tune"]), Engine(**work.cfg["engine"])
+    recipe = Recipe(**work.cfg["tune"])
     seed = derive(work.seed, "tune", repeat) if repeat else derive(work.seed, "tune")
     calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
     rows, history = tune_candidates(
-        base, graph, kept, splits, recipe, seed, work.device, calibration, engine, work.sidecar
+        base, graph, kept, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar
     )
     write_csv(work.out.history, history, TUNED_HISTORY_COLUMNS)
     write_csv(work.out.tuned, [row | {"rank": rank} for rank, row in enumerate(rows, start=first)], TUNED_COLUMNS)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -208,6 +209,21 @@ def test_lineage_gathers_codes_and_versions_and_the_note_names_what_is_mixed(cha
         f"**Mixed**: what this was made from comes from torch 1.0 and {torch.__version__.partition('+')[0]}, "
         "2 codes of make_table."
     )
+
+
+@pytest.mark.parametrize(("tuned", "note"), [("float32", ""), ("bfloat16", "trainings in bfloat16 and float32.")])
+def test_the_chain_tells_precisions_and_the_note_those_that_are_mixed(chain: Path, tuned: str, note: str) -> None:
+    def finish_training(rule: str, source: str, precision: str, name: str) -> None:
+        Path(name).write_text("93.1\n")
+        finish(record.computed_in(started(rule, [source]), precision), f"{name}.provenance.json", name)
+
+    finish_training("train_base", "data.csv", "float32", "out/base.bin")
+    finish_training("tune_shard", "out/base.bin", tuned, "out/tuned.csv")
+    made = started("make_table", ["out/base.bin", "out/tuned.csv"])
+    assert made["lineage"]["precision"] == {"trainings": sorted({"float32", tuned})}
+    assert record.mixture_note(made) == (f"**Mixed**: what this was made from comes from {note}" if note else "")
+    lines = [line for line in explain(Path("out/tuned.csv")).lines if " s on " in line]
+    assert [re.search(r" in (\w+); python", line)[1] for line in lines] == [tuned, "float32"]
 
 
 @pytest.mark.workflow

@@ -158,6 +158,8 @@ def test_a_record_that_lacks_a_key_is_refused(tmp_path, read, missing):
         ("seconds", True, "'seconds' is True; expected a number"),
         ("lineage", {"code": {}}, "'lineage' is {'code': {}}; expected an object of lists"),
         ("lineage", {"code": {"f": "c"}, "versions": {}}, "'lineage' is .*; expected an object of lists"),
+        ("lineage", {"code": {}, "versions": {}, "precision": []}, "'lineage' is .*; expected an object of lists"),
+        ("precision", None, "'precision' is None; expected a text"),
         ("lineage", [], r"'lineage' is \[\]; expected an object of lists"),
         ("results", 1, "'results' is 1; expected a text or null"),
         ("data_digest", None, "'data_digest' is None; expected a text"),
@@ -182,6 +184,8 @@ def test_a_record_with_a_value_of_another_kind_is_refused_in_one_line(tmp_path, 
         ("results", None),
         ("results", "out"),
         ("lineage", {"code": {"f": ["c"]}, "versions": {}}),
+        ("lineage", {"code": {}, "versions": {}, "precision": {"trainings": ["float32"]}}),
+        ("precision", "bfloat16"),
     ],
 )
 def test_what_some_records_have_is_read(tmp_path, key, value):

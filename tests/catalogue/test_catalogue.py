@@ -15,7 +15,7 @@ from configs import SCHEMA
 from sacp import imports
 from sacp.artefacts.digests import modules
 from sacp.catalogue import criteria, kinds, outputs, page, scores, sources
-from sacp.compute.arithmetic import PRECISIONS
+from sacp.compute.arithmetic import AUTO, PRECISIONS
 from sacp.encoder.model import CHOICES, EncoderSettings
 from sacp.errors import InputError
 from sacp.forecast.jobs import STRUCTURES
@@ -228,7 +228,7 @@ def test_choices_of_an_encoder_and_of_the_precision_are_those_that_the_code_know
     schema = yaml.safe_load(SCHEMA.read_text())
     encoder = schema["$defs"]["encoder"]["properties"]
     assert {name: tuple(entry["enum"]) for name, entry in encoder.items() if "enum" in entry} == CHOICES
-    assert tuple(schema["properties"]["precision"]["enum"]) == PRECISIONS
+    assert tuple(schema["properties"]["precision"]["enum"]) == (AUTO, *PRECISIONS)
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -18,6 +18,8 @@ from sacp import imports
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import process_seconds
 from sacp.compute import job, long_job
+from sacp.compute.arithmetic import EXACT, Engine
+from sacp.compute.parallel import Team
 from sacp.compute.resume import key_of
 from sacp.errors import InputError
 from stand_in import stand_in
@@ -214,6 +216,76 @@ def test_a_state_of_other_settings_is_not_gone_on_with(tmp_path):
     with long_job.running(stand_in(tmp_path, cfg=CPU | {"lr": 0.2})) as work:
         assert work.sidecar.state == {}
     assert lookup.load(tmp_path / RECORD)["seconds"] <= process_seconds()
+
+
+def training(precision: str) -> dict[str, object]:
+    """Settings of a job that trains."""
+    return {**CPU, "engine": {"deterministic": True, "precision": precision}}
+
+
+def units(monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
+    """Let this machine have units for bfloat16, or none."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": there})
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "expected"),
+    [
+        ("auto", True, "bfloat16"), ("auto", False, "float32"), ("float32", True, "float32"),
+        ("bfloat16", False, "bfloat16"), ("tf32", True, "float32"),
+    ],
+)  # fmt: skip
+def test_the_precision_of_a_training_is_in_its_log_and_its_record(tmp_path, monkeypatch, asked, there, expected):
+    units(monkeypatch, there=there)
+    with long_job.running(stand_in(tmp_path, cfg=training(asked))) as work:
+        assert work.engine == Engine(expected)
+    assert f"trains in {expected} (precision: {asked})" in (tmp_path / LOG).read_text()
+    record = lookup.load(tmp_path / RECORD)
+    assert (record["precision"], record["lineage"]["precision"]) == (expected, {"trainings": [expected]})
+    assert record["settings"]["engine"]["precision"] == asked
+
+
+def test_a_job_that_trains_nothing_is_exact_and_its_record_names_no_precision(tmp_path, monkeypatch):
+    units(monkeypatch, there=True)
+    with long_job.running(stand_in(tmp_path, cfg=CPU)) as work:
+        assert work.engine == EXACT
+    record = lookup.load(tmp_path / RECORD)
+    assert "precision" not in record
+    assert record["lineage"]["precision"] == {}
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_processes_that_train_together_train_in_one_precision(tmp_path, monkeypatch, others):
+    units(monkeypatch, there=True)
+    monkeypatch.setattr(Team, "largest", lambda self, value, device: max(value, int(not others)))
+    with long_job.running(stand_in(tmp_path, cfg=training("auto"))) as work:
+        assert work.engine.precision == ("bfloat16" if others else "float32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "began", "goes_on", "expected", "kept"),
+    [
+        ("auto", True, True, "bfloat16", True),
+        ("auto", False, False, "float32", True),
+        ("auto", False, True, "float32", True),  # float32 is as good there
+        ("auto", True, False, "float32", False),  # bfloat16 would be emulated
+        ("bfloat16", True, False, "bfloat16", True),  # as asked for
+    ],
+)
+def test_a_job_never_mixes_precisions(tmp_path, monkeypatch, asked, began, goes_on, expected, kept):
+    described = stand_in(tmp_path, cfg=training(asked))
+    units(monkeypatch, there=began)
+    with pytest.raises(SystemExit, match="143"):
+        end_half_way(described, SystemExit(143))
+    units(monkeypatch, there=goes_on)
+    with long_job.running(described) as work:
+        assert work.engine.precision == expected
+        assert work.sidecar.state == {"precision": expected, **({"rows": [1]} if kept else {})}
+    told = "starting anew: it was trained in bfloat16, this job trains in float32" in (tmp_path / LOG).read_text()
+    assert told is not kept
+    record = lookup.load(tmp_path / RECORD)
+    assert record["precision"] == expected
+    assert (record["seconds"] > 1000 + process_seconds()) is kept
 
 
 def test_states_are_kept_beside_the_logs_by_rule_and_name():

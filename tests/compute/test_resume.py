@@ -13,7 +13,9 @@ import pytest
 import torch
 from checkout import ROOT
 from sacp.artefacts.files import write_csv
+from sacp.compute import long_job
 from sacp.compute.arithmetic import Engine
+from sacp.compute.parallel import ALONE
 from sacp.compute.resume import STOPS, Sidecar, key_of, stop_requests
 from sacp.errors import InputError
 from sacp.network.graph import Graph, Kept
@@ -79,6 +81,44 @@ def test_a_training_stopped_after_every_step_ends_in_the_same_bits(tmp_path):
     resumed = train(network, digits(), RECIPE, 5, "run", sidecar=Sidecar(tmp_path / "state.pt", "key"))
     assert same_weights(network, expected)
     assert timeless(resumed) == timeless(history)
+
+
+AUTO = {"precision": "auto", "deterministic": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (True, True, "bfloat16"),
+        (False, False, "float32"),
+        (False, True, "float32"),
+        (True, False, "float32"),  # from the first step on again
+    ],
+)
+def test_a_training_that_is_resumed_elsewhere_ends_in_the_bits_of_one_precision(
+    tmp_path, monkeypatch, before, after, expected
+):
+    def engine(sidecar: Sidecar, there: bool) -> Engine:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": there})
+        return long_job.engine(AUTO, torch.device("cpu"), ALONE, sidecar)
+
+    path, whole, network = tmp_path / "state.pt", network_with_dropout(), network_with_dropout()
+    history = train(whole, digits(), RECIPE, 5, "run", Engine(expected))
+    first = Sidecar(path, "key", 1e9)
+    source = Interrupting(batches_of(digits(), RECIPE, torch.device("cpu")), 5, signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        train(network_with_dropout(), digits(), RECIPE, 5, "run", engine(first, before), first, source)
+    second = Sidecar(path, "key")
+    resumed = train(network, digits(), RECIPE, 5, "run", engine(second, after), second)
+    assert same_weights(network, whole)
+    assert timeless(resumed) == timeless(history)
+
+
+def test_the_precisions_differ_in_their_bits():
+    networks = [network_with_dropout() for _ in range(2)]
+    for network, precision in zip(networks, ("float32", "bfloat16"), strict=True):
+        train(network, digits(), RECIPE, 5, "run", Engine(precision))
+    assert not same_weights(*networks)
 
 
 def test_states_are_saved_by_the_clock(tmp_path, monkeypatch):
@@ -163,24 +203,27 @@ def pruning() -> Pruning:
     return base, graph, {n: kept_of(np.full(groups, n, np.uint8), order, graph, 10) for n in (3, 7, 5)}
 
 
-def tuned(pruning: Pruning, sidecar: Sidecar | None = None):
+def tuned(pruning: Pruning, sidecar: Sidecar | None = None, precision: str = "float32"):
     device, calibration = torch.device("cpu"), Calibration(digits(), 32, 0)
-    rows, history = tune_candidates(*pruning, digits(), RECIPE, 1, device, calibration, sidecar=sidecar)
+    engine = Engine(precision)
+    rows, history = tune_candidates(*pruning, digits(), RECIPE, 1, device, calibration, engine, sidecar)
     return rows, timeless(history)
 
 
-@pytest.mark.parametrize("number", [0, 7, 8, 13, 23])
-def test_a_shard_goes_on_with_the_candidate_it_was_in(tmp_path, monkeypatch, pruning, number):
-    expected = tuned(pruning)
+@pytest.mark.parametrize(
+    ("number", "precision"), [*((number, "float32") for number in (0, 7, 8, 13, 23)), (13, "bfloat16")]
+)
+def test_a_shard_goes_on_with_the_candidate_it_was_in(tmp_path, monkeypatch, pruning, number, precision):
+    expected = tuned(pruning, precision=precision)
     sources = lambda *arguments: Interrupting(batches_of(*arguments), number, signal.SIGTERM)  # noqa: E731
     with monkeypatch.context() as patch:
         patch.setattr(candidates, "batches_of", sources)
         with pytest.raises(SystemExit):
-            tuned(pruning, Sidecar(tmp_path / "state.pt", "key", 1e9))
+            tuned(pruning, Sidecar(tmp_path / "state.pt", "key", 1e9), precision)
     trained = []
     real = candidates.train
     monkeypatch.setattr(candidates, "train", lambda *a, **k: trained.append(a[4]) or real(*a, **k))
-    assert tuned(pruning, Sidecar(tmp_path / "state.pt", "key")) == expected
+    assert tuned(pruning, Sidecar(tmp_path / "state.pt", "key"), precision) == expected
     assert len(trained) == 3 - number // STEPS
     assert [row["candidate"] for row in expected[0]] == [3, 7, 5]
     assert [row["candidate"] for row in expected[1]] == [3, 3, 7, 7, 5, 5]

@@ -253,7 +253,8 @@ MISTAKES = [
     ("experiments/net/network/width", float("nan"), "experiments.net.network.width: found nan"),
     # not among the choices
     ("device", "gpu", "device: found 'gpu' (did you mean 'cpu'?); expected one of auto, cpu, cuda"),
-    ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of float32, tf32"),
+    ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of auto, float32,"),
+    ("precision", "automatic", "precision: found 'automatic'; expected one of auto, float32, tf32, bfloat16"),
     ("datasets/digits/source", "digit", "source: unknown source 'digit' (did you mean 'digits'?); known: digits,"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),

@@ -32,7 +32,9 @@ def test_reported_rows_are_set_apart_and_text_is_escaped():
 
 
 def test_provenance_names_everything_that_differs():
-    html = summary.provenance_html([RECORD, {**RECORD, "commit": "def", "versions": {"torch": "3"}}])
+    records = [RECORD, {**RECORD, "commit": "def", "versions": {"torch": "3"}, "precision": "bfloat16"}]
+    html = summary.provenance_html([*records, {**RECORD, "precision": "float32"}])
+    assert "<td>precision</td><td>bfloat16, float32</td>" in html
     assert "<td>commit</td><td>abc, def</td>" in html
     assert "<td>torch</td><td>2, 3</td>" in html
 

@@ -131,11 +131,6 @@ def test_bfloat16_learns_and_leaves_the_weights_in_float32():
     assert history[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
 
 
-def test_tf32_without_a_gpu_is_said(caplog):
-    train(fresh(), digits(), replace(RECIPE, epochs=1), 0, "run", Engine("tf32"))
-    assert "tf32 is a format of GPUs; computing in float32 on cpu" in caplog.text
-
-
 @pytest.mark.parametrize("changes", [{}, {"crop_padding": 1, "flip": True}])
 def test_weights_are_a_function_of_the_seed(changes):
     networks = [fresh() for _ in range(3)]

@@ -97,10 +97,11 @@ def describe(record: lookup.Record) -> list[str]:
     versions = record["versions"]
     commit = (record["commit"] or "no git").replace("+dirty", " with uncommitted changes")
     seed = "" if record["seed"] is None else f", seed {record['seed']}"
+    precision = f" in {record['precision']}" if "precision" in record else ""
     code = ", ".join(f"{name} {digest[:SHORT]}" for name, digest in record["code"].items())
     lines = [
         f"{record['rule']}{seed}, code of {code}, commit {commit}",
-        f"{record['started']}, {record['seconds']:g} s on {record['device']}; "
+        f"{record['started']}, {record['seconds']:g} s on {record['device']}{precision}; "
         + ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "snakemake") if name in versions),
     ]
     if record["settings"]:

@@ -32,7 +32,9 @@ def _is_object_of_texts(value: Any) -> bool:
 
 
 def _is_lineage(value: Any) -> bool:
-    parts = [value.get(part) for part in ("code", "versions")] if isinstance(value, dict) else [None]
+    if not isinstance(value, dict):
+        return False
+    parts = [value.get("code"), value.get("versions"), value.get("precision", {})]
     lists = [each for part in parts for each in (part.values() if isinstance(part, dict) else [None])]
     return all(isinstance(each, list) and all(map(_is_text, each)) for each in lists)
 
@@ -67,6 +69,7 @@ def _are_trainings(value: Any) -> bool:
 
 MAY_LACK: dict[str, tuple[str, Callable[[Any], bool]]] = {  # of some records
     "lineage": ("an object of lists of texts under 'code' and 'versions'", _is_lineage),
+    "precision": ("a text", _is_text),
     "results": ("a text or null", _is_text_or_null),
     "data_digest": ("a text", _is_text),
     "trained": (f"a list of objects with {', '.join(OF_TRAINING)}", _are_trainings),

@@ -13,6 +13,7 @@ from sacp.artefacts import lookup
 from sacp.artefacts.clock import process_seconds, process_started
 from sacp.artefacts.digests import file_digest
 
+TRAININGS = "trainings"  # whose precision a lineage tells
 LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
 
 
@@ -54,6 +55,13 @@ def record(
     }
 
 
+def computed_in(made: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Return the record of a training, which tells its `precision`, and in the lineage that of all trainings before."""
+    before = made["lineage"]["precision"].get(TRAININGS, [])
+    lineage = {**made["lineage"], "precision": {TRAININGS: sorted({*before, precision})}}
+    return {**made, "precision": precision, "lineage": lineage}
+
+
 def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_seconds: float = 0.0) -> dict[str, Any]:
     """Return the record of artefacts that are complete now, with the `seconds` that their job has taken.
 
@@ -91,26 +99,27 @@ def _versions() -> dict[str, str]:
 def _lineage(
     code: Mapping[str, str], versions: Mapping[str, str], inputs: Iterable[str | Path]
 ) -> dict[str, dict[str, list[str]]]:
-    """What made an artefact and all that it was made from: code digests by script, versions by library."""
-    found = [
-        {part: {name: [value] for name, value in own.items()} for part, own in (("code", code), ("versions", versions))}
-    ]
+    """What made an artefact and all it was made from: code by script, versions by library, precision of trainings."""
+    own = {"code": code, "versions": versions, "precision": {}}
+    found = [{part: {name: [value] for name, value in values.items()} for part, values in own.items()}]
     for path in inputs:
         holder = lookup.find(path)
         found += [holder[1]["lineage"]] if holder and "lineage" in holder[1] else []
     return {
         part: {
-            name: sorted({value for each in found for value in each[part].get(name, [])})
-            for name in sorted({name for each in found for name in each[part]})
+            name: sorted({value for each in found for value in each.get(part, {}).get(name, [])})
+            for name in sorted({name for each in found for name in each.get(part, {})})
         }
-        for part in ("code", "versions")
+        for part in own
     }
 
 
 def mixture_note(made: Mapping[str, Any]) -> str:
-    """A sentence on the code or versions that an artefact mixes and a single run would not; empty if it mixes none."""
+    """A sentence on code, versions or precisions that an artefact mixes and one run would not; empty if none."""
     mixed = [f"{name} {' and '.join(found)}" for name, found in made["lineage"]["versions"].items() if len(found) > 1]
     mixed += [f"{len(found)} codes of {name}" for name, found in made["lineage"]["code"].items() if len(found) > 1]
+    precisions = made["lineage"]["precision"].get(TRAININGS, [])
+    mixed += [f"trainings in {' and '.join(precisions)}"] if len(precisions) > 1 else []
     return f"**Mixed**: what this was made from comes from {', '.join(mixed)}." if mixed else ""
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sacp.errors import InputError
 CUDNN: Any = torch.backends.cudnn  # its module makes some attributes when asked for them
 DETERMINISTIC: Any = torch.utils.deterministic
 log = logging.getLogger(__name__)
+AUTO = "auto"  # of the config: the precision that a device is fast at
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
@@ -29,6 +30,36 @@ class Engine:
 
 
 EXACT = Engine()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has units that multiply in bfloat16; elsewhere it is emulated, and slower than float32.
+
+    GPUs of NVIDIA have them from compute capability 8 on, x86-64 has them as AVX512-BF16 and as AMX, which torch uses
+    by oneDNN. Nothing was measured on other processors: they count as without.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found = torch.cpu.get_capabilities()
+    units = any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return units and torch.backends.mkldnn.is_available()
+
+
+def engine_of(settings: Mapping[str, Any], device: torch.device, fast: bool) -> Engine:
+    """The engine that the config's `engine` means on a device.
+
+    Args:
+        settings: `precision` and `deterministic`.
+        device: where the training runs.
+        fast: whether `auto` means bfloat16, as `has_bfloat16` says of the device; else it means float32.
+    """
+    precision = settings["precision"]
+    if precision == AUTO:
+        precision = "bfloat16" if fast else "float32"
+    elif precision == "tf32" and device.type != "cuda":
+        log.warning("precision: tf32 is a format of GPUs; computing in float32 on %s", device)
+        precision = "float32"
+    return Engine(precision, settings["deterministic"])
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
@@ -48,8 +79,6 @@ def generators_kept(device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def arithmetic(engine: Engine, device: torch.device) -> Iterator[None]:
     """Set precision and determinism for a block."""
-    if engine.precision == "tf32" and device.type != "cuda":
-        log.warning("precision: tf32 is a format of GPUs; computing in float32 on %s", device)
     matmul, conv = torch.backends.cuda.matmul, CUDNN.conv
     before = matmul.fp32_precision, conv.fp32_precision, CUDNN.benchmark
     determinism = torch.get_deterministic_debug_mode()

@@ -1,8 +1,8 @@
-"""A job that trains: on its own devices, possibly in several processes, and resuming where it was killed."""
+"""A job that trains: on its own devices, in a precision of theirs, possibly in several processes, and resuming."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from sacp.artefacts.record import computed_in
 from sacp.compute import gpus, job, parallel
+from sacp.compute.arithmetic import EXACT, Engine, engine_of, has_bfloat16
 from sacp.compute.parallel import Team
 from sacp.compute.resume import Sidecar, key_of
 from sacp.errors import InputError
@@ -24,6 +26,7 @@ class LongJob(job.Job):
     """A job with a device, the processes that share it, and its state in a file until its outputs are written."""
 
     device: torch.device
+    engine: Engine  # how it trains; exact if it trains nothing
     team: Team
     sidecar: Sidecar
 
@@ -41,7 +44,11 @@ def running(snakemake: Any) -> Iterator[LongJob]:
         period = float(snakemake.resources.get("save_seconds", SAVE_SECONDS))
         plain.record["gpus"] = team.size if own.type == "cuda" else 0
         sidecar = Sidecar(state_path(plain.log_path), key_of(plain.record), period)
-        yield LongJob(**vars(plain), device=own, team=team, sidecar=sidecar)
+        how = EXACT
+        if "engine" in cfg:
+            how = engine(cfg["engine"], own, team, sidecar)
+            plain.record = computed_in(plain.record, how.precision)
+        yield LongJob(**vars(plain), device=own, engine=how, team=team, sidecar=sidecar)
         plain.earlier_seconds = sidecar.earlier_seconds
     if team.leads:
         sidecar.clear()
@@ -53,6 +60,25 @@ def device(name: str) -> torch.device:
         raise InputError("device: 'cuda' asked for, but no GPU was found; expected 'auto' or 'cpu' on this machine")
     chosen = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     log.info("runs on %s, CUDA_VISIBLE_DEVICES=%s", chosen, os.environ.get("CUDA_VISIBLE_DEVICES", "(not set)"))
+    return chosen
+
+
+def engine(settings: Mapping[str, Any], own: torch.device, team: Team, sidecar: Sidecar) -> Engine:
+    """How a job computes, from the config's `engine`; it never changes within a job.
+
+    What `auto` means is settled where the job begins. One that began in float32 goes on in it on every machine. A
+    state of another precision than this machine's, such as one in bfloat16 where it would be emulated, is not used.
+    """
+    # Processes of a team may have GPUs of different kinds.
+    fast = not team.largest(int(not has_bfloat16(own)), own)
+    began = sidecar.state.get("precision")
+    chosen = engine_of(settings, own, fast and began != "float32")
+    if began not in (None, chosen.precision):
+        now = chosen.precision
+        log.warning("saved state ignored, starting anew: it was trained in %s, this job trains in %s", began, now)
+        sidecar.forget()
+    sidecar.state["precision"] = chosen.precision
+    log.info("trains in %s (precision: %s)", chosen.precision, settings["precision"])
     return chosen
 
 

@@ -73,6 +73,10 @@ class Sidecar:
             save_torch(self.path, content)
         self.saved = time.monotonic()
 
+    def forget(self) -> None:
+        """Start anew: what an earlier try left is not used, and its time does not count."""
+        self.state, self.earlier_seconds = {}, 0.0
+
     def clear(self) -> None:
         """Remove the file: the outputs are written."""
         if self.path is not None:

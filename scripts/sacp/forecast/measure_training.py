@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sacp.artefacts.digests import file_digest
-from sacp.compute.arithmetic import Engine
+from sacp.compute.arithmetic import Engine, engine_of, has_bfloat16
 from sacp.compute.long_job import device
 from sacp.forecast.processes import serve
 from sacp.images.batches import EVALUATION_BATCH
@@ -46,7 +46,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         when they are first used, and by network `flops`, `train_seconds` and `evaluate_seconds` per
         image.
     """
-    place, engine, recipe = device(request["device"]), Engine(**request["engine"]), Recipe(**request["recipe"])
+    place, recipe = device(request["device"]), Recipe(**request["recipe"])
+    engine = engine_of(request["engine"], place, has_bfloat16(place))
     started = time.monotonic()
     file_digest(request["data"])
     splits = load_splits(request["data"], request["validation"], seed=0)

@@ -72,11 +72,12 @@ def _cost_row(rule: str, seconds: Sequence[float]) -> dict[str, Any]:
 
 
 def provenance_html(records: Sequence[Record]) -> str:
-    """Commits, devices, versions, code and the time over which the artefacts were made, as HTML."""
+    """Commits, devices, precisions, versions, code and the time over which the artefacts were made, as HTML."""
     starts = sorted(str(record["started"]) for record in records)
     rows = {
         "commit": _distinct(record["commit"] or "not in git" for record in records),
         "device": _distinct(record["device"] for record in records),
+        "precision": _distinct(record["precision"] for record in records if "precision" in record),
         "seeds": _distinct(str(record["seed"]) for record in records if record["seed"] is not None),
         "started": f"{starts[0]} to {starts[-1]} (starts of the first and the last job)",
     }
