@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # Dry runs need no data: CIFAR-10 is planned as a download, ImageNet as two empty folders.
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
+DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-images bench-dag bench-start \
-	check format docs lock assumptions clean
+.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-precision \
+	bench-images bench-dag bench-start check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder trainin
 
 bench-training: $(VENV)/.complete ## Measure the training loop against the usual one and against bare steps.
 	$(BIN)/python tests/benchmarks/training.py
+
+bench-precision: $(VENV)/.complete ## Compare trainings in float32 and bfloat16 on CIFAR-10 in DATA=..., parquet files.
+	$(BIN)/python tests/benchmarks/precision.py $(DATA)
 
 bench-dag: $(VENV)/.complete ## Measure what Snakemake takes on a run of three networks and ten seeds.
 	$(BIN)/python tests/benchmarks/dag.py

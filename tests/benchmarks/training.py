@@ -1,8 +1,9 @@
 """How fast training is: ratios against named peers, measured in one run. `make bench-training` runs it.
 
-Our loop against the usual torchvision loader loop, and against bare steps on one batch, which is the limit; what
-determinism, saving and the change from candidate to candidate cost. Ways that are compared take short turns, and the
-best turn of each counts: other work on the machine slows single turns. Images and labels are noise.
+Our loop against the usual torchvision loader loop, and against bare steps on one batch, which is the limit; steps and
+loop in bfloat16 against bare steps in float32; what determinism, saving and the change from candidate to candidate
+cost. Ways that are compared take short turns, and the best turn of each counts: other work on the machine slows single
+turns. Images and labels are noise.
 """
 
 import argparse
@@ -69,6 +70,10 @@ class Case:
 CASES = {
     "cpu": (Case("resnet18", width=0.25), Case("resnet20"), Case("vgg16", threshold=0.6)),
     "cuda": (Case("resnet18"), Case("vgg16"), Case("resnet56"), Case("vgg16", threshold=0.6)),
+}
+IN_BOTH = {  # networks whose speed is compared in float32 and in bfloat16
+    "cpu": (Case("resnet20", 0.5), Case("vgg11", 0.25), Case("resnet20"), Case("vgg16", 0.5)),
+    "cuda": (Case("resnet18"), Case("vgg16"), Case("resnet56")),
 }
 PRECISIONS = {"cpu": ("float32",), "cuda": ("float32", "tf32", "bfloat16")}
 IMAGES = {"cpu": 512, "cuda": EPOCH_IMAGES}  # of a turn
@@ -208,6 +213,28 @@ def print_rates(options: argparse.Namespace) -> None:
             row(case, precision, *(f"{rate:,.0f}" for rate in (usual, own, most)), *ratios)
 
 
+def print_precisions(options: argparse.Namespace) -> None:
+    """Bare steps and our loop in bfloat16, each against bare steps in float32."""
+    splits, steps = noise(options.images), options.images // RECIPE.batch_size
+    head(
+        "network", "limit, float32", "limit, bfloat16", "ours, float32", "ours, bfloat16",
+        *(f"{way} : limit, float32" for way in ("limit, bfloat16", "ours, float32", "ours, bfloat16")),
+    )  # fmt: skip
+    for case in IN_BOTH[options.device.type]:
+        network = case.build().to(options.device)
+        exact, half = Engine("float32"), Engine("bfloat16")
+        ways = {
+            "limit, float32": limit(copy.deepcopy(network), splits, exact, steps),
+            "limit, bfloat16": limit(copy.deepcopy(network), splits, half, steps),
+            "ours, float32": ours(copy.deepcopy(network), splits, exact),
+            "ours, bfloat16": ours(copy.deepcopy(network), splits, half),
+        }
+        best = best_of_turns(ways, options.turns, options.device)
+        images = {name: options.images if "ours" in name else steps * RECIPE.batch_size for name in ways}
+        first, *others = rates = [images[name] / best[name] for name in ways]
+        row(case, *(f"{rate:,.0f}" for rate in rates), *(f"{rate / first:.2f}" for rate in others))
+
+
 def print_determinism(options: argparse.Namespace) -> None:
     """Our loop with and without deterministic arithmetic."""
     splits = noise(options.images)
@@ -291,6 +318,7 @@ def print_compiled(options: argparse.Namespace) -> None:
 
 TABLES = {
     "rates": print_rates,
+    "precisions": print_precisions,
     "determinism": print_determinism,
     "saving": print_saving,
     "switching": print_switching,
