@@ -103,10 +103,16 @@ def test_config_of_imagenet_has_the_recipe_of_the_paper_and_the_published_base()
     assert (experiment["space"], experiment["refine"]) == (paper["space"], paper["refine"])
 
 
+@pytest.mark.parametrize("name", ["config", "demo", "cifar10_cpu", "cifar10_score", "cifar10_study"])
+def test_what_is_compared_with_the_paper_is_trained_in_float32(name):
+    assert shipped(name)["precision"] == "float32"
+
+
 def test_defaults_are_filled_in_at_every_depth():
     complete = resolved(MINIMAL)
     net = complete["experiments"]["net"]
     assert (complete["seeds"], complete["device"], complete["pathvars"]) == ([0], "auto", {"results": "results"})
+    assert complete["precision"] == "float32"
     assert net["network"] == {"name": "resnet8", "width": 1.0}
     assert net["space"]["levels"] == 10
     assert net["refine"] == {"top_m": 20, "top_k": 3, "shard_size": 25}
@@ -254,7 +260,6 @@ MISTAKES = [
     # not among the choices
     ("device", "gpu", "device: found 'gpu' (did you mean 'cpu'?); expected one of auto, cpu, cuda"),
     ("precision", "float16", "precision: found 'float16' (did you mean 'bfloat16'?); expected one of auto, float32,"),
-    ("precision", "automatic", "precision: found 'automatic'; expected one of auto, float32, tf32, bfloat16"),
     ("datasets/digits/source", "digit", "source: unknown source 'digit' (did you mean 'digits'?); known: digits,"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),
