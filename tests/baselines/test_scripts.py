@@ -21,7 +21,8 @@ from stand_in import stand_in
 from trainings import RECIPE, SPEC, digits, fresh
 
 NETWORK = {"network": asdict(SPEC), "validation": 64}
-TRAINING = {"recipe": asdict(RECIPE), "stream": "full", "engine": {}, "calibration": 0, "device": "cpu"}
+ENGINE = {"precision": "float32", "deterministic": True}
+TRAINING = {"recipe": asdict(RECIPE), "stream": "full", "engine": ENGINE, "calibration": 0, "device": "cpu"}
 
 
 class ReachedError(Exception):
