@@ -20,7 +20,7 @@ rule make_forecast:
 
 rule compare_forecast:
     input:
-        records=[*paths.records(), "<results>/tables/table3.provenance.json"],
+        records=paths.records_and_table(),
         forecast="<results>/forecast.csv",
     output:
         csv="<results>/forecast_spent.csv",

@@ -60,7 +60,7 @@ rule make_summary:
     input:
         tables=paths.tables(),
         figures=paths.figures(),
-        records=[*paths.records(), "<results>/tables/table3.provenance.json"],
+        records=paths.records_and_table(),
     output:
         html=report(
             "<results>/summary.html", caption="captions/summary.rst", category="Summary", labels={"page": "summary"}

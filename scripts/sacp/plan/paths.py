@@ -222,6 +222,10 @@ class Paths:
             found += self._method_records(place)
         return list(dict.fromkeys(found))  # two regressions may learn from the same shards
 
+    def records_and_table(self) -> list[str]:
+        """Records of all jobs of the run and of table 3, its end: what says how long the run has taken."""
+        return [*self.records(), f"<results>/tables/table3.{RECORD}"]
+
     def places(self) -> Iterator[Values]:
         """Every method of every experiment and seed."""
         for place in self.seeds():
