@@ -22,8 +22,6 @@ class Place(Protocol):
     @property
     def method(self) -> str: ...
     @property
-    def candidate(self) -> str: ...
-    @property
     def first(self) -> str: ...
 
 
@@ -34,7 +32,6 @@ class Values:
     experiment: str
     seed: str = ""
     method: str = ""
-    candidate: str = ""
     first: str = ""
 
 
