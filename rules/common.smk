@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
 from sacp.errors import InputError
 from sacp.imports import search_first
+from sacp.plan import replanning
 from sacp.plan import config as plan_config
 from sacp.plan.choices import Choices
 from sacp.plan.experiments import Experiments
@@ -19,6 +20,7 @@ from sacp.training import ranking
 
 # Scripts run the library beside them, whose code is their digest, and no other that may be installed.
 search_first(ROOT / "scripts")
+replanning.install()
 
 
 def resolve_config():

@@ -172,8 +172,10 @@ def check(copy: Checkout, row: Row, *targets: str) -> None:
     assert run.status == 0, run.output
     jobs = frozenset(run.jobs) - {"all"}
     if RUN:
-        dropped = row.dropped | OF_WINNERS | (OF_RESULTS if outcome(copy) == before else frozenset())
+        same = outcome(copy) == before
+        dropped = row.dropped | OF_WINNERS | (OF_RESULTS if same else frozenset())
         assert (row.planned - dropped) | row.added <= jobs <= row.planned | row.added | row.possible
+        assert not (same and jobs & row.dropped)
         assert copy.demo(*targets, "--dry-run").jobs == []
     else:
         assert jobs == row.planned

@@ -1,0 +1,56 @@
+"""What was planned behind a job that turns out not to run need not run either.
+
+When a checkpoint is done, Snakemake looks again at the jobs that depend on it, and drops those whose inputs came out as
+they were. It does not look again at what it planned behind a dropped job, which runs although nothing has changed, and
+a checkpoint there is never resolved for the jobs that wait for it. Both are mended here, in the plan itself, and not
+rule by rule. Seen in Snakemake 9.27 (`DAG.update_needrun`, `DAG.update_checkpoint_dependencies`), whose private fields
+this module reads; a test shows that it is still needed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake import workflow
+from snakemake.dag import DAG
+
+
+def install() -> None:
+    """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made."""
+    workflow.DAG = ReplanningDAG
+
+
+class ReplanningDAG(DAG):  # type: ignore[misc]
+    """Snakemake's plan, in which a reason to run holds only as long as the job that gave it runs."""
+
+    async def update_needrun(self, *args: Any, **settings: Any) -> None:
+        """Find what must run, with reasons of now: of jobs that neither run nor are done, older ones are dropped.
+
+        A job that has run stays a reason for those behind it.
+        """
+        started = {job for running in self._running for job in (running if running.is_group() else [running])}
+        for job in set(self.jobs) - started - self._finished:
+            reason = self.reason(job)
+            ran = {file for done, files in self._dependencies[job].items() if done in self._finished for file in files}
+            stays = reason.updated_input_run & ran
+            reason.clear()
+            reason.updated_input_run.update(stays)
+        await super().update_needrun(*args, **settings)
+
+    async def update_checkpoint_dependencies(self, jobs: Iterable[Any] | None = None) -> bool:
+        """Plan again what depends on these checkpoints, and on others that need not run any more because of it."""
+        updated, due = False, set[str]()
+        while jobs is None or jobs:
+            due |= _outputs(self.checkpoint_jobs)
+            updated |= await super().update_checkpoint_dependencies(jobs)
+            dropped = due - _outputs(self.checkpoint_jobs)
+            due -= dropped
+            jobs = [job for job in self.jobs if job.is_checkpoint and dropped & {*job.output} and await _is_made(job)]
+        return updated
+
+
+async def _is_made(job: Any) -> bool:
+    return all([await file.exists() for file in job.output])
+
+
+def _outputs(jobs: Iterable[Any]) -> set[str]:
+    return {file for job in jobs for file in job.output}
