@@ -128,11 +128,11 @@ def test_the_whole_space_holds_better_ones_than_its_sample(whole: Checkout) -> N
     assert best["score"].iloc[-1] > no_larger["kept L1 mass, sum of sqrt(C) logs"].max()
 
 
-def test_all_measured_rows_but_the_base_and_sacp_2_are_trained_alike_at_the_winners_flops(
+def test_all_measured_rows_but_the_base_and_sacp_2_are_trained_alike_at_the_same_flops(
     whole: Checkout,
 ) -> None:
     rows = table(whole, "table3").query("source == 'measured'").set_index("method").drop(["Base", "sacp-2"])
-    assert ((rows["flops_millions"] / rows.loc["sacp", "flops_millions"] - 1).abs() <= 0.02).all()
+    assert rows["flops_millions"].min() >= 0.98 * rows["flops_millions"].max()
     assert (rows["networks_trained"] == 3).all()
     assert (rows["device_hours"] > 0).all()
     assert rows["paper_protocol_top1_percent"].notna().all()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-BAND = 0.01  # of the FLOPs to match, on either side: any two that match the same winner are within 2 % of each other
+from sacp.baselines.match_flops import BAND
 
 
 def matched(search: Mapping[str, Any], flops: int) -> dict[str, Any]:
