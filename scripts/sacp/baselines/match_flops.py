@@ -14,7 +14,7 @@ TOLERANCE = 0.02  # for a baseline that has no network in the band
 
 
 def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
-    """The row of counts [n, G] that is nearest to the target's FLOPs, moved into the band by single channels if need be.
+    """The row of counts [n, G] nearest to the target's FLOPs, moved into the band by single channels if need be.
 
     Raises:
         InputError: the nearest that was found is more than 2 % off.
