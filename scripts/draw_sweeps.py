@@ -5,16 +5,13 @@ from pathlib import Path
 import numpy as np
 from sacp.artefacts.files import read_json
 from sacp.compute import job
-from sacp.errors import InputError
 from sacp.report.search_figures import Sweep, sweep_figure
-from sacp.training.ranking import load_tuned, sweep
+from sacp.training.ranking import known, load_tuned, sweep
 
 with job.running(snakemake) as work:
-    if work.given.get("trained") is None:  # Snakemake did not ask again when candidates were ranked
-        raise InputError("what was trained was not known when this job was planned; run the same command again")
-    trained = {Path(path).parents[1]: {} for path in work.given.trained}
-    for path in map(Path, work.given.trained):
-        trained[path.parents[1]][int(path.parent.name)] = read_json(path)
+    trained = {}
+    for path in map(Path, known(work.given.get("trained"))):
+        trained.setdefault(path.parents[1], {})[int(path.parent.name)] = read_json(path)
     sizes, k, seeds = work.cfg["sizes"], work.cfg["top_k"], work.cfg["seeds"]
     m, ks = sizes[-1], range(1, k + 1)
     by_k, by_m, paths = {}, {}, iter(map(Path, work.given.tuned))

@@ -1,6 +1,5 @@
 """Search for a method's own candidates, beyond the sample: exactly, or starting from the best of the sample."""
 
-from sacp.artefacts.files import read_json
 from sacp.compute import job
 from sacp.network.files import load_base
 from sacp.network.graph import load_graph
@@ -8,13 +7,12 @@ from sacp.network.spec import NetworkSpec
 from sacp.pruning.space import Space
 from sacp.search.files import Candidates, attributes_of, check_configs, load_configs, new_configs
 from sacp.search.find import check_number, find
-from sacp.search.matching import matched
+from sacp.search.matching import matching
 from sacp.search.scorers import of_score
 
 with job.running(snakemake) as work:
-    graph, space, search = load_graph(work.given.network), work.cfg["space"], work.cfg["search"]
-    if winner := work.given.get("winner"):
-        search = matched(search, read_json(winner)["flops"])
+    graph, space = load_graph(work.given.network), work.cfg["space"]
+    search = matching(work.cfg["search"], work.given.get("winner"))
     base = load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     training, levels = load_configs(work.given.configs, "training")

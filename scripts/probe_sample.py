@@ -10,13 +10,12 @@ from sacp.network.surgery import prune
 from sacp.progress import Progress
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.search.files import load_configs
-from sacp.seeds import derive
 from sacp.training.evaluation import PROBE_COLUMNS, Calibration, accuracy_percent
 
 with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     order, splits = l1_order(base, graph), load_splits(work.given.data, work.cfg["validation"], work.seed)
-    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     steps, levels = load_configs(work.given.configs, "search", slice(0, work.cfg["sample"]))
     rows, progress = [], Progress("networks probed:", len(steps))
     for candidate in range(len(steps)):

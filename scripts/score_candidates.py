@@ -1,6 +1,5 @@
 """Score every candidate of the search set and write the best, best first."""
 
-from sacp.artefacts.files import read_json
 from sacp.compute import job
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.files import load_base
@@ -8,13 +7,12 @@ from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.search import ranked
 from sacp.search.files import Candidates, check_configs, save_scores
-from sacp.search.matching import matched
+from sacp.search.matching import matching
 from sacp.search.scorers import of_score
 
 with job.running(snakemake) as work:
-    graph, space, search = load_graph(work.given.network), work.cfg["space"], work.cfg["search"]
-    if winner := work.given.get("winner"):
-        search = matched(search, read_json(winner)["flops"])
+    graph, space = load_graph(work.given.network), work.cfg["space"]
+    search = matching(work.cfg["search"], work.given.get("winner"))
     base = load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     candidates = Candidates(work.given.configs)

@@ -21,7 +21,7 @@ with long_job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     splits, order = load_splits(work.given.data, work.cfg["validation"], work.seed), l1_order(base, graph)
     recipe, size = Recipe(**work.cfg["tune"]), Colony(**work.cfg["colony"])
-    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     seed = derive(work.seed, "tune")
     tuner = Tuner(base, graph, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar)
 

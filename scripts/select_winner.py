@@ -7,16 +7,14 @@ from sacp.artefacts.files import atomic, read_json, write_json
 from sacp.artefacts.lookup import load
 from sacp.artefacts.record import of_training
 from sacp.compute import job
-from sacp.errors import InputError
-from sacp.training.ranking import choose_winner, load_tuned
+from sacp.training.ranking import choose_winner, known, load_tuned
 
 with job.running(snakemake) as work:
-    if isinstance(work.given.trained, str):  # a place holder: Snakemake did not ask again when candidates were ranked
-        raise InputError("what was trained was not known when this job was planned; run the same command again")
     # What was tuned: by a search, whose table comes with its record, or by a baseline that judges networks.
     tuned = [row for path in [*work.given.ranked[:1], *work.given.judged] for row in load_tuned(path)]
-    winner = choose_winner([read_json(path) for path in work.given.trained], tuned)
-    source = Path(work.given.trained[0]).parents[1] / str(winner["candidate"])
+    trained = known(work.given.trained)
+    winner = choose_winner([read_json(path) for path in trained], tuned)
+    source = Path(trained[0]).parents[1] / str(winner["candidate"])
     for copy in (work.out.weights, work.out.description, work.out.history):
         with atomic(copy) as temporary:
             shutil.copyfile(source / Path(copy).name, temporary)
@@ -24,4 +22,4 @@ with job.running(snakemake) as work:
     write_json(work.out.cost, {key: winner[key] for key in ("flops", "parameters")})
     work.facts["trained"] = [of_training(load(path)) for path in work.given.records]
     write_json(work.out.metrics, winner | {"protocol": read_json(work.given.protocol)})
-    job.log.info("winner: candidate %d of %d", winner["candidate"], len(work.given.trained))
+    job.log.info("winner: candidate %d of %d", winner["candidate"], len(trained))

@@ -33,7 +33,7 @@ with long_job.running(snakemake) as work:
     if kept_file and candidate > 1:
         seed = derive(work.seed, work.cfg["stream"], candidate)
     recipe = Recipe(**work.cfg["recipe"])
-    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     metrics, history = train_fully(
         network, splits, spec, recipe, seed, label, calibration, work.engine, work.sidecar, work.team
     )

@@ -33,7 +33,7 @@ with long_job.running(snakemake) as work:
     splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
     recipe = Recipe(**work.cfg["tune"])
     seed = derive(work.seed, "tune", repeat) if repeat else derive(work.seed, "tune")
-    calibration = Calibration(splits, work.cfg["calibration"], derive(work.seed, "calibration"))
+    calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     rows, history = tune_candidates(
         base, graph, kept, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar
     )

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sacp.baselines.match_flops import BAND
 from sacp.network.cost import Budget, Cost
-from sacp.search.matching import BAND, matched
+from sacp.search.matching import matched, matching
 
 BASE = Cost(flops=1_000_000, parameters=5000)
 
@@ -12,6 +15,13 @@ def test_a_band_around_the_winners_flops_takes_the_place_of_a_budget_in_flops():
     assert budget == Budget(flops=303_000, parameters=2000, least_flops=297_000)
     assert matched(search, 300_000)["found"] == 7
     assert search["budget"] == {"flops": 0.5, "parameters": 0.4}
+
+
+def test_only_a_search_that_matches_a_winner_is_changed(tmp_path: Path):
+    search, cost = {"budget": {"flops": 0.5}}, tmp_path / "cost.json"
+    cost.write_text('{"flops": 300000, "parameters": 17}')
+    assert matching(search, None) is search
+    assert matching(search, str(cost)) == matched(search, 300_000)
 
 
 @pytest.mark.parametrize("flops", [99, 127_930_000, 4_111_000_007])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sacp.artefacts.files import write_csv
 from sacp.errors import InputError
-from sacp.training.ranking import ACCURACY, TUNED_COLUMNS, load_tuned, sweep
+from sacp.training.ranking import ACCURACY, TUNED_COLUMNS, known, load_tuned, sweep
 
 ROWS = [
     {"rank": 0, "candidate": 17, ACCURACY: 100 / 3, "flops": 2**40 + 1, "parameters": 7, "failure": None},
@@ -20,6 +20,13 @@ ROWS = [
     {"rank": 2, "candidate": 4, ACCURACY: 0.0, "flops": 5, "parameters": 6, "failure": None},
 ]
 HEADER = ",".join(TUNED_COLUMNS)
+
+
+@pytest.mark.parametrize("place_holder", [None, "<TBD>"])
+def test_a_job_that_was_planned_too_early_says_so(place_holder) -> None:
+    assert known(["a", "b"]) == ["a", "b"]
+    with pytest.raises(InputError, match="not known when this job was planned; run the same command again"):
+        known(place_holder)
 
 
 @pytest.mark.parametrize("rows", [ROWS, []], ids=["rows", "none"])

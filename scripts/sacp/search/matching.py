@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sacp.artefacts.files import read_json
 from sacp.baselines.match_flops import BAND
+
+
+def matching(search: Mapping[str, Any], winner: str | None) -> Mapping[str, Any]:
+    """Settings of a search: as they are, or, if it matches a winner, those for the FLOPs in the file of its cost."""
+    return matched(search, read_json(winner)["flops"]) if winner else search
 
 
 def matched(search: Mapping[str, Any], flops: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sacp.images.splits import Images, Splits
 from sacp.network import cost
 from sacp.network.calibration import calibrate, running_norms
 from sacp.network.spec import NetworkSpec
+from sacp.seeds import derive
 
 PROBE_COLUMNS = ("candidate", "untuned_accuracy_percent", "calibrated_accuracy_percent")
 BATCH = 128  # images at a time that batch norms are calibrated with
@@ -31,7 +32,7 @@ class Calibration:
 
     splits: Splits
     images: int  # drawn from the training part; 0 leaves the running averages
-    seed: int
+    seed: int  # of the run: all its networks see the same images
 
     def __call__(self, network: nn.Module) -> None:
         """Replace the running statistics of all batch norms; every process of a team does the same."""
@@ -39,7 +40,8 @@ class Calibration:
             return
         device = next(network.parameters()).device
         normalizer = Normalizer(self.splits.mean, self.splits.std, device)
-        calibrate(network, drawn_batches(self.splits.train, normalizer, self.images, BATCH, self.seed))
+        seed = derive(self.seed, "calibration")
+        calibrate(network, drawn_batches(self.splits.train, normalizer, self.images, BATCH, seed))
 
 
 def warn_if_far(label: str, history: Sequence[Mapping[str, Any]], validation: float) -> None:

@@ -13,6 +13,17 @@ TYPES = {"rank": int, "candidate": int, ACCURACY: float, "flops": int, "paramete
 TUNED_COLUMNS = tuple(TYPES)
 
 
+def known(trained: Sequence[str] | str | None) -> Sequence[str]:
+    """The files of a job whose inputs depend on what was tuned.
+
+    Raises:
+        InputError: Snakemake did not ask for them again when candidates were ranked, and gives none, or a place holder.
+    """
+    if trained is None or isinstance(trained, str):
+        raise InputError("what was trained was not known when this job was planned; run the same command again")
+    return trained
+
+
 def load_tuned(path: str | Path) -> list[dict[str, Any]]:
     """Read rows of `TUNED_COLUMNS`; an empty cell is None. Read while planning, hence without pandas.
 
