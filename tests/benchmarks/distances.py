@@ -40,7 +40,7 @@ from torch import nn
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}  # the paper's
 LEVELS = 10
 DISTANCES = (1, 2, 3, 4, 6)
-M = 150  # the paper's
+M = 1000
 SHARES = (0.35, 0.2)  # of the FLOPs, of which the candidates take up to a hundredth less
 TUNED = 8  # candidates of each distance
 HELD_OUT, IMAGES, CALIBRATION = 5000, 6000, 2000
