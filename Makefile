@@ -73,7 +73,7 @@ check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile an
 	$(BIN)/mypy
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
-	set -e; for config in config/config.yaml config/demo.yaml config/cifar10_cpu.yaml config/cifar10_study.yaml config/cifar10_score.yaml; do for profile in profiles/*; do \
+	set -e; for config in $(filter-out config/schema.yaml config/imagenet.yaml,$(wildcard config/*.yaml)); do for profile in profiles/*; do \
 		echo "dry run: $$config with $$profile"; \
 		$(BIN)/snakemake --profile $$profile --configfile $$config --dry-run --quiet $(NO_DATA); \
 	done; done
