@@ -10,6 +10,7 @@ this module reads; a test shows that it is still needed.
 from collections.abc import Iterable
 from typing import Any
 
+import snakemake.api  # noqa: F401 - first, as its other modules import one another
 from snakemake import workflow
 from snakemake.dag import DAG
 
