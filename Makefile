@@ -8,7 +8,7 @@ NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-precision \
+.PHONY: help explain demo test test-damage test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-precision \
 	bench-images bench-dag bench-start check format docs lock assumptions clean
 
 help: ## List the targets.
@@ -38,6 +38,9 @@ test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and com
 test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
 	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/workflow/test_reruns.py
 
+test-damage: $(VENV)/.complete ## Damage every artefact of a run in eight ways, as docs/damage.md says; long.
+	DAMAGE=all $(BIN)/pytest tests/workflow/test_damage.py
+
 test-slurm: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, as root, and break it in many ways.
 	$(BIN)/pytest -m slurm tests/slurm
 
@@ -63,8 +66,8 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
 
-explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data, and whether its files are unchanged.
-	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv))
+explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data; with OTHER=... what the two differ in.
+	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv)) $(OTHER)
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check

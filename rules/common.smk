@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
+from sacp.artefacts.inputs import checked
 from sacp.errors import InputError
 from sacp.imports import search_first
 from sacp.plan import replanning
@@ -43,6 +44,7 @@ def resolve_config():
 
 
 resolved = resolve_config()
+config["largest_checked_gb"] = resolved["largest_checked_gb"]  # for scripts; as a param it would rerun all of them
 experiments = Experiments(resolved)
 paths, stages = Paths(experiments), Stages(experiments)
 
@@ -102,8 +104,9 @@ def protocol_settings(wildcards):
 
 def tuned_rows(experiment, seed, method):
     """The tuned candidates of a search, known once they are ranked."""
-    done = checkpoints.rank_tuned.get(experiment=experiment, seed=seed, method=method)
-    return ranking.load_tuned(done.output.tuned)
+    tuned = checkpoints.rank_tuned.get(experiment=experiment, seed=seed, method=method).output.tuned
+    checked([tuned], results=Path(tuned).parents[3])
+    return ranking.load_tuned(tuned)
 
 
 choices = Choices(paths, tuned_rows)

@@ -15,8 +15,9 @@ with job.running(snakemake) as work:
         winner = read_json(path)
         for candidate in winner["trained_candidates"]:
             won = method in work.cfg["searches"] and candidate == winner["candidate"]
-            metrics = read_json(Path(path).parents[1] / "topk" / str(candidate) / "metrics.json")
-            trained.append(metrics | {"method": method, "winner": won})
+            metrics = Path(path).parents[1] / "topk" / str(candidate) / "metrics.json"
+            work.also_read(metrics)
+            trained.append(read_json(metrics) | {"method": method, "winner": won})
     reported = pd.read_csv(work.given.reported)
     # The paper's networks and recipes differ from ours: its points are drawn as they are, without its base.
     reported = reported[(reported["model"] == work.cfg["reported"]) & (reported["method"] != "Base")]

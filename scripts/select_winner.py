@@ -15,9 +15,11 @@ with job.running(snakemake) as work:
     trained = known(work.given.trained)
     winner = choose_winner([read_json(path) for path in trained], tuned)
     source = Path(trained[0]).parents[1] / str(winner["candidate"])
-    for copy in (work.out.weights, work.out.description, work.out.history):
+    copies = [Path(copy) for copy in (work.out.weights, work.out.description, work.out.history)]
+    work.also_read(*(source / copy.name for copy in copies))
+    for copy in copies:
         with atomic(copy) as temporary:
-            shutil.copyfile(source / Path(copy).name, temporary)
+            shutil.copyfile(source / copy.name, temporary)
     # What methods at the same FLOPs depend on: a winner that differs in accuracy alone reruns none of them.
     write_json(work.out.cost, {key: winner[key] for key in ("flops", "parameters")})
     work.facts["trained"] = [of_training(load(path)) for path in work.given.records]

@@ -50,5 +50,6 @@ def stand_in(
         wildcards=Named(wildcards or {}),
         threads=threads,
         resources=Named({"gpu": 0, **resources}),
+        config={},
         log=[str(results / "logs/rule/stage.log")],
     )

@@ -11,8 +11,9 @@ import pytest
 import torch
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup, record
-from sacp.artefacts.digests import file_digest
-from sacp.artefacts.explain import explain
+from sacp.artefacts.digests import file_digest, sealed
+from sacp.artefacts.explain import differences, explain
+from sacp.artefacts.inputs import checked
 from sacp.errors import InputError
 
 DEMO = Path("results/demo")
@@ -28,7 +29,7 @@ def started(
     rule: str, inputs: list[str], settings: dict[str, Any] | None = None, seed: int | None = None
 ) -> dict[str, Any]:
     """A record of a run whose results lie in `out`, still without outputs."""
-    return record.record(rule, settings or {}, {rule: rule[0] * 64}, inputs, seed, Path("out"))
+    return record.record(rule, settings or {}, {rule: rule[0] * 64}, checked(inputs), seed, Path("out"))
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_record_of_the_same_rule_for_other_files_of_these_names_is_noticed(cha
     holder = Path("out/seed0/base.provenance.json")
     other = lookup.load(holder)
     other["outputs"]["base.pt"] = "0" * 64
-    holder.write_text(json.dumps(other))
+    holder.write_text(json.dumps(sealed(other)))
     assert explain(chain).broken == ["out/seed0/base.pt (changed)"]
 
 
@@ -150,8 +151,8 @@ def test_where_records_do_not_say_it_the_results_lie_in_the_folder_that_holds_th
     finish(made, "out/tables/table.provenance.json", "out/tables/table.csv", "out/tables/table.md")
     for holder in Path("out").rglob("*.provenance.json"):
         old = lookup.load(holder)
-        del old["results"]
-        holder.write_text(json.dumps(old))
+        old["results"] = None
+        holder.write_text(json.dumps(sealed(old)))
     assert (explain(chain).sources, explain(chain).unexplained) == (["data.csv", "reported.csv"], [])
     Path(name).with_suffix(".provenance.json").unlink()
     assert explain(chain).unexplained == [name]
@@ -167,7 +168,7 @@ def test_a_record_without_torch_is_described(chain: Path) -> None:
     holder = Path("out/tables/table.provenance.json")
     made = lookup.load(holder)
     del made["versions"]["torch"]
-    holder.write_text(json.dumps(made))
+    holder.write_text(json.dumps(sealed(made)))
     assert f"s on {made['device']}; python {made['versions']['python']}, snakemake" in "\n".join(explain(chain).lines)
 
 
@@ -203,7 +204,7 @@ def test_lineage_gathers_codes_and_versions_and_the_note_names_what_is_mixed(cha
     base = lookup.load("out/seed0/base.provenance.json")
     base["lineage"]["versions"]["torch"] = ["1.0"]
     base["lineage"]["code"]["make_table"] = ["e" * 64]
-    Path("out/seed0/base.provenance.json").write_text(json.dumps(base))
+    Path("out/seed0/base.provenance.json").write_text(json.dumps(sealed(base)))
     mixed = started("make_table", ["out/seed0/base.pt"])
     assert record.mixture_note(mixed) == (
         f"**Mixed**: what this was made from comes from torch 1.0 and {torch.__version__.partition('+')[0]}, "
@@ -277,3 +278,59 @@ def test_one_changed_byte_of_any_artefact_of_the_demo_is_named(demo_copy: Checko
     (SEED / "base.provenance.json").unlink()
     made = [(DEMO / "data/digits.safetensors").as_posix(), (SEED / "base.pt").as_posix()]
     assert set(made) <= set(explain(table).unexplained)
+
+
+def run_in(folder: Path, threads: int = 1, lr: float = 0.1, seed: int = 0) -> Path:
+    """The tuned candidates of a run whose results lie in `folder`, computed in so many threads."""
+    base, tuned = folder / f"net/seed{seed}/base.pt", folder / f"net/seed{seed}/sacp/tuned.csv"
+    for path, rule, settings in ((base, "train_base", {"lr": lr}), (tuned, "tune_shard", {"epochs": 1})):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{rule} {threads} {lr}")
+        inputs = [] if rule == "train_base" else [base]
+        holder = path.with_suffix(".provenance.json")
+        made = record.record(rule, settings, {}, checked(inputs), seed, folder, holder, threads)
+        finish(made, str(holder), str(path))
+    return tuned
+
+
+def test_two_artefacts_that_differ_in_threads_alone_are_told_so(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [run_in(Path("a"), threads=1), run_in(Path("b"), threads=2)]
+    assert differences(*paths) == [
+        "other bytes",
+        "net/seed0/base.provenance.json: threads 1 and 2",
+        "net/seed0/sacp/tuned.provenance.json: threads 1 and 2",
+        "they differ in the number of threads alone, which can change the last bits of a sum",
+    ]
+    assert differences(paths[0], paths[0]) == ["the same bytes"]
+
+
+def test_all_else_that_two_artefacts_differ_in_is_named_where_it_stands(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [run_in(Path("a")), run_in(Path("b"), threads=2, lr=0.2)]
+    Path("b").rename("moved")
+    assert differences(paths[0], Path("moved/net/seed0/sacp/tuned.csv")) == [
+        "other bytes",
+        "net/seed0/base.provenance.json: settings lr 0.1 and 0.2",
+        "net/seed0/base.provenance.json: threads 1 and 2",
+        "net/seed0/sacp/tuned.provenance.json: threads 1 and 2",
+    ]
+
+
+def test_what_stands_in_one_chain_alone_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = run_in(Path("a")), run_in(Path("a"), seed=1)
+    assert differences(one, other)[1:] == [
+        f"net/seed{seed}/{name}.provenance.json: only in the chain of {path}"
+        for seed, path in enumerate((one, other))
+        for name in ("base", "sacp/tuned")
+    ]
+
+
+def test_two_files_are_compared_on_the_command_line(chain: Path) -> None:
+    command = [sys.executable, "-m", "sacp.artefacts.explain", str(chain), "data.csv"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True, check=False
+    )
+    words = f"error: {chain}: no record says how it was made; expected a file below the results folder\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sacp.artefacts import lookup
+from sacp.artefacts.digests import sealed
 from sacp.artefacts.record import of_training
 from sacp.errors import InputError
 
@@ -24,12 +25,13 @@ def record_of(path: Path, rule: str, *outputs: str) -> None:
         "started": "2026-01-01",
         "seconds": 1.0,
     }
-    path.write_text(json.dumps(record | {"outputs": dict.fromkeys(outputs, "0" * 64)}))
+    record |= {"results": None, "place": None, "outputs": dict.fromkeys(outputs, "0" * 64)}
+    path.write_text(json.dumps(sealed(record)))
 
 
 def change(path: Path, key: str, value: Any) -> None:
     """Put another value under a key of a record."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {key: value})))
 
 
 def found(path: Path) -> tuple[str, str] | None:
@@ -130,7 +132,7 @@ def test_a_record_that_lacks_a_key_is_refused(tmp_path, read, missing):
     record_of(path, "train_base", "base.pt")
     record = lookup.load(path)
     del record[missing]
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(sealed(record)))
     with pytest.raises(InputError, match=rf"^\S+base\.provenance\.json: not a provenance record \(no '{missing}'; .*$"):
         read(path)
 

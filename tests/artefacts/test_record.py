@@ -4,12 +4,13 @@ import subprocess
 from pathlib import Path
 
 from sacp.artefacts import record
+from sacp.artefacts.inputs import checked
 
 
 def test_record_says_how_an_artefact_was_made(tmp_path):
     (tmp_path / "in.txt").write_text("input")
     code = {"sample_configs": "digest", "package.module:function": "another digest"}
-    made = record.record("sample_configs", {"levels": 10}, code, [tmp_path / "in.txt"], 3)
+    made = record.record("sample_configs", {"levels": 10}, code, checked([tmp_path / "in.txt"]), 3)
     assert json.loads(json.dumps(made)) == made
     assert (made["settings"], made["code"], made["seed"]) == ({"levels": 10}, code, 3)
     assert made["inputs"] == {(tmp_path / "in.txt").as_posix(): hashlib.sha256(b"input").hexdigest()}
@@ -22,7 +23,7 @@ def test_a_finished_record_names_the_outputs_with_their_digests(tmp_path):
     made = record.record("rule", {}, {"rule": "digest"}, [], None)
     done = record.finished(made, [tmp_path / "out.txt"])
     assert done["outputs"] == {"out.txt": hashlib.sha256(b"output").hexdigest()}
-    assert {name: value for name, value in done.items() if name not in ("outputs", "seconds")} == made
+    assert {name: value for name, value in done.items() if name not in ("outputs", "seconds", "sha256")} == made
     assert done["seconds"] > 0
 
 

@@ -30,11 +30,14 @@ class ReachedError(Exception):
 
 
 @pytest.mark.parametrize("criterion", ["l1", "thinet"])
-def test_a_training_starts_from_the_kept_weights_rescaled_if_the_criterion_says_so(tmp_path, monkeypatch, criterion):
+def test_a_training_starts_from_the_kept_weights_rescaled_if_the_criterion_says_so(
+    tmp_path, tmp_path_factory, monkeypatch, criterion
+):
     base = fresh()
     graph, started = trace(base, SPEC.input_shape), []
     target = int(costs_of_counts(graph, np.array(graph.channels)[None] // 2)[0][0])
-    given = {name: tmp_path / f"{name}.json" for name in ("network", "base", "winner", "data")}
+    elsewhere = tmp_path_factory.mktemp("given")
+    given = {name: elsewhere / f"{name}.json" for name in ("network", "base", "winner", "data")}
     save_graph(given["network"], graph, SPEC)
     save_base(given["base"], base, SPEC)
     write_json(given["winner"], {"flops": target})

@@ -50,27 +50,33 @@ def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, action)
 
 
+@pytest.fixture
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that the user gives, outside the results."""
+    return tmp_path_factory.mktemp("given") / "data.csv"
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_a_job_sees_what_snakemake_says_of_it(tmp_path):
-    (tmp_path / "data.csv").write_text("1,2\n")
-    given, wildcards = {"data": tmp_path / "data.csv"}, {"experiment": "digits", "seed": "3"}
+def test_a_job_sees_what_snakemake_says_of_it(tmp_path, data):
+    data.write_text("1,2\n")
+    given, wildcards = {"data": data}, {"experiment": "digits", "seed": "3"}
     described = stand_in(tmp_path, given, {"table": "table.csv"}, {"lr": 0.1}, wildcards, threads=2)
     with job.running(described) as work:
         assert (work.rule, work.cfg, work.seed, work.threads) == ("rule", {"lr": 0.1}, 3, 2)
-        assert work.given.data == str(tmp_path / "data.csv")
+        assert work.given.data == str(data)
         assert work.out.table == str(tmp_path / "table.csv")
         assert work.wildcards.experiment == "digits"
         assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (2, "2")
         Path(work.out.table).write_text("")
 
 
-def test_the_record_of_a_job_lies_beside_its_outputs_and_names_them_with_their_digests(tmp_path):
-    (tmp_path / "data.csv").write_text("1,2\n")
+def test_the_record_of_a_job_lies_beside_its_outputs_and_names_them_with_their_digests(tmp_path, data):
+    data.write_text("1,2\n")
     outputs = {"table": "table.csv", "picture": "table.png"}
-    described = stand_in(tmp_path, {"data": tmp_path / "data.csv"}, outputs, {"lr": 0.1}, {"seed": "3"})
+    described = stand_in(tmp_path, {"data": data}, outputs, {"lr": 0.1}, {"seed": "3"})
     with job.running(described) as work:
         Path(work.out.table).write_text("table")
         Path(work.out.picture).write_text("picture")
@@ -78,7 +84,7 @@ def test_the_record_of_a_job_lies_beside_its_outputs_and_names_them_with_their_d
         assert not (tmp_path / RECORD).exists()
     record = lookup.load(tmp_path / RECORD)
     assert record["outputs"] == {"table.csv": sha256(b"table"), "table.png": sha256(b"picture")}
-    assert record["inputs"] == {(tmp_path / "data.csv").as_posix(): sha256(b"1,2\n")}
+    assert record["inputs"] == {data.as_posix(): sha256(b"1,2\n")}
     assert record["code"] == {"stage": "c" * 64}
     assert (record["rule"], record["settings"], record["seed"]) == ("rule", {"lr": 0.1}, 3)
     assert record["results"] == tmp_path.as_posix()
@@ -98,10 +104,10 @@ def test_a_job_without_seed_settings_or_inputs_has_a_record_too(tmp_path):
     assert (record["seed"], record["settings"], record["inputs"]) == (None, {}, {})
 
 
-def test_inputs_are_recorded_as_they_were_when_the_job_began(tmp_path):
-    (tmp_path / "data.csv").write_text("before")
-    with job.running(stand_in(tmp_path, {"data": tmp_path / "data.csv"})):
-        (tmp_path / "data.csv").write_text("after")
+def test_inputs_are_recorded_as_they_were_when_the_job_began(tmp_path, data):
+    data.write_text("before")
+    with job.running(stand_in(tmp_path, {"data": data})):
+        data.write_text("after")
     record = lookup.load(tmp_path / RECORD)
     assert list(record["inputs"].values()) == [sha256(b"before")]
 
@@ -139,10 +145,10 @@ def test_an_output_that_was_not_written_is_a_defect_and_there_is_no_record(tmp_p
     assert not (tmp_path / RECORD).exists()
 
 
-def test_a_damaged_record_of_an_input_is_a_users_mistake(tmp_path):
-    (tmp_path / "data.csv").write_text("1,2\n")
-    (tmp_path / "data.provenance.json").write_text("{")
-    with pytest.raises(SystemExit) as caught, job.running(stand_in(tmp_path, {"data": tmp_path / "data.csv"})):
+def test_a_damaged_record_of_an_input_is_a_users_mistake(tmp_path, data):
+    data.write_text("1,2\n")
+    data.with_name("data.provenance.json").write_text("{")
+    with pytest.raises(SystemExit) as caught, job.running(stand_in(tmp_path, {"data": data})):
         pytest.fail("the work has begun")
     assert caught.value.code == 1
     assert "error: " in (tmp_path / LOG).read_text()

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,8 +123,23 @@ def test_weights_of_another_network_are_refused(tmp_path):
     saved(tmp_path / "a", "vgg16")
     saved(tmp_path / "b", "resnet18")
     (tmp_path / "a" / "network.safetensors").replace(tmp_path / "b" / "network.safetensors")
-    with pytest.raises(InputError, match="weights do not fit the network"):
+    with pytest.raises(InputError, match=r"network\.safetensors: .*: not the weights of its network\.json$"):
         sacp.load(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["network.json", "network.safetensors"])
+def test_one_flipped_bit_anywhere_is_refused(tmp_path, name):
+    saved(tmp_path)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    for at in np.linspace(0, 8 * len(whole) - 1, 40, dtype=int):
+        content = bytearray(whole)
+        content[at // 8] ^= 1 << (at % 8)
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=re.escape(str(path))):
+            sacp.load(tmp_path)
+    path.write_bytes(whole)
+    sacp.load(tmp_path)
 
 
 def test_base_round_trip_keeps_every_bit(base):

@@ -1,17 +1,35 @@
-"""Content hashes of files, and of the code that a stage runs."""
+"""Content hashes of files, of JSON objects, and of the code that a stage runs."""
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sacp.artefacts.reach import Reach
 from sacp.artefacts.statements import Piece
+from sacp.errors import InputError
+
+SEAL = "sha256"  # the key of an object that holds the digest of its other keys
 
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's content."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the SHA-256 of all its other keys, whatever their order."""
+    plain = json.loads(json.dumps({key: each for key, each in value.items() if key != SEAL}))
+    return {**plain, SEAL: hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
+
+
+def unsealed(path: str | Path, value: dict[str, Any]) -> dict[str, Any]:
+    """An object that was read from `path`; `InputError` if it is not the one that was sealed."""
+    if value.get(SEAL) != sealed(value)[SEAL]:
+        raise InputError(f"{path}: damaged or changed since it was written: '{SEAL}' is not that of its content")
+    return value
 
 
 def code_digests(script: str | Path, also: Iterable[str] = ()) -> dict[str, str]:

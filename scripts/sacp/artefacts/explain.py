@@ -1,21 +1,28 @@
 """The chain of files that led to an artefact, back to the data: `python -m sacp.artefacts.explain FILE`.
 
-Run it where the pipeline was run: records name files as Snakemake did, relative to that folder.
+Run it where the pipeline was run: records name files as Snakemake did, relative to that folder. With two files, of one
+run or of two, it says what their chains differ in.
 """
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sacp.artefacts import lookup
 from sacp.artefacts.digests import file_digest
 from sacp.errors import InputError
 
 SHORT = 12  # characters shown of a digest
-READER = "prepare_data"  # the rule whose inputs are the user's, wherever they lie
+LONGEST = 200  # characters shown of a value that differs
+THREADS = "threads"
+# Keys of a record that are compared, in the words of the comparison. Files that it names have records of their own.
+COMPARED = {key: key for key in ("rule", "seed", "settings", "code", "versions", "precision", "device", "gpus")}
+COMPARED |= {"cores": THREADS, "data_digest": "data"}
 
 
 @dataclass
@@ -69,7 +76,7 @@ class Chain:
             if sibling != path.name:
                 beside = holder.with_name(sibling)
                 self.lines.append(f"{indent}  | with {beside.as_posix()}{self._state(beside, {expected})}")
-        given.update(Path(source).as_posix() for source in record["inputs"] if record["rule"] == READER)
+        given.update(Path(source).as_posix() for source in record["inputs"] if record["rule"] == lookup.READER)
         for source, expected in record["inputs"].items():
             self._follow(Path(source), expected, depth + 1, given)
 
@@ -131,12 +138,71 @@ def explain(path: Path) -> Chain:
     return chain
 
 
+def differences(one: Path, other: Path) -> list[str]:
+    """What two artefacts differ in: their bytes, and how they and all that they were made from were made, in words.
+
+    Raises:
+        InputError: one is not there, or nothing says how it was made.
+    """
+    same = file_digest(one) == file_digest(other) if one.is_file() and other.is_file() else False
+    lines, keys = ["the same bytes" if same else "other bytes"], set[str]()
+    first, second = _records(one), _records(other)
+    for place in dict.fromkeys([*first, *second]):
+        if place in first and place in second:
+            found = list(_differing(first[place], second[place]))
+            lines += [f"{place}: {key} {' and '.join(values)}" for key, values in found]
+            keys.update(key for key, _ in found)
+        else:
+            lines.append(f"{place}: only in the chain of {one if place in first else other}")
+            keys.add(place)
+    if keys == {THREADS}:
+        lines.append("they differ in the number of threads alone, which can change the last bits of a sum")
+    return lines
+
+
+def _records(path: Path) -> dict[str, lookup.Record]:
+    """The records of an artefact and of all that it was made from, by their place in the results; sources first."""
+    pair = lookup.find(path)
+    if pair is None or pair[1]["place"] is None:
+        raise InputError(f"{path}: no record says how it was made; expected a file below the results folder")
+    holder, record = pair
+    root = holder.parents[len(Path(record["place"]).parts) - 1]
+    found: dict[str, lookup.Record] = {}
+    for source in record["inputs"]:
+        if Path(source).is_relative_to(record["results"]):
+            found |= _records(root / Path(source).relative_to(record["results"]))
+    return found | {record["place"]: record}
+
+
+def _differing(one: lookup.Record, other: lookup.Record) -> Iterator[tuple[str, list[str]]]:
+    """Keys of two records whose values differ, with both values; of a dict its keys, one by one."""
+    for key in COMPARED:
+        values = [record.get(key) for record in (one, other)]
+        if values[0] == values[1]:
+            continue
+        parts = [value if isinstance(value, dict) else {"": value} for value in values]
+        for part in sorted({*parts[0], *parts[1]}):
+            pair = [each.get(part) for each in parts]
+            if pair[0] != pair[1]:
+                yield f"{COMPARED[key]} {part}".strip(), [_short(value) for value in pair]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def main() -> int:
     """Print the chain; the status is 1 if a file on the way is not what was used, or none knows how it was made."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="an artefact of the pipeline")
+    parser.add_argument("other", type=Path, nargs="?", help="another, to say what the two differ in")
+    given = parser.parse_args()
     try:
-        chain = explain(parser.parse_args().file)
+        if given.other:
+            print("\n".join(differences(given.file, given.other)))
+            return 0
+        chain = explain(given.file)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

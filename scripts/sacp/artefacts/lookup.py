@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sacp.artefacts.digests import unsealed
 from sacp.artefacts.files import read_json
 from sacp.errors import InputError
 
 Record = dict[str, Any]
 SUFFIX = "provenance.json"
+READER = "prepare_data"  # the rule whose inputs are the user's, wherever they lie
 
 
 def _is_text(value: Any) -> bool:
@@ -44,6 +46,8 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what stands under eac
     "settings": ("an object", _is_object),
     "code": ("an object of texts", _is_object_of_texts),
     "seed": ("a number or null", lambda value: value is None or _is_number(value)),
+    "results": ("a text or null", _is_text_or_null),
+    "place": ("a text or null", _is_text_or_null),
     "inputs": ("an object of texts", _is_object_of_texts),
     "outputs": ("an object of texts", _is_object_of_texts),
     "commit": ("a text or null", _is_text_or_null),
@@ -70,7 +74,6 @@ def _are_trainings(value: Any) -> bool:
 MAY_LACK: dict[str, tuple[str, Callable[[Any], bool]]] = {  # of some records
     "lineage": ("an object of lists of texts under 'code' and 'versions'", _is_lineage),
     "precision": ("a text", _is_text),
-    "results": ("a text or null", _is_text_or_null),
     "data_digest": ("a text", _is_text),
     "trained": (f"a list of objects with {', '.join(OF_TRAINING)}", _are_trainings),
 }
@@ -116,7 +119,7 @@ def _checked(path: str | Path, record: Record) -> Record:
         if key in record and not is_right(record[key]):
             found = f"{record[key]!r:.40}"
             raise InputError(f"{path}: not a provenance record ('{key}' is {found}; expected {expected})")
-    return record
+    return unsealed(path, record)
 
 
 def _holders(path: Path) -> Iterator[Path]:

@@ -4,14 +4,16 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import process_seconds, process_started
-from sacp.artefacts.digests import file_digest
+from sacp.artefacts.digests import file_digest, sealed
+from sacp.artefacts.inputs import Input
 
 TRAININGS = "trainings"  # whose precision a lineage tells
 LIBRARIES = ("torch", "torchvision", "torch-geometric", "numpy", "pandas", "h5py", "snakemake")
@@ -21,9 +23,10 @@ def record(
     rule: str,
     settings: Mapping[str, Any],
     code: Mapping[str, str],
-    inputs: Iterable[str | Path],
+    inputs: Sequence[Input],
     seed: int | None,
     results: Path | None = None,
+    place: Path | None = None,
     cores: int = 1,
 ) -> dict[str, Any]:
     """Return the provenance of an artefact that is made now, as plain JSON values.
@@ -32,19 +35,21 @@ def record(
         rule: the rule that makes it.
         settings: the resolved part of the config that the stage used.
         code: digests of the stage's code: of its script, and of what its settings tell it to load.
-        inputs: the files it read; each is named with its SHA-256.
+        inputs: the files that it reads; each is named with its SHA-256.
         seed: the seed, if the stage has one.
         results: the folder of all that the run makes, if it is known.
-        cores: CPU cores of the job; a job that holds GPUs changes `gpus`.
+        place: the file of the record, in that folder.
+        cores: CPU cores of the job, the threads that it computes in; a job that holds GPUs changes `gpus`.
     """
-    inputs, versions = list(inputs), _versions()
+    versions = _versions()
     return {
         "rule": rule,
         "settings": dict(settings),
         "code": dict(code),
         "seed": seed,
         "results": None if results is None else results.as_posix(),
-        "inputs": {Path(path).as_posix(): file_digest(path) for path in inputs},
+        "place": None if place is None or results is None else place.relative_to(results).as_posix(),
+        "inputs": {each.path.as_posix(): each.digest for each in inputs},
         "commit": _commit(),
         "versions": versions,
         "lineage": _lineage(code, versions, inputs),
@@ -62,16 +67,22 @@ def computed_in(made: Mapping[str, Any], precision: str) -> dict[str, Any]:
     return {**made, "precision": precision, "lineage": lineage}
 
 
-def finished(made: Mapping[str, Any], outputs: Iterable[str | Path], earlier_seconds: float = 0.0) -> dict[str, Any]:
+def finished(
+    made: Mapping[str, Any],
+    outputs: Iterable[str | Path],
+    earlier_seconds: float = 0.0,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the record of artefacts that are complete now, with the `seconds` that their job has taken.
 
     Args:
         made: what `record` returned, early or late in this process.
         outputs: what the job wrote in the folder of the record; each is named with its SHA-256.
         earlier_seconds: time taken by processes that began the same job and were killed.
+        facts: what else it says.
     """
     digests = {Path(path).name: file_digest(path) for path in outputs}
-    return {**made, "outputs": digests, "seconds": round(earlier_seconds + process_seconds(), 3)}
+    return sealed({**made, "outputs": digests, "seconds": round(earlier_seconds + process_seconds(), 3), **facts})
 
 
 def of_training(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,14 +108,12 @@ def _versions() -> dict[str, str]:
 
 
 def _lineage(
-    code: Mapping[str, str], versions: Mapping[str, str], inputs: Iterable[str | Path]
+    code: Mapping[str, str], versions: Mapping[str, str], inputs: Sequence[Input]
 ) -> dict[str, dict[str, list[str]]]:
     """What made an artefact and all it was made from: code by script, versions by library, precision of trainings."""
     own = {"code": code, "versions": versions, "precision": {}}
     found = [{part: {name: [value] for name, value in values.items()} for part, values in own.items()}]
-    for path in inputs:
-        holder = lookup.find(path)
-        found += [holder[1]["lineage"]] if holder and "lineage" in holder[1] else []
+    found += [each.made["lineage"] for each in inputs if each.made and "lineage" in each.made]
     return {
         part: {
             name: sorted({value for each in found for value in each.get(part, {}).get(name, [])})

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -15,9 +16,12 @@ from typing import Any
 
 from sacp.artefacts import record as provenance
 from sacp.artefacts.files import write_json
+from sacp.artefacts.inputs import checked
+from sacp.artefacts.lookup import READER
 from sacp.errors import InputError, Stopped
 
 log = logging.getLogger(__name__)
+CHECKED = "largest_checked_gb"  # of the config; no param, so that it reruns nothing
 
 
 @dataclass
@@ -32,30 +36,37 @@ class Job:
     wildcards: Any
     threads: int
     log_path: Path
+    results: Path | None  # the folder of all that the run makes; None if the log lies elsewhere
     record: dict[str, Any]  # how the outputs are made; finished when they are
     facts: dict[str, Any] = field(default_factory=dict)  # what else the record says
     earlier_seconds: float = 0.0  # taken by processes of this job that were killed
 
     @classmethod
     def of(cls, snakemake: Any) -> "Job":
-        """The job that Snakemake describes to a script. Reads the inputs, for their digests."""
+        """The job that Snakemake describes to a script. Reads the inputs, and compares them with their records."""
         cfg, wildcards = snakemake.params.get("cfg", {}), snakemake.wildcards
         seed = int(wildcards.seed) if "seed" in wildcards.keys() else None
         log_path = Path(snakemake.log[0])
         results = next((folder.parent for folder in log_path.parents if folder.name == "logs"), None)
+        made_in = None if snakemake.rule == READER else results
+        inputs = checked(snakemake.input, made_in, 1e9 * snakemake.config.get(CHECKED, math.inf))
         record = provenance.record(
-            snakemake.rule, cfg, snakemake.params.code, snakemake.input, seed, results, snakemake.threads
-        )
+            snakemake.rule, cfg, snakemake.params.code, inputs, seed, results,
+            Path(snakemake.output.provenance), snakemake.threads,
+        )  # fmt: skip
         return cls(
             snakemake.rule, cfg, seed, snakemake.input, snakemake.output, wildcards, snakemake.threads,
-            log_path, record,
+            log_path, results, record,
         )  # fmt: skip
+
+    def also_read(self, *paths: Path) -> None:
+        """Compare files that the inputs lead to with their records, and name them in this job's."""
+        self.record["inputs"] |= {each.path.as_posix(): each.digest for each in checked(paths, self.results)}
 
     def finish(self) -> None:
         """Write the record of all outputs beside them."""
         outputs = [path for path in self.out if path != self.out.provenance]
-        record = provenance.finished(self.record, outputs, self.earlier_seconds)
-        write_json(self.out.provenance, record | self.facts)
+        write_json(self.out.provenance, provenance.finished(self.record, outputs, self.earlier_seconds, self.facts))
 
 
 @contextmanager

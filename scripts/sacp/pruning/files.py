@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
+from sacp.artefacts.digests import file_digest, sealed, unsealed
 from sacp.artefacts.files import atomic, read_json, write_json
 from sacp.errors import InputError
 from sacp.network.architectures import build, module_of
@@ -17,6 +18,8 @@ from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import resized
 from sacp.network.weights import load_safetensors
+
+WEIGHTS_DIGEST = "weights_sha256"  # in the description of a network
 
 
 def save_kept(path: str | Path, graph: Graph, kept: Kept, scales: Scales | None = None) -> None:
@@ -57,7 +60,8 @@ def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, desc
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic(Path(folder) / "network.safetensors") as temporary:
         save_file(state, temporary)
-    write_json(Path(folder) / "network.json", {"network": asdict(spec), **description})
+    whole = {"network": asdict(spec), **description, WEIGHTS_DIGEST: file_digest(Path(folder) / "network.safetensors")}
+    write_json(Path(folder) / "network.json", sealed(whole))
 
 
 def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:
@@ -71,11 +75,13 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
             because a file names it.
 
     Raises:
-        InputError: files are missing, corrupt, or do not fit together.
+        InputError: files are missing, damaged, changed since they were written, or do not fit together.
     """
     folder = Path(folder)
+    weights = folder / "network.safetensors"
+    description = unsealed(folder / "network.json", read_json(folder / "network.json"))
     try:
-        description = read_json(folder / "network.json")
+        expected = description[WEIGHTS_DIGEST]
         spec = NetworkSpec(**description["network"])
         failure = description.get("metrics", {}).get("failure")
     except (KeyError, TypeError, AttributeError) as error:
@@ -88,4 +94,7 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
         original = build(spec) if network is None else module_of(network(num_classes=spec.num_classes), "network")
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
-    return resized(original, load_safetensors(folder / "network.safetensors")).eval()
+    state = load_safetensors(weights)
+    if file_digest(weights) != expected:
+        raise InputError(f"{weights}: damaged or changed since it was written: not the weights of its network.json")
+    return resized(original, state).eval()

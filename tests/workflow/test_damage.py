@@ -1,0 +1,228 @@
+"""The table of docs/damage.md: artefacts of a run, damaged in eight ways, and what the stage that reads them says.
+
+`DAMAGE=all` goes through all artefacts of a run of two networks, two seeds and all kinds of methods (`make
+test-damage`); otherwise some of a small one are damaged.
+"""
+
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout import ROOT, Checkout, copy_checkout
+from sacp.artefacts import lookup
+from sacp.artefacts.digests import file_digest
+
+pytestmark = pytest.mark.workflow
+ALL = os.environ.get("DAMAGE") == "all"
+RESULTS = Path("results/damage")
+NETWORK, OTHER_NETWORK = "digits-resnet14", "digits-resnet8"
+TUNE = {"epochs": 1, "lr": 0.02, "batch_size": 64}
+CONFIG = {
+    "pathvars": {"results": RESULTS.as_posix()},
+    "seeds": [0, 1],
+    "datasets": {"digits": {"source": "digits"}},
+    "defaults": {
+        "dataset": "digits",
+        "validation": 0.15,
+        "calibration": 100,
+        **{part: TUNE for part in ("base", "tune", "full")},
+        "methods": {"sacp": {"kind": "search", "encoder": {"epochs": 1}}, "l1": {"kind": "uniform", "match": "sacp"}},
+    },
+    "experiments": {
+        name: {
+            "network": {"name": name.partition("-")[2], "width": 0.5},
+            "space": {"training_size": 40, "search_size": 200, "threshold": 0.4},
+            "refine": {"top_m": 2, "top_k": 1, "shard_size": 1},
+        }
+        for name in (NETWORK, OTHER_NETWORK)
+    },
+}
+MORE = {  # of the first network
+    "log-mass": {"kind": "search", "score": "log-mass", "search": "exact", "match": "sacp"},
+    "sacp-1": {
+        "kind": "search", "labels": 4, "match": "sacp", "encoder": {"objective": "regression", "epochs": 1},
+    },
+    "sacp-2": {"kind": "tuned", "match": "sacp"},
+    "slimming": {"kind": "slimming", "match": "sacp"},
+    "abcpruner": {"kind": "colony", "match": "sacp"},
+}  # fmt: skip
+SOME = (  # damaged in every run of the tests
+    "data/digits.safetensors",
+    f"{NETWORK}/seed0/base.pt",
+    f"{NETWORK}/seed0/configs.h5",
+    f"{NETWORK}/seed0/sacp/scores.parquet",
+    f"{NETWORK}/seed0/sacp/topm/000-000.csv",
+    f"{NETWORK}/seed0/sacp/topm.csv",
+    f"{NETWORK}/seed0/sacp/winner/metrics.json",
+    f"{NETWORK}/seed0/sacp/winner/provenance.json",
+)
+
+
+def config() -> dict:
+    """What is run: less if not all artefacts are damaged."""
+    if not ALL:
+        return CONFIG | {"experiments": {NETWORK: CONFIG["experiments"][NETWORK]}}
+    defaults = CONFIG["defaults"] | {"sparse": TUNE, "colony": {"food": 2, "cycles": 1}}
+    experiments = dict(CONFIG["experiments"])
+    whole = {"methods": defaults["methods"] | MORE, "predictors": {"sample": 4}, "sweep": {"m": [1]}}
+    experiments[NETWORK] = experiments[NETWORK] | whole
+    return CONFIG | {"defaults": defaults, "experiments": experiments}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the repository with the finished run; to be read alone."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("damage") / "checkout")
+    (checkout.path / "damage.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
+    run = checkout.snakemake("--configfile", "damage.yaml")
+    assert run.status == 0, run.output
+    return checkout
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file of a run, and a job that reads it."""
+
+    name: str  # below the results
+    reader: lookup.Record  # record of the job
+
+
+def artefacts(finished: Checkout) -> dict[str, Artefact]:
+    """The artefacts that some job reads: of those that a rule makes alike, the first."""
+    records = [lookup.load(path) for path in sorted((finished.path / RESULTS).rglob("*provenance.json"))]
+    records.sort(key=lambda record: (OTHER_NETWORK in record["place"], record["place"]))
+    found, kinds = {}, set()
+    for record in records:
+        for path in [*record["outputs"], Path(record["place"]).name]:
+            name = (Path(record["place"]).parent / path).as_posix()
+            kind = (record["rule"], re.sub(r"\d+", "0", path))
+            readers = [other for other in records if (RESULTS / name).as_posix() in other["inputs"]]
+            if readers and kind not in kinds:
+                kinds.add(kind)
+                found[name] = Artefact(name, readers[0])
+    return found
+
+
+def halve(path: Path, _: Path) -> bool:
+    os.truncate(path, path.stat().st_size // 2)
+    return True
+
+
+def empty(path: Path, _: Path) -> bool:
+    os.truncate(path, 0)
+    return True
+
+
+def flip(path: Path, _: Path) -> bool:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return True
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch exploded",)
+
+
+def plant(path: Path, _: Path) -> bool:
+    path.write_bytes(pickle.dumps(Bomb()))
+    return True
+
+
+def forbid(path: Path, _: Path) -> bool:
+    path.chmod(0)
+    return True
+
+
+def foreign(here: str, there: str) -> Callable[[Path, Path], bool]:
+    """Put in the file of another seed, method or network, with its record."""
+
+    def replace(path: Path, results: Path) -> bool:
+        source = results / path.relative_to(results).as_posix().replace(here, there)
+        if source == path or not source.is_file():
+            return False
+        pairs = [(source, path)]
+        if (holder := lookup.find(source)) and holder[0] != source:
+            ours, _ = lookup.find(path)
+            pairs.append((holder[0], ours))
+        for one, other in pairs:
+            shutil.copyfile(one, other)
+        return True
+
+    return replace
+
+
+DAMAGES: dict[str, Callable[[Path, Path], bool]] = {
+    "half": halve,
+    "empty": empty,
+    "one bit": flip,
+    "foreign seed": foreign("seed0", "seed1"),
+    "foreign method": foreign("/sacp/", "/l1/"),
+    "foreign network": foreign(NETWORK, OTHER_NETWORK),
+    "pickle": plant,
+    "mode 000": forbid,
+}
+
+
+def outcome(finished: Checkout, folder: Path, artefact: Artefact, damage: str) -> str:
+    """What a run does with a damaged artefact that Snakemake takes for unchanged."""
+    shutil.copytree(finished.path, folder, symlinks=True)
+    checkout, results = Checkout(folder), folder / RESULTS
+    path = results / artefact.name
+    before = {other: other.stat() for other in path.parent.iterdir()}
+    made = results / Path(artefact.reader["place"]).parent
+    target = made / next(iter(artefact.reader["outputs"]))
+    if not DAMAGES[damage](path, results):
+        return ""
+    for other, was in before.items():
+        os.utime(other, ns=(was.st_atime_ns, was.st_mtime_ns))
+    digest = file_digest(target)
+    run = checkout.snakemake(
+        target.relative_to(folder).as_posix(), "--forcerun", artefact.reader["rule"], "--configfile", "damage.yaml"
+    )
+    assert not (folder / "exploded").exists()
+    if run.status == 0:
+        assert file_digest(target) == digest, f"{damage} of {artefact.name} changes {target}"
+        return "same result"
+    lines = [line for line in run.output.splitlines() if "error: " in line and str(RESULTS / artefact.name) in line]
+    beside = (RESULTS / artefact.name).parent / "provenance.json"
+    assert lines, f"{damage} of {artefact.name}, no line names it or {beside}:\n{run.output}"
+    assert "Traceback" not in run.output, run.output
+    assert not target.exists() or file_digest(target) == digest
+    return "refused"
+
+
+def documented() -> dict[str, list[str]]:
+    """Rows of the table, by artefact."""
+    lines = (ROOT / "docs/damage.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+@pytest.mark.skipif(ALL, reason="all artefacts are damaged")
+@pytest.mark.parametrize(("name", "damage"), [*zip(SOME, ("one bit", "half", "empty", "pickle") * 2, strict=True)])
+def test_a_damaged_artefact_is_refused_by_the_stage_that_reads_it(finished, tmp_path, name, damage):
+    artefact = Artefact(name, artefacts(finished)[name].reader)
+    assert outcome(finished, tmp_path / "checkout", artefact, damage) == "refused"
+
+
+@pytest.mark.skipif(not ALL, reason="long; `make test-damage`")
+def test_the_table_names_every_artefact_that_is_read(finished):
+    assert list(documented()) == list(artefacts(finished))
+
+
+@pytest.mark.skipif(not ALL, reason="long; `make test-damage`")
+@pytest.mark.parametrize("name", documented() if ALL else [])
+def test_every_damage_of_an_artefact_ends_as_the_table_says(finished, tmp_path, name):
+    artefact = artefacts(finished)[name]
+    row = [outcome(finished, tmp_path / str(number), artefact, damage) for number, damage in enumerate(DAMAGES)]
+    assert [f"`{artefact.reader['rule']}`", *row] == documented()[name]
