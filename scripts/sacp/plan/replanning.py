@@ -11,13 +11,28 @@ from collections.abc import Iterable
 from typing import Any
 
 import snakemake.api  # noqa: F401 - first, as its other modules import one another
-from snakemake import workflow
+from snakemake import rules, workflow
 from snakemake.dag import DAG
+from snakemake.exceptions import InputFunctionException, WorkflowError
+
+from sacp.errors import InputError
 
 
 def install() -> None:
     """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made."""
-    workflow.DAG = ReplanningDAG
+    workflow.DAG, rules.InputFunctionException = ReplanningDAG, RefusedError
+
+
+class RefusedError(InputFunctionException):  # type: ignore[misc]
+    """An input function failed. What a user can mend is shown in one line, below this class's name."""
+
+    __traceback__ = None  # Snakemake would show it below
+
+    def __init__(self, error: Exception, **place: Any) -> None:
+        if isinstance(error, InputError):
+            WorkflowError.__init__(self, str(error))
+        else:
+            super().__init__(error, **place)
 
 
 class ReplanningDAG(DAG):  # type: ignore[misc]
