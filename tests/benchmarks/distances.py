@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sacp.artefacts.tensors import load_torch
 from sacp.compute.arithmetic import Engine
 from sacp.errors import InputError
 from sacp.images import parquet
@@ -99,7 +100,8 @@ def splits_of(data: str) -> tuple[Splits, Splits]:
 
 def tunings(base: Path, halves: tuple[Splits, Splits], known: set[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
     """Rows that are not known yet: the candidates of each distance, tuned alike."""
-    network, spec = load_base(base)
+    spec = NetworkSpec(**load_torch(base, ["network"])["network"])
+    network = load_base(base, spec)
     graph = trace(network, spec.input_shape)
     order, calibration = l1_order(network, graph), Calibration(halves[0], CALIBRATION, 0)
     recipe = Recipe(1, 0.02, batch_size=128, momentum=0.9, weight_decay=5e-4, nesterov=True, crop_padding=4, flip=True)
