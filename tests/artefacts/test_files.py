@@ -3,17 +3,23 @@ import multiprocessing
 import os
 import re
 import resource
-import subprocess
+import signal
+import stat
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sacp.artefacts.files import atomic, read_json, write_csv, write_json
+from disks import fill
+from matplotlib.figure import Figure
+from sacp.artefacts.clock import start_ticks
+from sacp.artefacts.files import atomic, read_json, remove_left_over, write_csv, write_json
 from sacp.errors import InputError
 from sacp.network.files import save_base
 from sacp.network.spec import NetworkSpec
 from sacp.pruning.files import save_network
+from sacp.report.drawing import save
 from sacp.search.files import new_configs, save_scores
 
 
@@ -55,16 +61,96 @@ def test_a_success_replaces_the_old_file(tmp_path):
     assert path.read_text() == "new"
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """A folder on a disk of its own with 256 KiB left."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    (disk / "filler").write_bytes(bytes(2**21 - 2**18))
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
+def in_a_process(target, *arguments) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def killed_at_the_end(write, path: Path) -> None:
+    """Write; the process is killed when all is in the temporary file, before it is renamed."""
+    os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+    write(path)
+
+
+def left_by_a_killed_process(path: Path) -> Path:
+    """The temporary file of a process that was killed while it wrote `path`, and of which nobody has asked since."""
+    process = in_a_process(killed_at_the_end, lambda path: write_json(path, {"by": "the dead"}), path)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie stays
+    [left] = path.parent.glob(".*")
+    return left
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writer_of_the_file(tmp_path):
+    left = left_by_a_killed_process(tmp_path / "a.json")
+    assert re.fullmatch(r"\.sacp~.*~a\.json", left.name)
+    write_json(tmp_path / "b.json", {})
+    assert left.exists()
+    write_json(tmp_path / "a.json", {})
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "b.json"]
+
+
+def written_slowly(path: Path, begun, go_on) -> None:
+    with atomic(path) as temporary, temporary.open("w") as handle:
+        handle.write('{"by": ')
+        handle.flush()
+        begun.set()
+        go_on.wait(60)
+        handle.write('"the slow one"}')
+
+
+def test_what_another_process_is_writing_stays_and_is_renamed_in_its_turn(tmp_path):
+    path, context = tmp_path / "a.json", multiprocessing.get_context("fork")
+    begun, go_on = context.Event(), context.Event()
+    slow = in_a_process(written_slowly, path, begun, go_on)
+    assert begun.wait(60)
+    write_json(path, {"by": "the fast one"})
+    assert remove_left_over(tmp_path) == []
+    assert read_json(path) == {"by": "the fast one"}
+    go_on.set()
+    slow.join()
+    assert slow.exitcode == 0
+    assert read_json(path) == {"by": "the slow one"}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("writer", "place", "age", "goes"),
+    [
+        ("lives", "here", 2 * DAY, False),  # however long it takes
+        ("its number went to another", "here", 0, True),
+        ("is not there", "here", 0, True),
+        ("is not there", "elsewhere", DAY - 60, False),  # it cannot be seen from here
+        ("lives", "elsewhere", DAY + 60, True),  # another has its number
+    ],
+)
+def test_a_temporary_file_goes_if_its_writer_is_gone_or_if_it_is_old_and_of_elsewhere(
+    tmp_path, writer, place, age, goes
+):
+    with atomic(tmp_path / "a.json") as temporary:
+        temporary.touch()
+        host, here = temporary.name.split("~")[1:3]
+    pid = 999_999_999 if writer == "is not there" else os.getppid()
+    started = start_ticks(os.getppid()) - (writer == "its number went to another")
+    stray = tmp_path / f".sacp~{host}~{here if place == 'here' else '0' * 8}~{pid}~{started}~a.json"
+    stray.touch()
+    os.utime(stray, (time.time() - age,) * 2)
+    write_json(tmp_path / "a.json", {})
+    assert stray.exists() is not goes
+
+
+def test_a_run_removes_what_was_left_anywhere_and_nothing_else(tmp_path):
+    left = left_by_a_killed_process(tmp_path / "deep/er/a.json")
+    others = [".tmpAbC123", ".sacp~notes~a.json", "sacp~h~00000000~999999999~1~a.json", ".123-a.json"]
+    for name in others:
+        (tmp_path / "deep" / name).touch()
+    (tmp_path / "link").symlink_to("deep", target_is_directory=True)
+    assert remove_left_over(tmp_path) == [left]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["deep", "er", "link", *others])
+    assert remove_left_over(tmp_path / "not there") == []
 
 
 ROWS = np.random.default_rng(0).integers(0, 10, (2**19, 2), np.uint8)
@@ -75,6 +161,8 @@ WRITERS = {
     "network.safetensors": lambda path: save_network(path.parent, torch.nn.Linear(1000, 1000), SPEC, {}),
     "table.csv": lambda path: write_csv(path, [{"a": "x" * 1000}] * 1000, ["a"]),
     "file.json": lambda path: write_json(path, {"a": "x" * 10**6}),
+    "figure.png": lambda path: save(_noise(), [path]),
+    "figure.pdf": lambda path: save(_noise(), [path]),
 }
 SPEC = NetworkSpec("resnet20", 1.0, 3, 32, 10)
 
@@ -84,12 +172,41 @@ def _write_configs(path: Path) -> None:
         search[:] = ROWS
 
 
+def _noise() -> Figure:
+    figure = Figure()
+    figure.add_subplot().imshow(np.random.default_rng(0).random((1000, 1000)), interpolation="none")
+    return figure
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_is_named_in_one_line_and_leaves_nothing(full_disk, name):
+def test_the_mode_of_a_file_is_that_of_the_users_mask(tmp_path, name, mask):
+    before = os.umask(mask)
+    try:
+        WRITERS[name](tmp_path / name)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_killed_writer_leaves_nothing_that_the_next_does_not_remove(tmp_path, name):
+    process = in_a_process(killed_at_the_end, WRITERS[name], tmp_path / name)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    [left] = os.listdir(tmp_path)
+    assert left.startswith(".sacp~")
+    WRITERS[name](tmp_path / name)
+    assert name in os.listdir(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_named_in_one_line_and_leaves_nothing(small_disk, name):
     with pytest.raises(InputError, match=rf"{name}: cannot be written: no room on the disk") as caught:
-        WRITERS[name](full_disk / name)
+        WRITERS[name](small_disk / name)
     assert "\n" not in str(caught.value)
-    assert os.listdir(full_disk) == ["filler"]
+    assert os.listdir(small_disk) == []
 
 
 def limited(write, path: Path) -> None:
@@ -101,11 +218,11 @@ def limited(write, path: Path) -> None:
         print(error)
 
 
-def test_a_limit_on_the_size_of_files_is_named_too(tmp_path, capfd):
-    process = multiprocessing.get_context("fork").Process(target=limited, args=(WRITERS["table.csv"], tmp_path / "a"))
-    process.start()
-    process.join()
-    assert re.search(r"a: cannot be written: no room on the disk", capfd.readouterr().out)
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_limit_is_named_too_though_the_disk_has_room(tmp_path, capfd, name):
+    in_a_process(limited, WRITERS[name], tmp_path / name).join()
+    [line] = capfd.readouterr().out.splitlines()
+    assert re.search(rf"{name}: cannot be written: no room on the disk \(File too large; \d+\.\d MiB free\)", line)
     assert os.listdir(tmp_path) == []
 
 
@@ -118,6 +235,19 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 def test_a_defect_while_writing_stays_a_defect(tmp_path):
     with pytest.raises(ZeroDivisionError), atomic(tmp_path / "file.txt"):
         print(1 / 0)
+
+
+def test_a_defect_is_not_blamed_on_a_full_disk(small_disk):
+    fill(small_disk)
+    with pytest.raises(ZeroDivisionError), atomic(small_disk / "file.txt"):
+        print(1 / 0)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    (tmp_path / "file.json").mkdir()
+    with pytest.raises(InputError, match=r"file\.json: cannot be written: Is a directory"):
+        write_json(tmp_path / "file.json", {})
+    assert os.listdir(tmp_path) == ["file.json"]
 
 
 @pytest.mark.parametrize("writer", [write_json, lambda path, value: write_csv(path, [value], ["b"])])

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from sacp.artefacts.tensors import load_torch, save_torch
+from sacp.artefacts.tensors import load_torch, save_safetensors, save_torch
 from sacp.errors import InputError
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 
 def test_tensors_and_plain_values_come_back(tmp_path):
@@ -11,6 +13,34 @@ def test_tensors_and_plain_values_come_back(tmp_path):
     value = load_torch(tmp_path / "file.pt", ("state", "epoch"))
     assert value["epoch"] == 2
     assert torch.equal(value["state"]["w"], torch.arange(3))
+
+
+TENSORS = {
+    "zähler.b": torch.arange(3),
+    "a": torch.arange(7, dtype=torch.uint8),
+    "c": torch.full((2, 3), 0.1),
+    "d": torch.ones(2, dtype=torch.bfloat16),
+    "e": torch.tensor(True),
+    "none": torch.zeros(0, 4),
+}
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"digest": 'a "ü" \\ \x01 \u2028'}])
+def test_our_files_of_tensors_are_those_that_safetensors_writes(tmp_path, metadata):
+    save_safetensors(tmp_path / "ours.safetensors", TENSORS, metadata)
+    save_file(TENSORS, tmp_path / "theirs.safetensors", metadata)
+    assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes_in_whatever_order(tmp_path):
+    metadata = {f"key {number}": str(number) for number in range(8)}
+    files = [tmp_path / f"{number}.safetensors" for number in range(4)]
+    for number, path in enumerate(files):
+        save_safetensors(path, TENSORS, dict(sorted(metadata.items(), reverse=number % 2 == 0)))
+    assert len({path.read_bytes() for path in files}) == 1
+    with safe_open(files[0], "pt") as handle:
+        assert handle.metadata() == metadata
+        assert all(torch.equal(handle.get_tensor(name), tensor) for name, tensor in TENSORS.items())
 
 
 @pytest.mark.parametrize(

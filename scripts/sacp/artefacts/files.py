@@ -2,63 +2,119 @@
 
 import csv
 import errno
-import glob
+import hashlib
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sacp.artefacts.clock import runs, start_ticks
 from sacp.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
-LEAST_FREE = 1 << 20  # bytes free; with less, a writer that fails without a reason is taken to lack room
+DENIED = (
+    errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+    errno.EIO, errno.ESTALE,
+)  # fmt: skip
+STALE_SECONDS = 24 * 3600  # a temporary file of another machine that nobody has touched for so long is left over
+# Host, its digest, process and its start; then the name of the file that is being written.
+TEMPORARY = re.compile(r"\.sacp~[^~/]*~([0-9a-f]{8})~(\d{1,9})~(\d+)~(.+)", re.DOTALL)
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
 
-    A process that is killed cannot remove its own; the next writer of the file does.
+    A process that is killed cannot remove its own; the next writer of the file does, and so does the next run. Several
+    processes may write one file: none touches what another one that lives has begun, and the last to end wins.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
-    # The suffix stays: writers of several formats choose the format by it.
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_over(path.parent, path.name)
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While the block writes a file, raise what the user can mend as `InputError`: one line that names the file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stray in path.parent.glob(f".[0-9]*-{glob.escape(path.name)}"):
-            stray.unlink(missing_ok=True)
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        yield
     except InputError:
         raise
     except Exception as error:
-        reason = _why_not_written(error, path.parent)
+        reason = why_not_written(error, path.parent)
         if reason is None:
             raise
         raise InputError(f"{path}: cannot be written: {reason}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
-def _why_not_written(error: Exception, folder: Path) -> str | None:
-    """Return what the user can mend, or None. Libraries report a full disk in exceptions of many kinds."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in DENIED:
-        return os.strerror(number)
-    free = shutil.disk_usage(folder).free if folder.is_dir() else LEAST_FREE
-    if number in NO_ROOM or free < LEAST_FREE:
-        return f"no room on the disk, {free / 2**20:.1f} MiB free; make room or move the results"
+def why_not_written(error: BaseException, folder: Path) -> str | None:
+    """Return what the user can mend, or None. After an error of the system, libraries raise others of their own."""
+    if isinstance(error, OSError) and error.errno in DENIED:
+        return os.strerror(error.errno)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            free = f"{shutil.disk_usage(folder).free / 2**20:.1f} MiB free" if folder.is_dir() else "no folder"
+            said = os.strerror(cause.errno)
+            return f"no room on the disk ({said}; {free}); make room or move the results"
+        cause = cause.__cause__ or cause.__context__
     return None
+
+
+def remove_left_over(results: str | Path) -> list[Path]:
+    """Remove the temporary files of processes that were killed, in all folders of the results; return what is gone."""
+    return [path for folder, _, _ in os.walk(results) for path in _remove_left_over(Path(folder))]
+
+
+def _temporary(path: Path) -> Path:
+    host, process = os.uname().nodename.replace("~", "-").replace("/", "-"), os.getpid()
+    # The end stays: writers of several formats choose the format by it.
+    return path.with_name(f".sacp~{host[:20]}~{_place()}~{process}~{start_ticks(process)}~{path.name}")
+
+
+def _place() -> str:
+    """Where numbers of processes mean the same: a host since its last start, a container. Eight hexadecimal digits."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    named = f"{os.uname().nodename} {boot} {Path('/proc/self/ns/pid').stat().st_ino}"
+    return hashlib.sha256(named.encode()).hexdigest()[:8]
+
+
+def _remove_left_over(folder: Path, target: str | None = None) -> list[Path]:
+    """Remove what killed processes have left in a folder of one file, or of all."""
+    removed = []
+    with suppress(OSError):  # gone meanwhile, or not ours to change
+        for name in os.listdir(folder):
+            found = TEMPORARY.fullmatch(name)
+            if found and target in (None, found[4]) and _is_left_over(folder / name, found):
+                (folder / name).unlink()
+                removed.append(folder / name)
+    return removed
+
+
+def _is_left_over(path: Path, found: re.Match[str]) -> bool:
+    """Whether the writer of a temporary file is gone: asked here, guessed from the file's age elsewhere."""
+    if found[1] == _place():
+        return not runs(int(found[2]), int(found[3]))
+    return time.time() - path.stat().st_mtime > STALE_SECONDS
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:

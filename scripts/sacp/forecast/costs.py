@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from sacp import imports
+from sacp.artefacts.tensors import save_safetensors
 from sacp.catalogue import sources
 from sacp.errors import InputError
 from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
@@ -206,7 +206,7 @@ def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:
         shape = (number, *spec.input_shape[1:])
         tensors[f"{part}_images"] = torch.randint(0, 256, shape, dtype=torch.uint8)
         tensors[f"{part}_labels"] = torch.randint(0, spec.num_classes, (number,))
-    save_file(tensors, path, {"digest": ""})
+    save_safetensors(path, tensors, {"digest": ""})
 
 
 def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: NetworkSpec) -> float:

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from sacp.artefacts.files import atomic
 from sacp.images import digits as digits_source
 from sacp.images import parquet as parquet_source
 from sacp.images.splits import ImageSet, digest
@@ -53,4 +54,5 @@ def _write_parquet(path: Path, size: int) -> None:
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(buffer, "PNG")
         rows.append({"img": {"bytes": buffer.getvalue(), "path": str(number)}, "label": number % 10})
-    pd.DataFrame(rows).to_parquet(path)
+    with atomic(path) as temporary:
+        pd.DataFrame(rows).to_parquet(temporary)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import nn
 
 from sacp.artefacts.digests import file_digest, sealed, unsealed
-from sacp.artefacts.files import atomic, read_json, write_json
+from sacp.artefacts.files import read_json, write_json
+from sacp.artefacts.tensors import save_safetensors
 from sacp.errors import InputError
 from sacp.network.architectures import build, module_of
 from sacp.network.graph import Graph, Kept, Scales
@@ -58,8 +58,7 @@ def load_scales(path: str | Path, graph: Graph) -> Scales | None:
 def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Mapping[str, Any]) -> None:
     """Write a pruned network: `network.safetensors`, and `network.json` with all that is needed to use it."""
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic(Path(folder) / "network.safetensors") as temporary:
-        save_file(state, temporary)
+    save_safetensors(Path(folder) / "network.safetensors", state)
     whole = {"network": asdict(spec), **description, WEIGHTS_DIGEST: file_digest(Path(folder) / "network.safetensors")}
     write_json(Path(folder) / "network.json", sealed(whole))
 

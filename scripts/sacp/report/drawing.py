@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sacp.artefacts.files import atomic
+
 # Okabe & Ito's palette: told apart by colour-blind readers; markers and lines repeat what the colours say.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 MARKERS = "osD^vP*X<p>d"
@@ -43,5 +45,6 @@ def grid(axes: Axes) -> None:
 def save(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure to all paths and close it."""
     for path in paths:
-        figure.savefig(path, dpi=150)
+        with atomic(path) as temporary:
+            figure.savefig(temporary, dpi=150)
     plt.close(figure)
