@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from checkout import ROOT
+from disks import FILLER, files, fill
 from sacp import imports
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import process_seconds
+from sacp.artefacts.files import write_json
+from sacp.artefacts.tensors import load_torch
 from sacp.compute import job, long_job
 from sacp.compute.arithmetic import EXACT, Engine
 from sacp.compute.parallel import Team
@@ -136,6 +140,70 @@ def test_a_defect_is_logged_as_one_with_its_traceback_and_raised(tmp_path):
     assert lines[1].startswith("Traceback")
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert not (tmp_path / RECORD).exists()
+
+
+def chat(described: SimpleNamespace, disk: Path) -> None:
+    """A job that says much on a disk that is full meanwhile."""
+    with job.running(described):
+        fill(disk)
+        for number in range(1000):
+            job.log.info("line %d of many", number)
+        (disk / FILLER).unlink()  # the record is to be written
+
+
+def test_a_job_goes_on_when_its_log_is_full_and_tells_it_once(small_disk, capsys):
+    chat(stand_in(small_disk), small_disk)
+    said = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert said[:-2] == [f"line {number} of many" for number in range(1000)]
+    assert said[-2].startswith("done in ")
+    assert re.fullmatch(rf"{small_disk / LOG}: lines are missing: no room on the disk .*", said[-1])
+    assert (small_disk / RECORD).exists()
+    logging.shutdown()  # as at the end of a process: no word about lines that still wait for room
+    assert capsys.readouterr().err == ""
+
+
+def end_badly(described: SimpleNamespace, disk: Path) -> None:
+    with job.running(described) as work:
+        fill(disk)
+        job.log.info("a line")
+        write_json(work.out.table, {"a": "b"})
+
+
+def test_a_job_that_cannot_write_its_output_says_that_alone(small_disk, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        end_badly(stand_in(small_disk, out={"table": "table.json"}), small_disk)
+    said = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert said[0] == "a line"
+    assert re.fullmatch(rf"error: {small_disk}/table.json: cannot be written: no room on the disk .*", said[1])
+    assert len(said) == 2
+    assert files(small_disk) == [LOG]
+
+
+def save_states(described: SimpleNamespace, disk: Path) -> None:
+    with long_job.running(described) as work:
+        work.sidecar.state["weights"] = torch.arange(1000)
+        work.sidecar.save()
+        fill(disk)
+        work.sidecar.state["weights"] = torch.zeros(10_000)
+        work.sidecar.save()
+
+
+def test_a_state_that_finds_no_room_ends_the_job_in_one_line_and_the_state_before_stays(small_disk, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        save_states(stand_in(small_disk, cfg=CPU), small_disk)
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "runs on cpu" not in line]
+    state = small_disk / "resume/rule/stage.pt"
+    assert re.search(rf"error: {state}: cannot be written: no room on the disk ", line)
+    assert torch.equal(load_torch(state, ("state",))["state"]["weights"], torch.arange(1000))
+    assert os.listdir(state.parent) == ["stage.pt"]
+
+
+def test_a_log_that_cannot_be_opened_is_a_users_mistake(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which a job does not have
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(SystemExit, match="1"), job.running(stand_in(tmp_path)):
+        pytest.fail("the work has begun")
+    assert capsys.readouterr().err == f"error: {tmp_path / LOG}: cannot be written: Not a directory\n"
 
 
 def test_an_output_that_was_not_written_is_a_defect_and_there_is_no_record(tmp_path):

@@ -8,14 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sacp.artefacts import record as provenance
-from sacp.artefacts.files import write_json
+from sacp.artefacts.files import why_not_written, write_json, writing
 from sacp.artefacts.inputs import checked
 from sacp.artefacts.lookup import READER
 from sacp.errors import InputError, Stopped
@@ -77,7 +77,6 @@ def running(snakemake: Any) -> Iterator[Job]:
     128 + signal: what was half written is removed. Any other exception is ours: its traceback goes to the log and it
     is raised again.
     """
-    _log_to(Path(snakemake.log[0]))
     _use_threads(snakemake.threads)
     gc.freeze()  # what was imported stays to the end; not scanning it again saves half a second with torch
     # The default action of these signals, which schedulers send, would leave temporary files behind.
@@ -85,6 +84,7 @@ def running(snakemake: Any) -> Iterator[Job]:
         signal.signal(number, _stop)
     started = time.monotonic()
     try:
+        log_file = _log_to(Path(snakemake.log[0]))
         job = Job.of(snakemake)
         yield job
         if leads():
@@ -96,6 +96,8 @@ def running(snakemake: Any) -> Iterator[Job]:
         log.exception("this is a defect of sacp, not of your input")
         raise
     log.info("done in %.1f s", time.monotonic() - started)
+    if log_file and log_file.lost:
+        log.warning("%s: lines are missing: %s", log_file.path, log_file.lost)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -107,14 +109,41 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _log_to(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+class LogFile(logging.FileHandler):
+    """A job's log. No job ends because its log has no room: lines that do not go in are told once, at a good end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="w")
+        self.path, self.lost = path, ""  # why lines were not written
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Remember why a line was not written."""
+        error = sys.exc_info()[1]
+        reason = why_not_written(error, self.path.parent) if error else None
+        if reason is None:
+            super().handleError(record)
+        else:
+            self.lost = reason
+
+    def close(self) -> None:
+        """Close the file; lines that still wait for room are lost."""
+        with suppress(OSError):
+            super().close()
+
+
+def _log_to(path: Path) -> LogFile | None:
+    """Log to stderr and, in the process that writes files, to `path`; `InputError` if it cannot be opened."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
+    log_file = None
     if leads():
-        handlers.append(logging.FileHandler(path, mode="w"))
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            log_file = LogFile(path)
+        handlers.append(log_file)
     form, level = "%(asctime)s %(message)s", logging.INFO if leads() else logging.ERROR
     logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
     logging.captureWarnings(True)
+    return log_file
 
 
 def _use_threads(number: int) -> None:
