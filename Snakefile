@@ -47,6 +47,12 @@ localrules:
     write_protocol,
 
 
+# Of a run alone: neither dry runs nor the jobs of a cluster come here.
+onstart:
+    for left in remove_left_over(resolved["pathvars"]["results"]):
+        print(f"removed {left}, which a killed job had left", file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:

@@ -1,6 +1,7 @@
 """The demo, end to end, and what reruns after a change."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,9 @@ import rulebook
 import sacp
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
+from sacp.artefacts.clock import start_ticks
 from sacp.artefacts.digests import file_digest
+from sacp.artefacts.files import atomic
 from sacp.images.splits import load_splits
 from sacp.training.evaluation import accuracy_percent
 
@@ -154,6 +157,25 @@ def test_one_loss_per_epoch_stands_beside_the_encoder(folder: Path) -> None:
     losses = pd.read_csv(folder / "sacp/encoder_loss.csv")
     assert list(losses["epoch"]) == list(range(1, 11))
     assert losses["loss"].iloc[-1] < losses["loss"].iloc[0]
+
+
+def test_a_run_removes_what_killed_jobs_have_left_and_a_dry_run_nothing(checkout: Checkout) -> None:
+    folder = checkout.path / SEED / "sacp"
+    folder.mkdir(parents=True)
+    with atomic(folder / "encoder.pt") as temporary:
+        temporary.touch()
+    living = folder / temporary.name.replace(f"~{os.getpid()}~", f"~{os.getppid()}~")
+    living = living.with_name(re.sub(r"~\d+~encoder", f"~{start_ticks(os.getppid())}~encoder", living.name))
+    left = folder / temporary.name.replace(f"~{os.getpid()}~", "~999999999~")
+    living.touch()
+    left.touch()
+    target = "results/demo/tables/table1.csv"
+    assert checkout.demo(target, "--dry-run").status == 0
+    assert left.exists()
+    run = checkout.demo(target)
+    assert run.status == 0, run.output
+    assert f"removed {left.relative_to(checkout.path)}, which a killed job had left" in run.output
+    assert sorted(folder.iterdir()) == sorted([living, folder / "encoder.pt"])
 
 
 def test_a_second_run_has_nothing_to_do(finished_demo: Checkout) -> None:
