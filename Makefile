@@ -8,8 +8,8 @@ NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-damage test-kills test-reruns test-slurm test-slurm-short bench-search bench-training bench-precision \
-	bench-images bench-dag bench-start check format docs lock assumptions clean
+.PHONY: help explain demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short bench-search \
+	bench-training bench-precision bench-images bench-dag bench-start check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(VENV)/.complete ## Run all tests.
 
 test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits; long.
 	KILLS=20 $(BIN)/pytest tests/workflow/test_kills.py
+
+test-disks: $(VENV)/.complete ## Run every stage on full disks of many sizes, as root; long.
+	DISKS=all $(BIN)/pytest tests/workflow/test_full_disk.py
 
 test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
 	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/workflow/test_reruns.py

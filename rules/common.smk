@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
-from sacp.artefacts.inputs import checked
 from sacp.artefacts.files import remove_left_over
+from sacp.artefacts.inputs import checked
 from sacp.errors import InputError
 from sacp.imports import search_first
 from sacp.plan import replanning
