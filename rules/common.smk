@@ -1,6 +1,7 @@
 """What the rules share that needs Snakemake's own objects; the rest is `sacp.plan`."""
 
 import os
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
 from sacp.artefacts.files import remove_left_over
 from sacp.artefacts.inputs import checked
+from sacp.compute import mortal
 from sacp.errors import InputError
 from sacp.imports import search_first
 from sacp.plan import replanning
@@ -23,6 +25,9 @@ from sacp.training import ranking
 # Scripts run the library beside them, whose code is their digest, and no other that may be installed.
 search_first(ROOT / "scripts")
 replanning.install()
+# A job ends with the Snakemake that started it: a killed one leaves nothing that writes files or holds devices. `exec`
+# leaves no shell between them. A rule runs one program, its script's; what followed it in `shell:` would not run.
+shell.prefix("exec " + shlex.join(mortal.command()).replace("{", "{{").replace("}", "}}"))
 
 
 def resolve_config():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkout import ROOT
+from orphans import left_by
 
 TRAINING = """
 import logging, os, sys
@@ -78,3 +79,20 @@ def test_two_processes_that_are_stopped_go_on_to_the_same_bits(tmp_path, two, nu
     again = torch.load(tmp_path / "result2.pt", weights_only=True)
     assert again["history"] == two["history"]
     assert all(torch.equal(again["state"][name], value) for name, value in two["state"].items())
+
+
+LAUNCHED = """
+import os, sys, time
+import torch
+from sacp.compute import parallel
+
+parallel.launch(3)
+if os.environ["RANK"] == "1":
+    time.sleep(600)  # as one that is still importing
+with parallel.joined(torch.device("cpu")):  # the others wait for it
+    pass
+"""
+
+
+def test_processes_do_not_wait_for_the_others_when_torchrun_was_killed(tmp_path):
+    assert left_by(tmp_path, LAUNCHED, 3) == []

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from orphans import left_by
 from sacp.images import forking
 
 
@@ -57,3 +58,17 @@ def test_a_child_that_dies_at_once_is_not_waited_for() -> None:
     process.join()
     assert process.exitcode == 3
     assert time.monotonic() - started < forking.BORN_WITHIN
+
+
+PARENT = """
+import time
+from sacp.images.forking import Fork
+processes = [Fork().Process(target=time.sleep, args=(600,)) for _ in range(2)]
+for process in processes:
+    process.start()
+time.sleep(600)
+"""
+
+
+def test_children_end_with_the_process_that_forked_them(tmp_path) -> None:
+    assert left_by(tmp_path, PARENT, 2) == []

@@ -1,8 +1,6 @@
 """Several processes that train one network together, started by torchrun; for one process, all of it costs nothing."""
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from sacp.compute import mortal
 
 RUN = "TORCHELASTIC_RUN_ID"  # set by torchrun in the processes that it starts
 
@@ -58,13 +58,18 @@ ALONE = Team()
 
 
 def launch(processes: int) -> None:
-    """Replace this process by torchrun, which starts its script again in `processes` processes; there, go on."""
+    """Replace this process by torchrun, which starts its script again in `processes` processes; there, go on.
+
+    They end with torchrun, wherever they are: it cannot end them when it is killed, and they would wait for it long.
+    """
     if processes == 1 or RUN in os.environ:
         return
     os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    # torchrun takes the place of this process, so that its workers are children of this one's number.
+    worker = mortal.command(sys.executable, "-u", sys.argv[0])
     sys.stdout.flush()
-    os.execv(sys.executable, [*torchrun, sys.argv[0]])
+    os.execv(sys.executable, [*torchrun, "--no-python", *worker])
 
 
 @contextmanager
@@ -73,7 +78,6 @@ def joined(device: torch.device) -> Iterator[tuple[torch.device, Team]]:
     if RUN not in os.environ:
         yield device, ALONE
         return
-    _die_with_parent()
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
@@ -83,10 +87,3 @@ def joined(device: torch.device) -> Iterator[tuple[torch.device, Team]]:
         yield device, Team(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when torchrun is killed and so can no longer end it."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sacp.compute import mortal
 from sacp.errors import InputError, one_line
 
 Answer = dict[str, Any]
@@ -49,7 +50,7 @@ def side_by_side(module: str, request: Mapping[str, Any], number: int) -> tuple[
     """
     folders = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
-    command = [sys.executable, "-m", module]
+    command = mortal.command(sys.executable, "-m", module)
     pipe, started, children = subprocess.PIPE, time.monotonic(), list[subprocess.Popen[str]]()
     try:
         for _ in range(number):

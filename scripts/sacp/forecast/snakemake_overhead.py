@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sacp.compute import mortal
 from sacp.errors import InputError, one_line
 
 JOBS = 4
@@ -34,7 +35,8 @@ class Overhead:
 def overhead() -> Overhead:
     """Run the miniature workflow; `InputError` if Snakemake cannot."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--profile", "none", "--workflow-profile", "none"]
+    options = ["--cores", "1", "--profile", "none", "--workflow-profile", "none"]
+    command = mortal.command(sys.executable, "-m", "snakemake", *options)
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "Snakefile").write_text(SNAKEFILE)

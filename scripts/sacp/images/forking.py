@@ -1,4 +1,4 @@
-"""Forked processes that cannot hang at their start.
+"""Forked processes that cannot hang at their start, nor outlive the process that forked them.
 
 A child has a copy of every lock and none of the threads that held them. CPython 3.11 itself takes a lock in each child
 before any code runs (the list of thread states, which a thread of C++ such as gloo's may have held), and then waits
@@ -11,6 +11,8 @@ from multiprocessing import connection, context, popen_fork
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from sacp.compute import mortal
+
 log = logging.getLogger(__name__)
 BORN_WITHIN = 30.0  # seconds
 ATTEMPTS = 5
@@ -18,6 +20,7 @@ ATTEMPTS = 5
 
 class _Process(context.ForkProcess):
     birth = -1  # where the child reports its start: a file descriptor
+    _parent_pid: int  # set by multiprocessing
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> popen_fork.Popen:  # noqa: N802 (multiprocessing's name)
@@ -37,6 +40,7 @@ class _Process(context.ForkProcess):
 
     def _bootstrap(self, *args: Any, **kwargs: Any) -> int:
         """In the child, the first of its own code."""
+        mortal.die_with(self._parent_pid)
         os.write(self.birth, b"born")
         os.close(self.birth)
         code: int = super()._bootstrap(*args, **kwargs)  # type: ignore[misc]
