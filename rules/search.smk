@@ -37,6 +37,7 @@ rule train_encoder:
     resources:
         mem_mb=4000,
         runtime=minutes(4 * 60),
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stages.encoder,
         code=code("train_encoder", stages.encoder),

@@ -262,21 +262,22 @@ def test_a_job_that_trains_has_a_device_and_keeps_its_state_until_its_record_is_
     assert not state.exists()
 
 
-def end_half_way(described: SimpleNamespace, end: BaseException) -> None:
-    """A job that trains saves a state after 1000 seconds, and does not come to its end."""
-    with long_job.running(described) as work:
+def end_half_way(described: SimpleNamespace, end: BaseException, running=long_job.running) -> None:
+    """A job saves a state after 1000 seconds, and does not come to its end."""
+    with running(described) as work:
         work.sidecar.state["rows"] = [1]
         work.sidecar.earlier_seconds = 1000.0
         work.sidecar.save()
         raise end
 
 
-def test_a_job_that_trains_goes_on_where_it_was_killed_and_counts_all_of_its_time(tmp_path):
+@pytest.mark.parametrize("running", [long_job.running, long_job.resuming])
+def test_a_job_goes_on_where_it_was_killed_and_counts_all_of_its_time(tmp_path, running):
     described = stand_in(tmp_path, cfg=CPU)
     with pytest.raises(SystemExit, match="143"):
-        end_half_way(described, SystemExit(143))
+        end_half_way(described, SystemExit(143), running)
     assert not (tmp_path / RECORD).exists()
-    with long_job.running(described) as work:
+    with running(described) as work:
         assert work.sidecar.state == {"rows": [1]}
         assert work.sidecar.key == key_of(work.record)
     assert lookup.load(tmp_path / RECORD)["seconds"] > 1000 + process_seconds()

@@ -1,4 +1,4 @@
-"""A job that trains: on its own devices, in a precision of theirs, possibly in several processes, and resuming."""
+"""A job that resumes, and one that also trains: on its own devices, in a precision of theirs, in several processes."""
 
 import logging
 import os
@@ -22,13 +22,27 @@ SAVE_SECONDS = 60.0  # between two saved states, of a rule that gives no other
 
 
 @dataclass(kw_only=True)
-class LongJob(job.Job):
-    """A job with a device, the processes that share it, and its state in a file until its outputs are written."""
+class ResumingJob(job.Job):
+    """A job with its state in a file until its outputs are written."""
+
+    sidecar: Sidecar
+
+
+@dataclass(kw_only=True)
+class LongJob(ResumingJob):
+    """A resuming job with a device, and the processes that share it."""
 
     device: torch.device
     engine: Engine  # how it trains; exact if it trains nothing
     team: Team
-    sidecar: Sidecar
+
+
+@contextmanager
+def resuming(snakemake: Any) -> Iterator[ResumingJob]:
+    """Run a script's work as `job.running` does; killed and run again, it finds what it has saved."""
+    with job.running(snakemake) as plain, _state(plain, snakemake) as sidecar:
+        yield ResumingJob(**vars(plain), sidecar=sidecar)
+    sidecar.clear()
 
 
 @contextmanager
@@ -40,18 +54,28 @@ def running(snakemake: Any) -> Iterator[LongJob]:
     cfg = snakemake.params.cfg
     gpus.claim(cfg["device"], snakemake.resources.gpu)
     parallel.launch(cfg.get("processes", 1))
-    with job.running(snakemake) as plain, parallel.joined(device(cfg["device"])) as (own, team):
-        period = float(snakemake.resources.get("save_seconds", SAVE_SECONDS))
+    with (
+        job.running(snakemake) as plain,
+        parallel.joined(device(cfg["device"])) as (own, team),
+        _state(plain, snakemake) as sidecar,
+    ):
         plain.record["gpus"] = team.size if own.type == "cuda" else 0
-        sidecar = Sidecar(state_path(plain.log_path), key_of(plain.record), period)
         how = EXACT
         if "engine" in cfg:
             how = engine(cfg["engine"], own, team, sidecar)
             plain.record = computed_in(plain.record, how.precision)
         yield LongJob(**vars(plain), device=own, engine=how, team=team, sidecar=sidecar)
-        plain.earlier_seconds = sidecar.earlier_seconds
     if team.leads:
         sidecar.clear()
+
+
+@contextmanager
+def _state(plain: job.Job, snakemake: Any) -> Iterator[Sidecar]:
+    """The state that an earlier try of a job has left, whose time counts, or an empty one."""
+    period = float(snakemake.resources.get("save_seconds", SAVE_SECONDS))
+    sidecar = Sidecar(state_path(plain.log_path), key_of(plain.record), period)
+    yield sidecar
+    plain.earlier_seconds = sidecar.earlier_seconds
 
 
 def device(name: str) -> torch.device:

@@ -9,7 +9,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ import torch
 
 from sacp.artefacts.clock import process_seconds
 from sacp.artefacts.tensors import load_torch, save_torch
-from sacp.errors import InputError
+from sacp.errors import InputError, Stopped
 
 log = logging.getLogger(__name__)
 STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # Slurm sends the first two before a time limit
@@ -29,6 +29,17 @@ def key_of(provenance: Mapping[str, Any]) -> str:
     """SHA-256 of what decides a result: settings, code, seed and the content of the inputs."""
     decides = {name: provenance[name] for name in ("settings", "code", "seed", "inputs")}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+class Stop:
+    """Remembers the signal that asked a job to stop; 0 if none has."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        self.signal = number
 
 
 class Sidecar:
@@ -73,6 +84,18 @@ class Sidecar:
             save_torch(self.path, content)
         self.saved = time.monotonic()
 
+    def pause(self, stop: Stop, part: str, state: Callable[[], Any]) -> None:
+        """Save `state()` as a part if it is time to, or if a signal asked for an end; then leave.
+
+        For work of one process, between two of its steps.
+        """
+        if stop.signal or self.due:
+            self.state[part] = state()
+            self.save()
+        if stop.signal:
+            log.info("stopped by signal %d; the state is saved", stop.signal)
+            raise Stopped(128 + stop.signal)
+
     def forget(self) -> None:
         """Start anew: what an earlier try left is not used, and its time does not count."""
         self.state, self.earlier_seconds = {}, 0.0
@@ -87,17 +110,6 @@ def machine() -> str:
     """What decides the last bits besides code and inputs: device, number of CPU threads, version of torch."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-class Stop:
-    """Remembers the signal that asked a job to stop; 0 if none has."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        self.signal = number
 
 
 @contextmanager

@@ -7,12 +7,15 @@ outputs from the original's (`distance`).
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sacp.compute.resume import Sidecar, Stop, stop_requests
 from sacp.encoder.features import node_features
 from sacp.encoder.model import DISTANCE, OWN, Encoder, EncoderSettings, Topology, distance_scores
 from sacp.errors import InputError
@@ -112,23 +115,23 @@ class _Lesson:
 
 def train_encoder(
     graph: Graph, norms: Norms, training: Steps, levels: int, settings: EncoderSettings, seed: int,
-    labels: Labels | None = None,
+    labels: Labels | None = None, sidecar: Sidecar | None = None,
 ) -> tuple[Encoder, list[dict[str, float]]]:  # fmt: skip
     """Train an encoder on the training configurations [N, G] and return it with its loss per epoch.
 
     Positives are the L1 kept sets of a configuration, negatives random kept sets of the same ratios, drawn afresh. A
     regression learns the accuracies of the labelled ones alone; its head predicts percent. `norms` are the channels'
-    L1 norms, per group [C_g].
+    L1 norms, per group [C_g]. In `sidecar`, the state is kept under `encoder`; from there a training that was killed
+    goes on, to the same bits.
 
     Raises:
         InputError: the loss is not finite, or there are fewer than two labels.
+        Stopped: a signal asked for an end; the state was saved.
     """
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "encoder weights"))
         encoder = Encoder.build(graph.max_channels, settings)
-    optimizer = torch.optim.Adam(encoder.parameters(), settings.lr)
-    lesson = _Lesson(encoder, graph, norms, levels, settings)
-    mean, deviation = 0.0, 1.0
+    mean, deviation, targets = 0.0, 1.0, None
     if labels is not None:
         if len(labels.rows) < 2:
             raise InputError(
@@ -137,28 +140,80 @@ def train_encoder(
         training = training[labels.rows]
         mean, deviation = float(labels.accuracies.mean()), float(labels.accuracies.std()) or 1.0
         targets = torch.from_numpy((labels.accuracies - mean) / deviation).float()
-    history: list[dict[str, float]] = []
-    started = time.monotonic()
-    for epoch in range(settings.epochs):
-        generator = torch.Generator().manual_seed(derive(seed, "encoder epoch", epoch))
-        losses = []
-        for rows in torch.randperm(len(training), generator=generator).split(settings.batch_size):
-            steps = training[rows.numpy()]
-            loss = lesson.contrast(steps, generator) if labels is None else lesson.regress(steps, targets[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        mean_loss = float(torch.stack(losses).mean())
-        if not np.isfinite(mean_loss):
-            raise InputError(f"encoder: the loss is {mean_loss} in epoch {epoch + 1}; lower encoder.lr {settings.lr}")
-        history.append({"epoch": epoch + 1, "loss": mean_loss})
-        done, seconds = epoch + 1, time.monotonic() - started
-        left = seconds / done * (settings.epochs - done)
-        log.info("encoder: epoch %d/%d, loss %.4f, %.0f s left", done, settings.epochs, mean_loss, left)
+    lesson = _Lesson(encoder, graph, norms, levels, settings)
+    run = _Run(lesson, training, targets, seed, sidecar or Sidecar())
+    with stop_requests() as stop:
+        run.go(stop)
     if encoder.head is not None:
         _rescale(encoder.head, mean, deviation)
-    return encoder, history
+    return encoder, run.history
+
+
+class _Run:
+    """One training: what is saved of it, and how it goes on."""
+
+    def __init__(
+        self, lesson: _Lesson, training: Steps, targets: Tensor | None, seed: int, sidecar: Sidecar
+    ) -> None:  # fmt: skip
+        self.lesson, self.training, self.targets, self.seed = lesson, training, targets, seed
+        self.encoder, self.settings, self.sidecar = lesson.encoder, lesson.settings, sidecar
+        self.optimizer = torch.optim.Adam(self.encoder.parameters(), self.settings.lr)
+        self.epoch, self.history = 0, list[dict[str, float]]()
+        self.losses = list[Tensor]()  # of the batches of this epoch
+        self.drawn: Tensor | None = None  # this epoch's generator after them, if another process drew for them
+        if "encoder" in sidecar.state:
+            self._restore(sidecar.state["encoder"])
+        self.started, self.done = time.monotonic(), 0  # batches of this process since then
+
+    def go(self, stop: Stop) -> None:
+        """Train to the end, from where the state stands."""
+        while self.epoch < self.settings.epochs:
+            generator = torch.Generator().manual_seed(derive(self.seed, "encoder epoch", self.epoch))
+            batches = torch.randperm(len(self.training), generator=generator).split(self.settings.batch_size)
+            if self.drawn is not None:
+                generator.set_state(self.drawn)
+                self.drawn = None
+            for rows in batches[len(self.losses) :]:
+                self._take_step(rows, generator)
+                self.sidecar.pause(stop, "encoder", partial(self._state, generator))
+            self._end_epoch(len(batches))
+
+    def _take_step(self, rows: Tensor, generator: torch.Generator) -> None:
+        steps = self.training[rows.numpy()]
+        if self.targets is None:
+            loss = self.lesson.contrast(steps, generator)
+        else:
+            loss = self.lesson.regress(steps, self.targets[rows])
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.losses.append(loss.detach())
+        self.done += 1
+
+    def _end_epoch(self, batches: int) -> None:
+        loss, epochs = float(torch.stack(self.losses).mean()), self.settings.epochs
+        if not np.isfinite(loss):
+            raise InputError(
+                f"encoder: the loss is {loss} in epoch {self.epoch + 1}; lower encoder.lr {self.settings.lr}"
+            )
+        self.epoch, self.losses = self.epoch + 1, []
+        self.history.append({"epoch": self.epoch, "loss": loss})
+        pace = (time.monotonic() - self.started) / max(1, self.done)
+        left = pace * batches * (epochs - self.epoch)
+        log.info("encoder: epoch %d/%d, loss %.4f, %.0f s left", self.epoch, epochs, loss, left)
+
+    def _state(self, generator: torch.Generator) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch, "losses": torch.stack(self.losses), "drawn": generator.get_state(),
+            "encoder": self.encoder.state_dict(), "optimizer": self.optimizer.state_dict(), "history": self.history,
+        }  # fmt: skip
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.history, self.drawn = state["epoch"], list(state["history"]), state["drawn"]
+        self.losses = list(state["losses"].unbind())
+        log.info("encoder: goes on in epoch %d at batch %d", self.epoch + 1, len(self.losses))
 
 
 @torch.no_grad()
