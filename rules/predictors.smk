@@ -16,6 +16,7 @@ rule probe_sample:
         mem_mb=8000,
         runtime=minutes(4 * 60),
         gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
     params:
         cfg=stages.probes,
         code=code("probe_sample", stages.probes),

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 from configs import DEMO, read, resolved
+from sacp.compute.resume import Sidecar
 from sacp.errors import InputError
+from sacp.forecast import costs
 from sacp.forecast.costs import Measurements, _sizes
-from sacp.forecast.jobs import Sizes
+from sacp.forecast.jobs import BASE, TUNE, Sizes
+from sacp.forecast.processes import Idle
 from sacp.forecast.schedule import Limits
 from sacp.plan.experiments import Experiments
 from sacp.plan.stages import Stages
@@ -64,3 +67,29 @@ def test_a_score_of_the_users_is_measured_like_the_librarys(measurements, tmp_pa
 
 def test_a_job_without_torch_starts_faster_than_one_that_searches(measurements):
     assert 0 < measurements.light_start() < measurements.search(DEMO, "log-mass", FLOPS)[0].imports
+
+
+def test_what_was_measured_before_a_kill_is_not_measured_again(measurements, tmp_path: Path, monkeypatch) -> None:
+    measured = []
+
+    def side_by_side(module, request, number):
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(module)
+        return Idle(len(measured), 1.0), [{"number": len(measured)}]
+
+    def measure(folder: str) -> list[object]:
+        sidecar = Sidecar(tmp_path / "state.pt", "key")
+        found = Measurements(measurements.config, measurements.limits, sidecar)
+        trainings = [found.trainings(recipe, DEMO, [None], tmp_path / folder) for recipe in (BASE, TUNE)]
+        assert found.trainings(BASE, DEMO, [None], tmp_path / "third") == trainings[0]
+        return [*trainings, found.search(DEMO, "sacp", FLOPS), found.light_start(), found.least]
+
+    monkeypatch.setattr(costs, "side_by_side", side_by_side)
+    with pytest.raises(KeyboardInterrupt):
+        measure("one")
+    measured.append("in vain")
+    assert measure("another") == [[{"number": 1}], [{"number": 2}], (Idle(3, 1.0), {"number": 3}), 5, Idle(1, 1.0)]
+    assert [module.rpartition(".")[2] for module in measured] == [
+        "measure_training", "measure_training", "measure_search", "in vain", "measure_start",
+    ]  # fmt: skip

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sacp import imports
 from sacp.artefacts.tensors import save_safetensors
 from sacp.catalogue import sources
+from sacp.compute.resume import Sidecar
 from sacp.errors import InputError
 from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
 from sacp.forecast.processes import Answer, Idle, side_by_side
@@ -47,12 +48,15 @@ LOW, HIGH = {TUNE: 0.0, FULL: 0.0}, {TUNE: 1.0, FULL: 1.0}
 PACE = ("epochs", "lr", "warmup_epochs", "validate_every")  # of a recipe: they do not change what one step takes
 
 
-def costs_of(config: Mapping[str, Any], limits: Limits) -> tuple[dict[str, Costs], float]:
-    """Measure all experiments of a resolved config: their costs by name, and the seconds of Snakemake's own start."""
+def costs_of(config: Mapping[str, Any], limits: Limits, sidecar: Sidecar) -> tuple[dict[str, Costs], float]:
+    """Measure all experiments of a resolved config: their costs by name, and the seconds of Snakemake's own start.
+
+    What was measured is kept in `sidecar`, and not measured again by a process that goes on after another was killed.
+    """
     busy = os.getloadavg()[0]
     if busy > BUSY * (os.cpu_count() or 1):
         log.warning("%.1f processes are at work on this machine already; all will be slower for it", busy)
-    snakemake, measured = overhead(), Measurements(config, limits)
+    snakemake, measured = overhead(), Measurements(config, limits, sidecar)
     log.info("snakemake takes %.2f s to start and %.2f s a job", snakemake.start, snakemake.job)
     costs = {name: _costs_of(measured, name, snakemake.job) for name in config["experiments"]}
     # The Snakefile imports the library and traces every network before the first job.
@@ -66,8 +70,8 @@ class Measurements:
 
     config: Mapping[str, Any]
     limits: Limits
+    sidecar: Sidecar = field(default_factory=Sidecar)
     idle: list[Idle] = field(default_factory=list)  # of scripts that train
-    known: dict[str, list[Answer]] = field(default_factory=dict)
 
     def trainings(self, recipe: str, name: str, counts: list[Any], path: Path) -> list[Answer]:
         """Answers of `forecast.measure_training` for networks with these kept counts by a recipe of an experiment."""
@@ -84,12 +88,10 @@ class Measurements:
             "seconds": STEP_SECONDS / len(counts),
         }  # fmt: skip
         number = processes * self._at_once(self._jobs(recipe), threads * processes, processes)
-        key = json.dumps([request, number], sort_keys=True)
-        if key not in self.known:
-            log.info("%s: measuring %s, %d at a time", name, recipe, number)
-            idle, self.known[key] = side_by_side("sacp.forecast.measure_training", request, number)
-            self.idle.append(idle)
-        return self.known[key]
+        what = f"{recipe}, {number} at a time"
+        idle, answers = self._once(name, what, "sacp.forecast.measure_training", request, number)
+        self.idle.append(idle)
+        return answers
 
     def search(self, name: str, method: str, flops: int) -> tuple[Idle, Answer]:
         """Start and end, and the answer of `forecast.measure_search` for a search method.
@@ -97,17 +99,32 @@ class Measurements:
         A winner that it matches is not known before the run; networks of so many FLOPs stand for it.
         """
         experiment = self.config["experiments"][name]
-        log.info("%s: measuring the search of %s", name, method)
         settings, network = experiment["methods"][method], network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
         search = matched(experiment["search"], flops) if "match" in settings else experiment["search"]
         request |= {"score": score_settings(settings), "way": settings["search"], "search": search}
-        idle, answers = side_by_side("sacp.forecast.measure_search", request, 1)
+        what = f"the search of {method}"
+        idle, answers = self._once(name, what, "sacp.forecast.measure_search", request, 1)
         return idle, answers[0]
 
     def light_start(self) -> float:
         """Seconds that a job without torch takes to start."""
-        return side_by_side("sacp.forecast.measure_start", {"threads": 1}, 1)[0].imports
+        what = "the start of a job without torch"
+        return self._once("all", what, "sacp.forecast.measure_start", {"threads": 1}, 1)[0].imports
+
+    def _once(
+        self, name: str, what: str, module: str, request: Mapping[str, Any], number: int
+    ) -> tuple[Idle, list[Answer]]:  # fmt: skip
+        """What `side_by_side` finds for an experiment, or has found, in this process or in one that was killed."""
+        # The data lie in a folder of this process; what is in them hangs on the experiment.
+        key = json.dumps([name, number, {**request, "data": None}], sort_keys=True)
+        known = self.sidecar.state.setdefault("measured", {})
+        if key not in known:
+            log.info("%s: measuring %s", name, what)
+            idle, answers = side_by_side(module, request, number)
+            known[key] = {"idle": asdict(idle), "answers": answers}
+            self.sidecar.save()
+        return Idle(**known[key]["idle"]), known[key]["answers"]
 
     @property
     def least(self) -> Idle:

@@ -16,7 +16,6 @@ from sacp.network.calibration import calibrate, running_norms
 from sacp.network.spec import NetworkSpec
 from sacp.seeds import derive
 
-PROBE_COLUMNS = ("candidate", "untuned_accuracy_percent", "calibrated_accuracy_percent")
 BATCH = 128  # images at a time that batch norms are calibrated with
 FAR = 20.0  # percentage points between training and validation accuracy that are worth a warning
 log = logging.getLogger(__name__)

@@ -1,0 +1,44 @@
+"""Networks evaluated before any tuning."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from sacp.compute.resume import Sidecar
+from sacp.network.tracing import trace
+from sacp.pruning.criteria import kept_of, l1_order
+from sacp.training import probes
+from sacp.training.evaluation import Calibration
+from trainings import digits, fresh
+
+NUMBER = 5
+
+
+def probed(sidecar: Sidecar | None = None) -> list[dict[str, object]]:
+    base = fresh()
+    graph = trace(base, (1, 1, 8, 8))
+    order, steps = l1_order(base, graph), np.random.default_rng(0).integers(3, 10, (NUMBER, len(graph.groups)))
+    kept = [kept_of(row.astype(np.uint8), order, graph, 10) for row in steps]
+    device, calibration = torch.device("cpu"), Calibration(digits(), 32, 0)
+    return probes.probe(base, graph, kept, digits(), calibration, device, sidecar)
+
+
+@pytest.mark.parametrize("number", range(NUMBER))
+def test_networks_that_were_probed_before_a_signal_are_not_probed_again(tmp_path, monkeypatch, number):
+    expected, measured, real = probed(), [], probes.accuracy_percent
+
+    def count(*arguments):
+        measured.append(arguments)
+        if len(measured) == 2 * number + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(probes, "accuracy_percent", count)
+    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+        probed(Sidecar(tmp_path / "state.pt", "key", 1e9))
+    assert probed(Sidecar(tmp_path / "state.pt", "key")) == expected
+    assert len(measured) == 2 * NUMBER
+    assert [row["candidate"] for row in expected] == list(range(NUMBER))
+    assert any(row["untuned_accuracy_percent"] != row["calibrated_accuracy_percent"] for row in expected)
