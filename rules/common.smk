@@ -2,7 +2,9 @@
 
 import os
 import shlex
+import signal
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +30,9 @@ replanning.install()
 # A job ends with the Snakemake that started it: a killed one leaves nothing that writes files or holds devices. `exec`
 # leaves no shell between them. A rule runs one program, its script's; what followed it in `shell:` would not run.
 shell.prefix("exec " + shlex.join(mortal.command()).replace("{", "{{").replace("}", "}}"))
+with suppress(ValueError):  # outside the main thread, as in a program that calls Snakemake
+    # Slurm warns of a time limit by this signal, all processes of a job: Snakemake waits while the job saves its state.
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)
 
 
 def resolve_config():

@@ -131,7 +131,8 @@ def train_encoder(
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "encoder weights"))
         encoder = Encoder.build(graph.max_channels, settings)
-    mean, deviation, targets = 0.0, 1.0, None
+    targets: Tensor | None = None
+    mean, deviation = 0.0, 1.0
     if labels is not None:
         if len(labels.rows) < 2:
             raise InputError(
