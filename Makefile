@@ -8,8 +8,9 @@ NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short bench-search \
-	bench-training bench-precision bench-images bench-dag bench-start check format docs lock assumptions clean
+.PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
+	bench-search bench-training bench-precision bench-images bench-dag bench-start check format docs lock assumptions \
+	clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +72,9 @@ bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 
 explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data; with OTHER=... what the two differ in.
 	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv)) $(OTHER)
+
+config: $(VENV)/.complete ## Name the line of CONFIG=... where it is no YAML, or says a thing twice.
+	@$(BIN)/python -m sacp.plan.reading $(if $(CONFIG),$(CONFIG),$(error CONFIG is not set: make config CONFIG=config/demo.yaml))
 
 check: $(VENV)/.complete ## Style, types, lint, and dry runs of every profile and config.
 	$(BIN)/ruff check

@@ -4,6 +4,10 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+
+include: "rules/reading.smk"
+
+
 if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"

@@ -1,21 +1,14 @@
 """What the rules share that needs Snakemake's own objects; the rest is `sacp.plan`."""
 
-import os
 import shlex
 import signal
-import sys
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.artefacts.digests import code_digests
 from sacp.artefacts.files import remove_left_over
 from sacp.artefacts.inputs import checked
 from sacp.compute import mortal
-from sacp.errors import InputError
-from sacp.imports import search_first
 from sacp.plan import replanning
 from sacp.plan import config as plan_config
 from sacp.plan.choices import Choices
@@ -24,8 +17,6 @@ from sacp.plan.paths import Paths
 from sacp.plan.stages import Stages, functions, ordered
 from sacp.training import ranking
 
-# Scripts run the library beside them, whose code is their digest, and no other that may be installed.
-search_first(ROOT / "scripts")
 replanning.install()
 # A job ends with the Snakemake that started it: a killed one leaves nothing that writes files or holds devices. `exec`
 # leaves no shell between them. A rule runs one program, its script's; what followed it in `shell:` would not run.
@@ -37,7 +28,7 @@ with suppress(ValueError):  # outside the main thread, as in a program that call
 
 def resolve_config():
     """Validate the config before the DAG is built; a user's mistake ends here, in one line."""
-    source = ", ".join(str(path) for path in workflow.overwrite_configfiles or ["config/config.yaml"])
+    source = ", ".join(CONFIGS)
     try:
         complete = plan_config.resolve(config, ROOT / "config/schema.yaml", source)
         if workflow.is_main_process:  # a job that the scheduler started was checked before
@@ -48,10 +39,7 @@ def resolve_config():
             preflight.check(complete, source, ROOT / "config/reported/table3.csv", here)
         return complete
     except InputError as error:
-        # Not an exception: Snakemake would wrap it in its own words and this file's line.
-        print(f"error: {error}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(1)
+        refuse(error)
 
 
 resolved = resolve_config()

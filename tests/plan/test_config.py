@@ -142,10 +142,20 @@ def test_resolving_leaves_its_input_alone():
     assert value == before
 
 
-def test_whole_numbers_written_with_a_point_become_integers():
-    space = resolved(with_value("experiments/net/space/search_size", 1.0e3))["experiments"]["net"]["space"]
-    assert space["search_size"] == 1000
-    assert isinstance(space["search_size"], int)
+@pytest.mark.parametrize("written", [1.0e3, "1.0e3", "1e3", "1E+3", "1000", "1000."])
+def test_whole_numbers_however_written_become_integers(written):
+    complete = resolved(with_value("experiments/net/space/search_size", written) | {"seeds": [0, written]})
+    found = [complete["experiments"]["net"]["space"]["search_size"], complete["seeds"][1]]
+    assert found == [1000, 1000]
+    assert all(type(number) is int for number in found)
+
+
+def test_text_of_the_command_line_is_what_the_schema_expects():
+    given = {"base": {"lr": "1e-2", "flip": "false"}, "search": {"keep": "null", "budget": {"flops": ["0.1", ".5"]}}}
+    complete = resolved(with_value("defaults", given))["experiments"]["net"]
+    assert (complete["base"]["lr"], complete["base"]["flip"]) == (0.01, False)
+    assert complete["search"]["keep"] is None
+    assert complete["search"]["budget"] == {"flops": [0.1, 0.5]}
 
 
 def properties(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -227,8 +237,9 @@ MISTAKES = [
     ("experiments/net/zzzzzz", 1, "experiments.net: unknown key 'zzzzzz'; known: dataset, validation"),
     ("experiments/net/space/8", 1, "experiments.net.space: unknown key '8'; known: levels"),
     # wrong types
-    ("experiments/net/base/lr", "1e-3", "found '1e-3', a str, expected type number; YAML reads this as text"),
-    ("experiments/net/space/search_size", "1e6", "expected type integer; YAML reads this as text"),
+    ("experiments/net/base/lr", "1e-3x", "experiments.net.base.lr: found '1e-3x', a str, expected type number"),
+    ("experiments/net/space/search_size", "1.5", "experiments.net.space.search_size: found 1.5, a float, expected type i"),
+    ("experiments/net/search/keep", "none", "search.keep: found 'none', a str, expected type integer or null"),
     ("experiments/net/base/lr", "fast", "experiments.net.base.lr: found 'fast', a str, expected type number"),
     ("experiments/net/base/epochs", 1.5, "experiments.net.base.epochs: found 1.5, a float, expected type integer"),
     ("experiments/net/base/flip", "yes", "found 'yes', a str, expected type boolean"),

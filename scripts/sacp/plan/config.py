@@ -14,6 +14,7 @@ from jsonschema.validators import extend
 from sacp.catalogue import kinds, scores
 from sacp.errors import InputError, nearest
 from sacp.plan import consistency
+from sacp.plan.reading import dereferenced, typed
 
 Tree = dict[str, Any]
 LABELS = 100  # N' of a regression that gives none
@@ -43,6 +44,7 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
         InputError: a key is unknown, has the wrong type or range, is missing, or contradicts another.
     """
     schema = yaml.safe_load(Path(schema_path).read_text())
+    config = typed(config, schema, schema)
     errors = sorted(Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         raise InputError(f"{source}: {_describe(errors[0])}")
@@ -67,12 +69,12 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """Return `value` with the defaults of `schema`, at every depth, whether or not the parent was given."""
-    schema = _dereferenced(schema, root)
+    schema = dereferenced(schema, root)
     if not isinstance(value, Mapping):
         return value
     result = dict(value)
     for key, subschema in schema.get("properties", {}).items():
-        subschema = _dereferenced(subschema, root)
+        subschema = dereferenced(subschema, root)
         if subschema.get("type") == "object" and key not in (*SCORE_SETTINGS, "defaults"):
             given = result.get(key, subschema.get("default", {}))
             over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
@@ -80,8 +82,6 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = _filled(merged(base, given), subschema, root)
         elif key not in result and "default" in subschema:
             result[key] = copy.deepcopy(subschema["default"])
-        elif isinstance(result.get(key), float) and "integer" in subschema.get("type", ""):
-            result[key] = int(result[key])  # a schema's integer may be written 1.0e6
     if result.get("kind") == kinds.SEARCH:
         _fill_search(result, schema["properties"], root)
     extra = schema.get("additionalProperties")
@@ -101,13 +101,6 @@ def _fill_search(method: Tree, properties: Mapping[str, Any], root: Mapping[str,
         method.setdefault("labels", LABELS)
 
 
-def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = schema.get("$ref")
-    if reference is None:
-        return schema
-    return {**root["$defs"][reference.rpartition("/")[2]], **schema}
-
-
 def _describe(error: ValidationError) -> str:
     """One line: the key, what was found, what would be right."""
     found: Any = error.instance
@@ -122,10 +115,8 @@ def _describe(error: ValidationError) -> str:
         missing = next(name for name in expected if name not in found)
         return f"{key}: key '{missing}' is missing"
     if error.validator == "type":
-        hint = ""
-        if expected in ("number", "integer") and _is_number(found):
-            hint = "; YAML reads this as text, write it unquoted and with a point, as in 1.0e-3"
-        return f"{key}: found {found!r}, a {type(found).__name__}, expected type {expected}{hint}"
+        wanted = expected if isinstance(expected, str) else " or ".join(expected)
+        return f"{key}: found {found!r}, a {type(found).__name__}, expected type {wanted}"
     if error.validator == "enum":
         choice = nearest(str(found), map(str, expected))
         return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
@@ -137,11 +128,3 @@ def _describe(error: ValidationError) -> str:
     if error.validator in limits:
         return f"{key}: found {found!r}, expected {limits[error.validator]} {expected}"
     return f"{key}: {error.message}"
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
