@@ -238,7 +238,7 @@ MISTAKES = [
     ("experiments/net/space/8", 1, "experiments.net.space: unknown key '8'; known: levels"),
     # wrong types
     ("experiments/net/base/lr", "1e-3x", "experiments.net.base.lr: found '1e-3x', a str, expected type number"),
-    ("experiments/net/space/search_size", "1.5", "experiments.net.space.search_size: found 1.5, a float, expected type i"),
+    ("experiments/net/space/search_size", "1.5", "experiments.net.space.search_size: found 1.5, a float, expected"),
     ("experiments/net/search/keep", "none", "search.keep: found 'none', a str, expected type integer or null"),
     ("experiments/net/base/lr", "fast", "experiments.net.base.lr: found 'fast', a str, expected type number"),
     ("experiments/net/base/epochs", 1.5, "experiments.net.base.epochs: found 1.5, a float, expected type integer"),
