@@ -255,7 +255,7 @@ MISTAKES = [
     ("experiments/net/base/lr", 0, "experiments.net.base.lr: found 0, expected more than 0"),
     ("experiments/net/network/width", -1.0, "experiments.net.network.width: found -1.0, expected more than 0"),
     ("experiments/net/full/ema_decay", 1, "experiments.net.full.ema_decay: found 1, expected less than 1"),
-    ("experiments/net/full/label_smoothing", 2, "experiments.net.full.label_smoothing: found 2, expected at most 1"),
+    ("experiments/net/full/label_smoothing", 2, "experiments.net.full.label_smoothing: found 2, expected less than 1"),
     ("experiments/net/base/validate_every", -1, "experiments.net.base.validate_every: found -1, expected at least 0"),
     ("processes", 0, "processes: found 0, expected at least 1"),
     ("save_seconds", -1, "save_seconds: found -1, expected at least 0"),
@@ -274,6 +274,61 @@ MISTAKES = [
     ("datasets/digits/source", "digit", "source: unknown source 'digit' (did you mean 'digits'?); known: digits,"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"objective": "contrast"}}, "did you mean 'contrastive'?"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"edges": "all"}}, "encoder.edges: found 'all'"),
+    # beyond what can be meant, or held
+    ("experiments/net/space/training_size", 1.0e11, "space.training_size: found 100000000000, expected at most 100000"),
+    ("experiments/net/space/search_size", 1e10, "space.search_size: found 10000000000, expected at most 400000000"),
+    ("experiments/net/refine/top_m", 10**6, "refine.top_m: found 1000000, expected at most 100000"),
+    ("experiments/net/search/found", 10**6, "search.found: found 1000000, expected at most 500000"),
+    ("experiments/net/network/width", 99, "network.width: found 99, expected at most 16"),
+    ("datasets/tree", {"source": "imagefolder", "image_size": 9999}, "tree.image_size: found 9999, expected at most 1"),
+    ("seeds", [2**63], "seeds.0: found 9223372036854775808, expected at most 9223372036854775807"),
+    ("experiments/net/base/lr", 1e3, "experiments.net.base.lr: found 1000.0, expected at most 10"),
+    ("experiments/net/base/momentum", 1, "experiments.net.base.momentum: found 1, expected less than 1"),
+    ("experiments/net/tune/weight_decay", 5, "experiments.net.tune.weight_decay: found 5, expected at most 1"),
+    ("experiments/net/full/label_smoothing", 1, "full.label_smoothing: found 1, expected less than 1"),
+    ("experiments/net/sparse/bn_l1", 2, "experiments.net.sparse.bn_l1: found 2, expected at most 1"),
+    (f"{METHODS}/s", {"kind": "search", "encoder": {"hidden": 10**6}}, "encoder.hidden: found 1000000, expected at mo"),
+    (f"{METHODS}/s", {"kind": "search", "score": "log-mass", "exponents": {"channels": 9}}, "found 9, expected at mos"),
+    # numbers that mean something else than they seem to
+    ("experiments/net/validation", 1.0, "net.validation: found 1.0, neither a share nor a number of images; expected"),
+    ("experiments/net/validation", 20.5, "net.validation: found 20.5, neither a share nor a number of images"),
+    ("experiments/net/validation", True, "experiments.net.validation: found True, a bool, expected type number"),
+    ("experiments/net/search/budget", {"flops": [0.5, 1.0]}, "flops: found [0.5, 1.0], of which 0.5 is a share of the"),
+    ("experiments/net/base/crop_padding", 8, "net.base.crop_padding: found 8, with which crops may miss images of 8 p"),
+    ("defaults/tune", {"crop_padding": 100}, "net.tune.crop_padding: found 100, with which crops may miss images of 8"),
+    ("processes", 65, "net.base.batch_size: found 128, shared by 65 processes; expected at least 2 for each"),
+    # fewer than are asked for
+    ("experiments/net/search/keep", 19, "net.search.keep: found 19, expected at least m = 20 (refine.top_m), or null"),
+    ("experiments/net/search/distance", 2, "net.search.distance: found 2, but all searches rank the sample, which it"),
+    # parts of paths
+    *(
+        ("pathvars/results", folder, f"pathvars.results: found {folder!r}{reason}")
+        for folder, reason in (
+            ("", ", expected a folder for the results alone"),
+            (".", ", expected a folder for the results alone"),
+            ("/", ", expected a folder for the results alone"),
+            ("a/..", ", expected a folder for the results alone"),
+            ("results/", "; write it as 'results'"),
+            ("./a//b", "; write it as 'a/b'"),
+            ("results/{date}", "; expected a path without '{', which Snakemake would fill in"),
+            ("<nothing>/a", "; expected a path without '<'"),
+            ("a\nb", ", which holds a line break"),
+            ("a\x00b", ", which holds a line break or a character that cannot be seen"),
+            ("~/results", ", in which '~' is not expanded; write the whole path"),
+            ("/scratch/$USER", ", in which '$' is not expanded"),
+        )
+    ),
+    ("pathvars/results", "é" * 128, "pathvars.results: 'éé"),
+    ("pathvars/results", "é" * 128, "...' holds a name of 256 bytes; expected 255 at most"),
+    ("pathvars/results", "a/" * 2000 + "b", "...' has 4001 characters; expected a shorter path"),
+    ("datasets/cifar", {"source": "parquet", "path": "data/{x}"}, "datasets.cifar.path: found 'data/{x}'; expected a"),
+    ("experiments/net/network/weights", "a<b>.safetensors", "net.network.weights: found 'a<b>.safetensors'; expected"),
+    ("experiments/" + "n" * 65, MINIMAL["experiments"]["net"], "n', expected a length of at most 64"),
+    ("datasets/" + "n" * 256, {"source": "digits"}, "n', expected a length of at most 64"),
+    (f"{METHODS}/{'n' * 65}", {"kind": "search"}, "n', expected a length of at most 64"),
+    ("experiments/net\n", MINIMAL["experiments"]["net"], "experiments: found 'net\\n', expected a name that matches"),
+    ("experiments/tables", MINIMAL["experiments"]["net"], "experiments.tables: 'tables' is a folder of the results al"),
+    (f"{METHODS}/sample", {"kind": "search"}, "net.methods.sample: 'sample' is a folder of the results already"),
     # missing or contradictory
     ("datasets", REMOVED, "top level: key 'datasets' is missing"),
     ("datasets/digits/source", REMOVED, "datasets.digits: key 'source' is missing"),
@@ -513,6 +568,26 @@ def test_a_search_of_its_own_must_find_as_many_as_are_tuned():
     assert resolved(value)
     value["experiments"]["net"]["methods"] = {"s": {"kind": "search", "search": "local"}}
     assert "experiments.net.search.found: found 5, expected at least m = 20 (refine.top_m)" in refusal(value)
+
+
+def test_each_band_of_the_predictors_needs_a_network():
+    value = with_value("predictors/bands", 5)
+    assert resolved(value)
+    value["defaults"] = {"predictors": {"sample": 4}}
+    assert "net.predictors.sample: found 4, fewer than the 5 bands of FLOPs (predictors.bands)" in refusal(value)
+
+
+def test_two_methods_whose_logs_would_have_one_name_are_refused():
+    value = with_value(f"{METHODS}/a-seed0-b", {"kind": "search"})
+    value["experiments"]["net-seed0-a"] = with_value(f"{METHODS}/b", {"kind": "search"})["experiments"]["net"]
+    expected = "net-seed0-a.methods.b: its log is called 'net-seed0-a-seed0-b', as that of experiments.net.methods.a-se"
+    assert expected in refusal(value)
+
+
+def test_images_of_files_are_cropped_by_shares_whatever_the_padding():
+    value = with_value("datasets/tree", {"source": "imagefolder", "path": "x", "classes": 2, "image_size": 4})
+    value["experiments"]["net"]["dataset"] = "tree"
+    assert resolved(value)["experiments"]["net"]["base"]["crop_padding"] == 4
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -123,7 +123,7 @@ def _describe(error: ValidationError) -> str:
     limits = {
         "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
         "minItems": "a length of at least", "minProperties": "a number of entries of at least",
-        "pattern": "a name that matches",
+        "pattern": "a name that matches", "maxLength": "a length of at most",
     }  # fmt: skip
     if error.validator in limits:
         return f"{key}: found {found!r}, expected {limits[error.validator]} {expected}"

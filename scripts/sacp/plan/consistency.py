@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.errors import InputError, nearest
-from sacp.plan.experiments import labelled, shares_sample
+from sacp.plan import names, sizes
+from sacp.plan.experiments import labelled
 
 Settings = Mapping[str, Any]
 REQUIRED = (
     ("dataset",), ("network", "name"),
     ("space", "training_size"), ("space", "search_size"), ("space", "threshold"),
 )  # fmt: skip
-RECIPES = ("base", "tune", "full", "sample", "sparse")  # of an experiment
 Entry = TypeVar("Entry")
 
 
@@ -31,14 +31,19 @@ def check(config: Settings, source: str) -> None:
             raise InputError(f"{source}: datasets.{name}.{error}") from None
     for name, experiment in config["experiments"].items():
         try:
-            check_experiment(experiment, config["datasets"])
+            check_experiment(experiment, config)
         except InputError as error:
             raise InputError(f"{source}: experiments.{name}.{error}") from None
     _check_names(config["experiments"], source)
+    try:
+        names.check(config)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
 
 
-def check_experiment(experiment: Settings, datasets: Settings) -> None:
+def check_experiment(experiment: Settings, config: Settings) -> None:
     """Raise `InputError` for a missing key or for settings that contradict each other; names the key."""
+    datasets = config["datasets"]
     for path in REQUIRED:
         value: Any = experiment
         for key in path:
@@ -56,15 +61,10 @@ def check_experiment(experiment: Settings, datasets: Settings) -> None:
             _check_match(method, methods)
         except InputError as error:
             raise InputError(f"methods.{name}.{error}") from None
-    if experiment["calibration"] == 1:
-        raise InputError("calibration: found 1 image, which has no variance; expected 0 for none, or at least 2")
-    _check_sizes(experiment)
-    _check_recipes(experiment)
-    for key, limit in experiment["search"]["budget"].items():
-        if isinstance(limit, list) and limit[0] > limit[1]:
-            raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
+    cropped = sources.source(datasets[experiment["dataset"]]).image_size  # image files are cropped by shares of them
+    sizes.check(experiment, cropped, config["processes"])
     _check_reranking(methods, experiment["refine"])
-    _check_predictors(experiment["predictors"], methods, experiment["space"]["search_size"])
+    _check_predictors(experiment, config["predictors"]["bands"])
 
 
 def _check_width(network: Settings) -> None:
@@ -86,31 +86,6 @@ def _check_names(experiments: Settings, source: str) -> None:
                     f"{source}: experiments.{experiment}.methods.{method}.kind: found '{given['kind']}', but in "
                     f"{first} it is '{kind}'; expected one kind for a name"
                 )
-
-
-def _check_sizes(experiment: Settings) -> None:
-    m, k, size = experiment["refine"]["top_m"], experiment["refine"]["top_k"], experiment["space"]["search_size"]
-    if k > m:
-        raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
-    searches = [method for method in experiment["methods"].values() if method["kind"] == kinds.SEARCH]
-    found = experiment["search"]["found"]
-    if m > found and not all(map(shares_sample, searches)):
-        raise InputError(f"search.found: found {found}, expected at least m = {m} (refine.top_m)")
-    if m > size:
-        raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
-    for other in experiment["sweep"]["m"]:
-        if not k <= other <= m:
-            raise InputError(f"sweep.m: found {other}, expected values from k = {k} to m = {m} (refine)")
-
-
-def _check_recipes(experiment: Settings) -> None:
-    for stage in RECIPES:
-        recipe = experiment[stage]
-        if recipe["nesterov"] and recipe["momentum"] == 0:
-            raise InputError(f"{stage}.nesterov: found true with momentum 0; expected a momentum above 0, or false")
-        warmup, epochs = recipe["warmup_epochs"], recipe["epochs"]
-        if warmup > 0 and warmup >= epochs:
-            raise InputError(f"{stage}.warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
 
 
 def _check_method(method: Settings, training_size: int) -> None:
@@ -197,16 +172,21 @@ def _check_encoder(key: str, encoder: Settings) -> None:
                 raise InputError(f"{key}.score: 'distance' goes with {other}: {wanted}, found {encoder[other]}")
 
 
-def _check_predictors(predictors: Settings, methods: Settings, search_size: int) -> None:
+def _check_predictors(experiment: Settings, bands: int) -> None:
+    predictors, search_size = experiment["predictors"], experiment["space"]["search_size"]
     if predictors["sample"] > search_size:
         raise InputError(
             f"predictors.sample: found {predictors['sample']}, more than M = {search_size} (space.search_size)"
         )
     if predictors["sample"] in (1, 2):
         raise InputError(f"predictors.sample: found {predictors['sample']}, expected 0 or at least 3 to correlate")
+    if 0 < predictors["sample"] < bands:
+        raise InputError(
+            f"predictors.sample: found {predictors['sample']}, fewer than the {bands} bands of FLOPs (predictors.bands)"
+        )
     for name, encoder in predictors["encoders"].items():
         _check_encoder(f"predictors.encoders.{name}", encoder)
-        if name in methods:
+        if name in experiment["methods"]:
             raise InputError(f"predictors.encoders.{name}: a method has this name; expected another")
         if encoder["objective"] == "regression":
             raise InputError(f"predictors.encoders.{name}.objective: a regression needs labels; make it a method")

@@ -1,0 +1,103 @@
+"""Numbers of an experiment that contradict each other, or mean nothing beside each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sacp.catalogue import kinds
+from sacp.errors import InputError
+from sacp.plan.experiments import shares_sample
+
+Settings = Mapping[str, Any]
+RECIPES = ("base", "tune", "full", "sample", "sparse")  # of an experiment
+SHARED = ("base", "full", "sparse")  # trained by all processes together
+LEAST_IMAGES = 2  # of a step in a process: batch norm has no variance of one
+
+
+def check(experiment: Settings, image_size: int | None, processes: int) -> None:
+    """Check the numbers of an experiment whose defaults are filled in.
+
+    Args:
+        experiment: its settings.
+        image_size: pixels of a side where images are cropped after padding; None where they are not.
+        processes: that share a training.
+
+    Raises:
+        InputError: names the key.
+    """
+    _check_images(experiment)
+    _check_numbers(experiment)
+    _check_search(experiment)
+    for stage in RECIPES:
+        try:
+            _check_recipe(experiment[stage], image_size, processes if stage in SHARED else 1)
+        except InputError as error:
+            raise InputError(f"{stage}.{error}") from None
+
+
+def _check_images(experiment: Settings) -> None:
+    if experiment["calibration"] == 1:
+        raise InputError("calibration: found 1 image, which has no variance; expected 0 for none, or at least 2")
+    held_out = experiment["validation"]
+    if isinstance(held_out, float) and (held_out == 1 or (held_out > 1 and not held_out.is_integer())):
+        raise InputError(
+            f"validation: found {held_out}, neither a share nor a number of images; expected less than 1, or an integer"
+        )
+
+
+def _check_numbers(experiment: Settings) -> None:
+    """m and k, and the numbers that they are taken from."""
+    m, k, size = experiment["refine"]["top_m"], experiment["refine"]["top_k"], experiment["space"]["search_size"]
+    if k > m:
+        raise InputError(f"refine.top_k: k = {k} exceeds m = {m} (refine.top_m); expected k <= m")
+    found, keep = experiment["search"]["found"], experiment["search"]["keep"]
+    if m > found and _finders(experiment):
+        raise InputError(f"search.found: found {found}, expected at least m = {m} (refine.top_m)")
+    if m > size:
+        raise InputError(f"refine.top_m: m = {m} exceeds M = {size} (space.search_size); expected m <= M")
+    if keep is not None and m > keep:
+        raise InputError(f"search.keep: found {keep}, expected at least m = {m} (refine.top_m), or null for all")
+    for other in experiment["sweep"]["m"]:
+        if not k <= other <= m:
+            raise InputError(f"sweep.m: found {other}, expected values from k = {k} to m = {m} (refine)")
+
+
+def _check_search(experiment: Settings) -> None:
+    """The bounds of a search, and what only some searches have."""
+    for key, limit in experiment["search"]["budget"].items():
+        least, most = limit if isinstance(limit, list) else (0, limit)
+        if least > most:
+            raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
+        if 0 < least < 1 <= most:
+            raise InputError(
+                f"search.budget.{key}: found {limit}, of which {least} is a share of the base and {most} a number; "
+                "expected both less than 1, or neither"
+            )
+    distance = experiment["search"]["distance"]
+    if distance > 1 and not _finders(experiment):
+        raise InputError(
+            f"search.distance: found {distance}, but all searches rank the sample, which it does not thin out; "
+            "expected a method with 'search: exact' or 'search: local', or no distance"
+        )
+
+
+def _finders(experiment: Settings) -> bool:
+    """Whether a search finds candidates of its own."""
+    searches = [method for method in experiment["methods"].values() if method["kind"] == kinds.SEARCH]
+    return not all(map(shares_sample, searches))
+
+
+def _check_recipe(recipe: Settings, image_size: int | None, processes: int) -> None:
+    if recipe["nesterov"] and recipe["momentum"] == 0:
+        raise InputError("nesterov: found true with momentum 0; expected a momentum above 0, or false")
+    warmup, epochs = recipe["warmup_epochs"], recipe["epochs"]
+    if warmup > 0 and warmup >= epochs:
+        raise InputError(f"warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
+    padding, images = recipe["crop_padding"], recipe["batch_size"]
+    if image_size is not None and padding >= image_size:
+        raise InputError(
+            f"crop_padding: found {padding}, with which crops may miss images of {image_size} pixels; expected less"
+        )
+    if images < LEAST_IMAGES * processes:
+        raise InputError(
+            f"batch_size: found {images}, shared by {processes} processes; expected at least {LEAST_IMAGES} for each"
+        )
