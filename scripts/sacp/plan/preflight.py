@@ -1,7 +1,7 @@
 """Checks before any job starts that need more than the config's text: files, networks and the size of the space."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pandas as pd
 from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.compute.long_job import device
-from sacp.errors import InputError
+from sacp.errors import InputError, one_line
+from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
 from sacp.network.architectures import build, check_logits, check_name
@@ -20,7 +21,9 @@ from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.tracing import trace
 from sacp.plan.experiments import network_settings
+from sacp.pruning import within
 from sacp.pruning.space import Space, kept_counts
+from sacp.seeds import derive
 
 ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
 
@@ -37,7 +40,8 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
     Raises:
         InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a
             network is unknown, cannot be traced or gives no logits, what an import path names cannot be called as it
-            will be, a threshold cannot be reached, or M exceeds the constrained space.
+            will be, a threshold cannot be reached, M exceeds the constrained space, or a search has fewer than m
+            candidates.
     """
     try:
         if here:
@@ -47,7 +51,9 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
             _check_dataset(name, dataset)
         models = set(pd.read_csv(reported_path)["model"])
         for name, experiment in config["experiments"].items():
-            _check_experiment(name, experiment, config["datasets"], models)
+            _check_experiment(name, experiment, config, models)
+    except MemoryError as error:
+        raise InputError(f"a network or a space of configurations fits no memory ({one_line(error)})") from None
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
 
@@ -85,8 +91,8 @@ def training_images(dataset: Mapping[str, Any]) -> int | None:
     return wanted
 
 
-def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mapping[str, Any], models: set[str]) -> None:
-    space = experiment["space"]
+def _check_experiment(name: str, experiment: Mapping[str, Any], config: Mapping[str, Any], models: set[str]) -> None:
+    space, datasets = experiment["space"], config["datasets"]
     try:
         if experiment.get("reported", next(iter(models))) not in models:
             found = experiment["reported"]
@@ -94,7 +100,7 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         dataset = datasets[experiment["dataset"]]
         images = training_images(dataset)
         if images is not None:
-            validation_size(images, experiment["validation"])
+            _check_validation(images, experiment["validation"])
         _check_weights(experiment["network"].get("weights"))
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
@@ -102,17 +108,25 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], datasets: Mappin
         graph = trace(network, spec.input_shape)
         if imports.is_path(spec.name):
             check_logits(network, spec)
-        exist = Space.build(graph.weights, space["levels"], space["threshold"]).count
-        if space["search_size"] > exist:
+        constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+        if space["search_size"] > constrained.count:
             raise InputError(
-                f"space.search_size: M = {space['search_size']}, but only {exist} configurations of "
+                f"space.search_size: M = {space['search_size']}, but only {constrained.count} configurations of "
                 f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
             )
         _check_budget(graph, space["levels"], experiment["search"]["budget"])
+        _check_distance(graph, experiment)
+        _check_searches(graph, constrained, experiment, config["seeds"])
         for method, settings in experiment["methods"].items():
             _check_imports(method, settings)
     except InputError as error:
         raise InputError(f"experiments.{name}.{error}") from None
+
+
+def _check_validation(images: int, validation: float) -> None:
+    left = images - validation_size(images, validation)
+    if left < LEAST_IMAGES:
+        raise InputError(f"validation: {validation} leaves {left} of {images} images to train on; leave at least two")
 
 
 def _check_weights(initial: str | None) -> None:
@@ -144,4 +158,58 @@ def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
             raise InputError(
                 f"search.budget.{key}: no configuration is within {limit} ({limits[key]} in the config); "
                 f"the smallest reachable is {smallest[0]}"
+            )
+
+
+def _check_distance(graph: Graph, experiment: Mapping[str, Any]) -> None:
+    """No more than so many configurations differ in so many groups (Singleton's bound)."""
+    distance, m = experiment["search"]["distance"], experiment["refine"]["top_m"]
+    groups, levels = len(graph.groups), experiment["space"]["levels"]
+    if distance > groups:
+        raise InputError(f"search.distance: found {distance}, but the network has {groups} groups to differ in")
+    most = levels ** (groups - distance + 1)
+    if m > most:
+        raise InputError(
+            f"search.distance: of {groups} groups at {levels} levels, no more than {most} configurations differ in "
+            f"{distance}, m = {m} (refine.top_m) are wanted"
+        )
+
+
+def _check_searches(graph: Graph, space: Space, experiment: Mapping[str, Any], seeds: Sequence[int]) -> None:
+    """Every search has m candidates within its budget, as far as no weight has to be known for it.
+
+    What a search that matches a winner's FLOPs has within these is known only when they are.
+    """
+    budget = experiment["search"]["budget"]
+    searches = [method for method in experiment["methods"].values() if method["kind"] == kinds.SEARCH]
+    for ranks_sample, matches in sorted({(search["search"] != "exact", "match" in search) for search in searches}):
+        limits = {key: limit for key, limit in budget.items() if not (matches and key == "flops")}
+        if limits:
+            _check_within(graph, space, experiment, limits, seeds if ranks_sample else ())
+
+
+def _check_within(
+    graph: Graph, space: Space, experiment: Mapping[str, Any], limits: Mapping[str, Any], seeds: Sequence[int]
+) -> None:
+    """The space, and the sample of each of these seeds, hold m candidates within these limits."""
+    m, size = experiment["refine"]["top_m"], experiment["space"]["search_size"]
+    budget, most = Budget.of(limits, cost_of_graph(graph)), within.largest(graph, space)
+    for key, least, bound in (
+        ("flops", budget.least_flops, most.flops), ("parameters", budget.least_parameters, most.parameters),
+    ):  # fmt: skip
+        if least > bound:
+            raise InputError(
+                f"search.budget.{key}: no configuration is within {budget}; with the threshold "
+                f"{experiment['space']['threshold']} none takes more than {bound}"
+            )
+    is_open = not (budget.least_flops or budget.least_parameters)
+    found = within.near_smallest(graph, space, budget, m) if is_open else m
+    if found < m:
+        raise InputError(f"search.budget: {found} networks are within {budget}, m = {m} (refine.top_m) are wanted")
+    for seed in seeds:
+        found = within.in_sample(graph, space, budget, size, derive(seed, "search set"), m)
+        if found < m:
+            raise InputError(
+                f"search.budget: {found} of the M = {size} candidates drawn with seed {seed} are within {budget}, m = "
+                f"{m} (refine.top_m) are wanted; widen the budget, raise M (space.search_size), or lower m"
             )

@@ -1,0 +1,98 @@
+"""Which configurations of a space lie within a budget: known before anything is trained, as no weight matters.
+
+A search that has too few of them fails when the base is trained. Planning asks here instead, where a second or two
+passes (measured: 1 to 3 s for the paper's three networks, on one busy core, most of it for the tables of the space's
+exact draws); an exact search takes up to a minute, and is not tried.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.network.cost import Budget, Cost, costs_of_counts, terms
+from sacp.network.graph import Graph
+from sacp.pruning.space import BLOCK_ROWS, Space, Steps, kept_counts
+
+MOST_DRAWN = 10_000_000  # rows: seconds, and a gigabyte
+
+
+def largest(graph: Graph, space: Space) -> Cost:
+    """Costs that no configuration of the space exceeds; the bound is not tight.
+
+    A product of kept counts, k_i k_j, is at most the mean of k_i C_j and C_i k_j. That sum is largest where a dynamic
+    programme over the groups says so.
+    """
+    steps = np.repeat(np.arange(space.levels)[:, None], len(graph.groups), axis=1)
+    counts = kept_counts(steps, graph.channels, space.levels).T  # [G, levels]
+    return Cost(*(_largest(graph, space, counts, f"{kind}_pair", f"{kind}_channel") for kind in ("flops", "params")))
+
+
+def _largest(graph: Graph, space: Space, counts: NDArray[np.int64], pair: str, channel: str) -> int:
+    slopes, constant = np.zeros(len(graph.groups) + 1), len(graph.groups)
+    for coefficient, i, j in terms(graph, pair, channel):  # i <= j
+        if j == constant:
+            slopes[i] += coefficient
+        else:
+            slopes[i] += coefficient * graph.channels[j] / 2
+            slopes[j] += coefficient * graph.channels[i] / 2
+    state = np.arange(len(space.ways[0]))
+    most = np.where(state == 0, 0.0, -np.inf)
+    for weight, slope, kept in zip(space.weights, slopes, counts, strict=False):
+        most = np.max(
+            [slope * kept[step] + most[np.maximum(0, state - step * weight)] for step in range(space.levels)], axis=0
+        )
+    return int(most[-1] + slopes[constant])
+
+
+def in_sample(graph: Graph, space: Space, budget: Budget, size: int, seed: int, wanted: int) -> int:
+    """How many of the sample are within the budget, counted no further than to `wanted`.
+
+    What is drawn is the beginning of what `Space.sample` draws, and all of it where that says too little; of more than
+    `MOST_DRAWN` as many are taken for granted as are wanted.
+
+    Args:
+        graph: the network's graph, for costs.
+        space: the space.
+        budget: bounds on costs.
+        size: rows of the sample.
+        seed: of the sample.
+        wanted: where counting ends.
+    """
+    rows = BLOCK_ROWS
+    while rows < min(size, MOST_DRAWN) and 2 * size < space.count:
+        if _number(graph, space, budget, space.draw(rows, seed)) >= wanted:
+            return wanted
+        rows *= 4
+    if size > MOST_DRAWN:
+        return wanted
+    return min(wanted, _number(graph, space, budget, space.sample(size, seed)))
+
+
+def _number(graph: Graph, space: Space, budget: Budget, steps: Steps) -> int:
+    """Different configurations among these within the budget."""
+    inside = [
+        block[budget.holds(*costs_of_counts(graph, kept_counts(block, graph.channels, space.levels)))]
+        for block in np.split(steps, range(BLOCK_ROWS, len(steps), BLOCK_ROWS))
+    ]
+    return len(np.unique(np.concatenate(inside), axis=0))
+
+
+def near_smallest(graph: Graph, space: Space, budget: Budget, wanted: int) -> int:
+    """How many different networks of the space are within a budget that has no lower bounds, counted up to `wanted`.
+
+    Costs fall and ratios rise with every step, so that the smallest network is reached from every other without
+    leaving the budget or the space, and every other from it.
+    """
+    steps = np.repeat(np.arange(space.levels)[:, None], len(graph.groups), axis=1)
+    counts = kept_counts(steps, graph.channels, space.levels)
+    # Steps that keep a number of channels of their own, from the last on; place 0 is the smallest network.
+    own = [np.flatnonzero(np.append(np.diff(kept), -1))[::-1] for kept in counts.T]
+    last, units = np.array([len(each) - 1 for each in own]), np.eye(len(own), dtype=np.int64)
+    places, found = np.zeros((1, len(own)), np.int64), 0
+    while len(places) and found < wanted:
+        here = np.stack([each[place] for each, place in zip(own, places.T, strict=True)], axis=1)
+        inside = budget.holds(*costs_of_counts(graph, kept_counts(here, graph.channels, space.levels)))
+        inside &= here @ np.array(space.weights, np.int64) >= len(space.ways[0]) - 1
+        found += int(np.count_nonzero(inside))
+        near = (places[inside, None] + units).reshape(-1, len(own))
+        places = np.unique(near[(near <= last).all(axis=1)], axis=0)
+    return min(wanted, found)
