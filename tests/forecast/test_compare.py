@@ -4,6 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from sacp.artefacts import lookup
+from sacp.artefacts.digests import sealed
 from sacp.errors import InputError
 from sacp.forecast.compare import table
 from sacp.forecast.schedule import REST, START, TOTAL
@@ -40,7 +41,7 @@ def test_spent_table_compares_the_jobs_that_left_a_record():
 
 
 def test_records_are_read_and_refused_where_they_do_not_tell_the_time(tmp_path):
-    made = record(TRAINED, "00:00", 3.5)
+    made = sealed(record(TRAINED, "00:00", 3.5) | {"results": None, "place": None})
     (tmp_path / "a.provenance.json").write_text(json.dumps(made))
     assert lookup.load(tmp_path / "a.provenance.json") == made
     for name, found in (
