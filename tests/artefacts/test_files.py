@@ -14,7 +14,7 @@ import torch
 from disks import fill
 from matplotlib.figure import Figure
 from sacp.artefacts.clock import start_ticks
-from sacp.artefacts.files import atomic, read_json, remove_left_over, write_csv, write_json
+from sacp.artefacts.files import atomic, read_json, remove, remove_left_over, write_csv, write_json
 from sacp.errors import InputError
 from sacp.network.files import save_base
 from sacp.network.spec import NetworkSpec
@@ -88,6 +88,15 @@ def test_what_a_killed_process_left_goes_with_the_next_writer_of_the_file(tmp_pa
     assert left.exists()
     write_json(tmp_path / "a.json", {})
     assert sorted(os.listdir(tmp_path)) == ["a.json", "b.json"]
+
+
+def test_what_a_killed_process_left_goes_with_the_file_too(tmp_path):
+    left_by_a_killed_process(tmp_path / "a.json")
+    remove(tmp_path / "a.json")  # was never there
+    assert os.listdir(tmp_path) == []
+    write_json(tmp_path / "a.json", {})
+    remove(tmp_path / "a.json")
+    assert os.listdir(tmp_path) == []
 
 
 def written_slowly(path: Path, begun, go_on) -> None:

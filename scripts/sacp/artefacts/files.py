@@ -80,6 +80,12 @@ def why_not_written(error: BaseException, folder: Path) -> str | None:
     return None
 
 
+def remove(path: Path) -> None:
+    """Remove a file that may be there, and what killed writers of it have left."""
+    path.unlink(missing_ok=True)
+    _remove_left_over(path.parent, path.name)
+
+
 def remove_left_over(results: str | Path) -> list[Path]:
     """Remove the temporary files of processes that were killed, in all folders of the results; return what is gone."""
     return [path for folder, _, _ in os.walk(results) for path in _remove_left_over(Path(folder))]
@@ -101,12 +107,12 @@ def _place() -> str:
 def _remove_left_over(folder: Path, target: str | None = None) -> list[Path]:
     """Remove what killed processes have left in a folder of one file, or of all."""
     removed = []
-    with suppress(OSError):  # gone meanwhile, or not ours to change
-        for name in os.listdir(folder):
-            found = TEMPORARY.fullmatch(name)
-            if found and target in (None, found[4]) and _is_left_over(folder / name, found):
-                (folder / name).unlink()
-                removed.append(folder / name)
+    for path in folder.glob(".sacp~*"):
+        found = TEMPORARY.fullmatch(path.name)
+        with suppress(OSError):  # gone meanwhile, or not ours to change
+            if found and target in (None, found[4]) and _is_left_over(path, found):
+                path.unlink()
+                removed.append(path)
     return removed
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from sacp.artefacts.clock import process_seconds
+from sacp.artefacts.files import remove
 from sacp.artefacts.tensors import load_torch, save_torch
 from sacp.errors import InputError, Stopped
 
@@ -103,7 +104,7 @@ class Sidecar:
     def clear(self) -> None:
         """Remove the file: the outputs are written."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            remove(self.path)
 
 
 def machine() -> str:
