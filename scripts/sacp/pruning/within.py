@@ -12,14 +12,15 @@ from sacp.network.cost import Budget, Cost, costs_of_counts, terms
 from sacp.network.graph import Graph
 from sacp.pruning.space import BLOCK_ROWS, Space, Steps, kept_counts
 
+ROUNDING = 0.5  # more than the sums of doubles err by
 MOST_DRAWN = 10_000_000  # rows: seconds, and a gigabyte
 
 
 def largest(graph: Graph, space: Space) -> Cost:
     """Costs that no configuration of the space exceeds; the bound is not tight.
 
-    A product of kept counts, k_i k_j, is at most the mean of k_i C_j and C_i k_j. That sum is largest where a dynamic
-    programme over the groups says so.
+    A product of kept counts, k_i k_j, is at most the mean of k_i^2 C_j / C_i and k_j^2 C_i / C_j, and equal to it where
+    both groups are pruned alike. The sum of these is largest where a dynamic programme over the groups says so.
     """
     steps = np.repeat(np.arange(space.levels)[:, None], len(graph.groups), axis=1)
     counts = kept_counts(steps, graph.channels, space.levels).T  # [G, levels]
@@ -27,20 +28,20 @@ def largest(graph: Graph, space: Space) -> Cost:
 
 
 def _largest(graph: Graph, space: Space, counts: NDArray[np.int64], pair: str, channel: str) -> int:
-    slopes, constant = np.zeros(len(graph.groups) + 1), len(graph.groups)
+    constant, channels = len(graph.groups), graph.channels
+    linear, square = np.zeros(constant + 1), np.zeros(constant + 1)  # coefficients of k_i and k_i^2
     for coefficient, i, j in terms(graph, pair, channel):  # i <= j
         if j == constant:
-            slopes[i] += coefficient
+            linear[i] += coefficient
         else:
-            slopes[i] += coefficient * graph.channels[j] / 2
-            slopes[j] += coefficient * graph.channels[i] / 2
+            square[i] += coefficient * channels[j] / channels[i] / 2
+            square[j] += coefficient * channels[i] / channels[j] / 2
     state = np.arange(len(space.ways[0]))
     most = np.where(state == 0, 0.0, -np.inf)
-    for weight, slope, kept in zip(space.weights, slopes, counts, strict=False):
-        most = np.max(
-            [slope * kept[step] + most[np.maximum(0, state - step * weight)] for step in range(space.levels)], axis=0
-        )
-    return int(most[-1] + slopes[constant])
+    for group, weight in enumerate(space.weights):
+        own = linear[group] * counts[group] + square[group] * counts[group] ** 2
+        most = np.max([own[t] + most[np.maximum(0, state - t * weight)] for t in range(space.levels)], axis=0)
+    return int(most[-1] + linear[constant] + ROUNDING)
 
 
 def in_sample(graph: Graph, space: Space, budget: Budget, size: int, seed: int, wanted: int) -> int:
