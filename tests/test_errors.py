@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
-from sacp.errors import nearest, told
+import torch
+from sacp.errors import nearest, out_of_memory, told
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,15 @@ def test_nearest_word_is_named_if_there_is_one(word, expected):
 )  # fmt: skip
 def test_an_exception_of_a_users_code_is_told_by_its_kind_and_its_message(error, words):
     assert told(error) == words
+
+
+def test_want_of_memory_is_known_from_whatever_library():
+    size = 2**50  # bytes, more than addresses reach
+    for allocate in (
+        lambda: np.empty(size, np.uint8), lambda: torch.empty(size, dtype=torch.uint8), lambda: bytearray(size),
+    ):  # fmt: skip
+        with pytest.raises((MemoryError, RuntimeError)) as caught:
+            allocate()
+        assert out_of_memory(caught.value)
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not out_of_memory(RuntimeError("sizes do not match"))

@@ -26,6 +26,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory is wanting: Python's and NumPy's, torch's on a GPU, or torch's on a CPU, which has no name."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )
+
+
 def told(error: BaseException) -> str:
     """The kind of an exception and its message, if it has one, on one line: of those that a user's code raises."""
     return f"{type(error).__name__}: {one_line(error)}".removesuffix(": ")

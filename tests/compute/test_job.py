@@ -132,6 +132,17 @@ def test_a_users_mistake_ends_with_status_1_and_one_line_in_the_log_and_no_recor
     assert not (tmp_path / RECORD).exists()
 
 
+def test_want_of_memory_ends_in_one_line_too(tmp_path):
+    with pytest.raises(SystemExit) as caught, job.running(stand_in(tmp_path)):
+        bytearray(2**60)
+    assert caught.value.code == 1
+    [line] = (tmp_path / LOG).read_text().splitlines()
+    assert (
+        line.split(" ", 1)[1]
+        == "error: MemoryError: out of memory; give the job more, or lower the sizes of its settings"
+    )
+
+
 def test_a_defect_is_logged_as_one_with_its_traceback_and_raised(tmp_path):
     with pytest.raises(ZeroDivisionError), job.running(stand_in(tmp_path)):
         print(1 / 0)

@@ -18,7 +18,7 @@ from sacp.artefacts import record as provenance
 from sacp.artefacts.files import why_not_written, write_json, writing
 from sacp.artefacts.inputs import checked
 from sacp.artefacts.lookup import READER
-from sacp.errors import InputError, Stopped
+from sacp.errors import InputError, Stopped, out_of_memory, told
 
 log = logging.getLogger(__name__)
 CHECKED = "largest_checked_gb"  # of the config; no param, so that it reruns nothing
@@ -73,9 +73,9 @@ class Job:
 def running(snakemake: Any) -> Iterator[Job]:
     """Run a script's work, with its log in `log:` and on stderr; when it ends well, its record is written.
 
-    `InputError` ends the process in one line, status 1. SIGTERM and SIGUSR1 end it as an exit does, with status
-    128 + signal: what was half written is removed. Any other exception is ours: its traceback goes to the log and it
-    is raised again.
+    `InputError` and want of memory end the process in one line, status 1. SIGTERM and SIGUSR1 end it as an exit does,
+    with status 128 + signal: what was half written is removed. Any other exception is ours: its traceback goes to the
+    log and it is raised again.
     """
     _use_threads(snakemake.threads)
     gc.freeze()  # what was imported stays to the end; not scanning it again saves half a second with torch
@@ -92,7 +92,10 @@ def running(snakemake: Any) -> Iterator[Job]:
     except InputError as error:
         log.error("error: %s", error)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if out_of_memory(error):
+            log.error("error: %s: out of memory; give the job more, or lower the sizes of its settings", told(error))
+            sys.exit(1)
         log.exception("this is a defect of sacp, not of your input")
         raise
     log.info("done in %.1f s", time.monotonic() - started)

@@ -11,7 +11,7 @@ import pandas as pd
 from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.compute.long_job import device
-from sacp.errors import InputError, one_line
+from sacp.errors import InputError, one_line, out_of_memory
 from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
@@ -52,10 +52,14 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
         models = set(pd.read_csv(reported_path)["model"])
         for name, experiment in config["experiments"].items():
             _check_experiment(name, experiment, config, models)
-    except MemoryError as error:
-        raise InputError(f"a network or a space of configurations fits no memory ({one_line(error)})") from None
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise InputError(
+            f"{source}: no memory holds a network or a space ({one_line(error)}); lower its sizes"
+        ) from None
 
 
 def _check_results(folder: Path) -> None:

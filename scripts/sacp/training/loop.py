@@ -14,7 +14,7 @@ from sacp.compute.arithmetic import EXACT, Engine, arithmetic, generators_kept, 
 from sacp.compute.optimizers import SGD
 from sacp.compute.parallel import ALONE, Team
 from sacp.compute.resume import Sidecar, Stop, stop_requests
-from sacp.errors import InputError, Stopped
+from sacp.errors import InputError, Stopped, out_of_memory
 from sacp.images.batches import Batch, FileBatches, Normalizer, ResidentBatches, Source
 from sacp.images.folder import FileSet
 from sacp.images.splits import Splits
@@ -67,7 +67,7 @@ def train(
             run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration)
             run.go(stop, engine)
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             size = recipe.batch_size
             raise InputError(f"{label}: out of memory on {device} at batch size {size}; lower batch_size") from None
@@ -222,10 +222,6 @@ class _Run:
         else:
             self.sums.copy_(state["sums"].sum(dim=0) / self.team.size)
         log.info("%s: goes on in epoch %d at step %d", self.label, self.epoch + 1, self.step)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team = ALONE) -> Source:
