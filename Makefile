@@ -33,8 +33,8 @@ demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no do
 test: $(VENV)/.complete ## Run all tests.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
-test-kills: $(VENV)/.complete ## Kill each kind of training twenty times and compare the bits; long.
-	KILLS=20 $(BIN)/pytest tests/workflow/test_kills.py
+test-kills: $(VENV)/.complete ## Kill each kind of training, and runs of all rules, thirty times and compare the bits; long.
+	KILLS=30 $(BIN)/pytest tests/workflow/test_kills.py
 
 test-disks: $(VENV)/.complete ## Run every stage on full disks of many sizes, as root; long.
 	DISKS=all $(BIN)/pytest tests/workflow/test_full_disk.py
