@@ -19,7 +19,7 @@ from sacp.errors import InputError, one_line
 # Numbers as everybody but YAML 1.1 writes them, which wants a point and a signed exponent: 1e6, 1.0e6, 1E-3, .5.
 NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9]\d{0,300})(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,5})?")
 WHOLE = re.compile(r"[-+]?\d+")
-WORDS = {
+WORDS: dict[str, dict[str, Any]] = {
     "null": {"null": None, "~": None},
     "boolean": {"true": True, "false": False, "True": True, "False": False},
 }  # fmt: skip
