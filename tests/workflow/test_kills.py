@@ -236,7 +236,7 @@ def disturbed_head(checkout: Checkout, targets: list[str], rng: random.Random, w
             if time.monotonic() >= moment and (jobs or way == "head and jobs"):
                 if way == "job":
                     rng.choice(jobs).kill()
-                    return call.wait(timeout=120) != 0
+                    return call.wait(timeout=300) != 0  # it goes on with other jobs
                 for process in [call, *(call.children(recursive=True) if way == "head and jobs" else [])]:
                     with suppress(psutil.NoSuchProcess):
                         process.kill()
