@@ -8,7 +8,7 @@ NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
+.PHONY: help explain config demo test test-disks test-kills test-reruns test-slurm test-slurm-short \
 	bench-search bench-training bench-precision bench-images bench-dag bench-start check format docs lock assumptions \
 	clean
 
@@ -41,9 +41,6 @@ test-disks: $(VENV)/.complete ## Run every stage on full disks of many sizes, as
 
 test-reruns: $(VENV)/.complete ## Carry out every row of docs/reruns.md and look at what has run; long.
 	RERUNS=run $(BIN)/pytest --numprocesses 2 tests/workflow/test_reruns.py
-
-test-damage: $(VENV)/.complete ## Damage every artefact of a run in eight ways, as docs/damage.md says; long.
-	DAMAGE=all $(BIN)/pytest tests/workflow/test_damage.py
 
 test-slurm: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, as root, and break it in many ways.
 	$(BIN)/pytest -m slurm tests/slurm

@@ -45,7 +45,7 @@ SIZES = {
     ),
     "16 MiB": Case(2**24, f"{SEED}/base.pt", changes={"network": {"name": "resnet14", "width": 5}}),
     "128 MiB": Case(2**27, f"{SEED}/configs.h5", changes={"space": SPACE | {"search_size": 10**8}}),
-    "1 GiB": Case(2**30, f"{SEED}/configs.h5", changes={"space": SPACE | {"search_size": 5 * 10**8}}),
+    "1 GiB": Case(2**30, f"{SEED}/configs.h5", changes={"space": SPACE | {"search_size": 4 * 10**8}}),
 }
 
 

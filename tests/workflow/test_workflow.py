@@ -14,7 +14,7 @@ import sacp
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import start_ticks
-from sacp.artefacts.digests import file_digest
+from sacp.artefacts.digests import file_digest, sealed
 from sacp.artefacts.files import atomic
 from sacp.images.splits import load_splits
 from sacp.training.evaluation import accuracy_percent
@@ -236,7 +236,10 @@ def test_another_winner_trains_the_baselines_at_its_flops_and_the_first_does_on_
     tuned = pd.read_csv(shard)
     chosen = int(tuned.loc[tuned["candidate"] != winner, "candidate"].iloc[-1])
     tuned.loc[tuned["candidate"] == chosen, "validation_accuracy_percent"] = 101.0
+    holder, made = lookup.find(shard)
+    record_before = holder.read_text()
     tuned.to_csv(shard, index=False)
+    holder.write_text(json.dumps(sealed({**made, "outputs": made["outputs"] | {shard.name: file_digest(shard)}})))
     config.write_text(re.sub(r"top_k: \d+", "top_k: 1", config_before))
 
     run = demo_copy.demo()
@@ -249,6 +252,7 @@ def test_another_winner_trains_the_baselines_at_its_flops_and_the_first_does_on_
 
     config.write_text(config_before)
     shard.write_text(shard_before)
+    holder.write_text(record_before)
     run = demo_copy.demo()
     assert run.status == 0, run.output
     assert read(winner_file)["candidate"] == winner
