@@ -19,7 +19,7 @@ from sacp.training import ranking
 
 replanning.install()
 # A job ends with the Snakemake that started it: a killed one leaves nothing that writes files or holds devices. `exec`
-# leaves no shell between them. A rule runs one program, its script's; what followed it in `shell:` would not run.
+# leaves no shell between them. A job is one program, its script's; what followed it in `shell:` would not run.
 shell.prefix("exec " + shlex.join(mortal.command()).replace("{", "{{").replace("}", "}}"))
 with suppress(ValueError):  # outside the main thread, as in a program that calls Snakemake
     # Slurm warns of a time limit by this signal, all processes of a job: Snakemake waits while the job saves its state.
