@@ -116,18 +116,20 @@ def test_files_that_come_from_different_bytes_of_one_file_are_not_read_together(
     assert refusal(BASE, SCORES).startswith(f"{SCORES}: made from another {BASE} than the one that is there (SHA-256 ")
     later = write(BASE.parent / "l1/scores.parquet", "new scores", [BASE])
     assert refusal(SCORES, later).startswith(f"{later}: made from another {BASE} than that of {SCORES} (SHA-256 ")
-    checked([SCORES], run)  # nothing here says what the base is now
+    assert [each.path for each in checked([SCORES], run)] == [SCORES]  # nothing here says what the base is now
 
 
 def test_an_equal_file_that_was_written_again_is_the_same(run):
     write(BASE, "base 0", [Path("data.csv")])
-    checked([BASE, SCORES], run)
+    base, scores = checked([BASE, SCORES], run)
+    assert scores.made["inputs"] == {BASE.as_posix(): base.digest}
 
 
 def test_the_users_data_may_change_between_two_files(run):
     Path("data.csv").write_text("3,4\n")
     other = write(BASE.parent / "sparse.pt", "sparse", [Path("data.csv")])
-    checked([BASE, other], run)
+    base, sparse = checked([BASE, other], run)
+    assert base.made["inputs"]["data.csv"] != sparse.made["inputs"]["data.csv"]
 
 
 def test_results_that_were_moved_are_read(run):

@@ -15,9 +15,9 @@ from typing import Any
 
 from sacp.artefacts import lookup
 from sacp.artefacts.digests import file_digest
+from sacp.artefacts.inputs import SHORT
 from sacp.errors import InputError
 
-SHORT = 12  # characters shown of a digest
 LONGEST = 200  # characters shown of a value that differs
 THREADS = "threads"
 # Keys of a record that are compared, in the words of the comparison. Files that it names have records of their own.
