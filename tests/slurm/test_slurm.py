@@ -29,6 +29,7 @@ pytestmark = [
 CLUSTER = Path(__file__).with_name("cluster.sh")
 RESULTS = Path("results/demo")
 TABLE = RESULTS / "tables/table3.csv"
+BASE = RESULTS / "digits-resnet14/seed0/base.pt"
 TRAININGS = ("train_base", "tune_shard", "train_candidate")
 # For speed alone: after 6 and after 22 seconds most jobs have ended, then it is 48.
 FAST = ["--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "5"]
@@ -178,6 +179,7 @@ def cluster() -> Iterator[None]:
 class Local:
     """What a run without Slurm made."""
 
+    base: bytes
     table: dict[str, Any]
     finished: list[str]
 
@@ -187,7 +189,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Local:
     checkout = small_checkout(tmp_path_factory.mktemp("local") / "checkout")
     run = checkout.demo(str(TABLE))
     assert run.status == 0, run.output
-    return Local(table(checkout), finished(run.output))
+    return Local((checkout.path / BASE).read_bytes(), table(checkout), finished(run.output))
 
 
 @pytest.fixture(scope="session")
@@ -270,6 +272,33 @@ def kill_the_head(head: Head, rule: str) -> None:
         assert time.monotonic() < end
         time.sleep(0.1)
     assert saved_states(head.checkout, rule)
+
+
+def fail_the_node(head: Head, rule: str) -> str:
+    """Let the node lose its power while a training runs, and come back; the number of the job, which waits again."""
+    job = head.held(rule)
+    daemon = psutil.Process(int(Path("/run/sacp-slurm/slurmd.pid").read_text()))
+    steps = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "slurmstepd"]
+    victims = [daemon, *steps, *(child for step in steps for child in step.children(recursive=True))]
+    for process in victims:
+        process.kill()
+    psutil.wait_procs(victims)
+    (node,) = slurm("sinfo", "--noheader", "--format", "%n")
+    slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")  # Slurm itself waits for five minutes
+    head.until(lambda: Job(job.number, "PENDING", rule) in head.jobs(), f"{rule} in the queue again")
+    subprocess.run([CLUSTER, "up"], check=True)
+    return job.number
+
+
+def test_a_training_on_a_failed_node_is_queued_again_by_slurm_and_goes_on(local: Local, checkout: Checkout) -> None:
+    head = Head(checkout, "--until", "train_base")
+    number = fail_the_node(head, "train_base")
+    assert head.ended() == 0, head.output
+    assert [job.number for job in head.jobs() if job.rule == "train_base"] == [number]
+    assert (checkout.path / BASE).read_bytes() == local.base
+    assert re.search(r"base: goes on in epoch \d+ at step \d+", *logs(checkout, "train_base"))
+    assert "stopped by signal" not in head.output
+    assert saved_states(checkout) == []
 
 
 def test_faults_end_in_the_table_of_a_local_run(local: Local, checkout: Checkout) -> None:
