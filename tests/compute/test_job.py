@@ -116,6 +116,24 @@ def test_inputs_are_recorded_as_they_were_when_the_job_began(tmp_path, data):
     assert list(record["inputs"].values()) == [sha256(b"before")]
 
 
+def test_files_that_the_inputs_lead_to_are_compared_and_recorded_as_inputs_are(tmp_path):
+    with job.running(stand_in(tmp_path / "made", out={"table": "table.csv"})) as work:
+        Path(work.out.table).write_text("before")
+    found, record = tmp_path / "made/table.csv", lookup.load(tmp_path / "made" / RECORD)
+    assert record["outputs"] == {"table.csv": sha256(b"before")}
+    with job.running(stand_in(tmp_path / "read")) as work:
+        work.also_read(found)
+        found.write_text("after")
+        with pytest.raises(InputError, match=r"table\.csv: damaged or changed"):
+            work.also_read(found)
+    assert lookup.load(tmp_path / "read" / RECORD)["inputs"] == {found.as_posix(): sha256(b"before")}
+    described = stand_in(tmp_path / "read")
+    described.config["largest_checked_gb"] = 0
+    with job.running(described) as work:
+        work.also_read(found)  # larger than what is compared: taken to be what its record says
+    assert lookup.load(tmp_path / "read" / RECORD)["inputs"] == {found.as_posix(): sha256(b"before")}
+
+
 def test_seconds_of_processes_that_were_killed_count(tmp_path):
     with job.running(stand_in(tmp_path)) as work:
         work.earlier_seconds = 1000.0

@@ -38,6 +38,7 @@ class Job:
     log_path: Path
     results: Path | None  # the folder of all that the run makes; None if the log lies elsewhere
     record: dict[str, Any]  # how the outputs are made; finished when they are
+    largest: float = math.inf  # bytes of the largest file that is compared with its record
     facts: dict[str, Any] = field(default_factory=dict)  # what else the record says
     earlier_seconds: float = 0.0  # taken by processes of this job that were killed
 
@@ -49,19 +50,21 @@ class Job:
         log_path = Path(snakemake.log[0])
         results = next((folder.parent for folder in log_path.parents if folder.name == "logs"), None)
         made_in = None if snakemake.rule == READER else results
-        inputs = checked(snakemake.input, made_in, 1e9 * snakemake.config.get(CHECKED, math.inf))
+        largest = 1e9 * snakemake.config.get(CHECKED, math.inf)
+        inputs = checked(snakemake.input, made_in, largest)
         record = provenance.record(
             snakemake.rule, cfg, snakemake.params.code, inputs, seed, results,
             Path(snakemake.output.provenance), snakemake.threads,
         )  # fmt: skip
         return cls(
             snakemake.rule, cfg, seed, snakemake.input, snakemake.output, wildcards, snakemake.threads,
-            log_path, results, record,
+            log_path, results, record, largest,
         )  # fmt: skip
 
     def also_read(self, *paths: Path) -> None:
         """Compare files that the inputs lead to with their records, and name them in this job's."""
-        self.record["inputs"] |= {each.path.as_posix(): each.digest for each in checked(paths, self.results)}
+        found = checked(paths, self.results, self.largest)
+        self.record["inputs"] |= {each.path.as_posix(): each.digest for each in found}
 
     def finish(self) -> None:
         """Write the record of all outputs beside them."""
