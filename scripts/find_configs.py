@@ -19,7 +19,7 @@ with job.running(snakemake) as work:
     constrained = Space.build(graph.weights, levels, space["threshold"])
     scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
     drawn = Candidates(work.given.configs)
-    found = find(work.cfg["way"], search, scorer, graph, constrained, drawn, work.threads)
+    found = find(work.cfg["way"], search, work.cfg["top_m"], scorer, graph, constrained, drawn, work.threads)
     check_number(len(found), work.cfg["top_m"], search["distance"])
     attributes = attributes_of(graph, levels, space["threshold"], constrained.count, work.seed)
     with new_configs(work.out.configs, training, len(found), attributes) as rows:

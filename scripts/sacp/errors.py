@@ -8,6 +8,10 @@ class InputError(Exception):
     """A mistake in the input. Its message is one line: file or key, what was found, what would be right."""
 
 
+class TooLargeError(InputError):
+    """A problem whose exact solution would take more than the bounds set to it."""
+
+
 class Stopped(SystemExit):
     """The end that a signal asks for, with status 128 + signal."""
 

@@ -138,7 +138,8 @@ def main() -> None:
         for row in tunings(Path(base), halves, known):
             pd.DataFrame([row]).to_csv(options.csv, mode="a", header=False, index=False)
     frame = pd.read_csv(options.csv)
-    by = frame.sort_values("first_half").groupby(["network", "share", "distance"])
+    ranked = frame.sort_values(["first_half", "rank"], ascending=[True, False])  # of equals the better-scored is chosen
+    by = ranked.groupby(["network", "share", "distance"])
     shown = {"mean": ("second_half", "mean"), "spread": ("second_half", "std"), "chosen": ("second_half", "last")}
     print(by.agg(**shown).round(2).to_markdown())
 

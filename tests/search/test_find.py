@@ -1,12 +1,13 @@
 """Each way to search, by its name."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from networks_zoo import any_network
 from sacp.catalogue.scores import SAMPLE, SEARCHES
-from sacp.errors import InputError
+from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, kept_counts
@@ -44,7 +45,7 @@ def test_exact_finds_the_best_of_the_whole_space_apart_from_one_another(problem)
     scorer, graph, space, _ = problem
     budget = Budget.of(SEARCH["budget"], cost_of_graph(graph))
     expected, _ = exact.best(scorer.values, graph, space, budget, 5, 2)
-    assert np.array_equal(find("exact", SEARCH, *problem), expected)
+    assert np.array_equal(find("exact", SEARCH, 5, *problem), expected)
 
 
 def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
@@ -55,14 +56,53 @@ def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
     starts = inside[np.argsort(-scores, kind="stable")[:5]]
     expected, _ = exact.apart(*climb(drawn.steps[np.sort(starts)], scorer, graph, space, budget), 5, 2)
     for threads in (1, 2):
-        assert np.array_equal(find("local", SEARCH, *problem, threads), expected)
+        assert np.array_equal(find("local", SEARCH, 5, *problem, threads), expected)
     assert score_all(scorer, expected).max() >= scores.max()
+
+
+def _least_unlike(steps: np.ndarray) -> int:
+    return min(int((one != other).sum()) for one, other in combinations(steps, 2))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.76])
+@pytest.mark.parametrize("m", [2, 5, 40])
+def test_the_distance_is_the_largest_up_to_four_that_leaves_m_candidates(problem, way, threshold, m) -> None:
+    scorer, graph, _, drawn = problem
+    space = Space.build(graph.weights, LEVELS, threshold)
+    settings = {"budget": {}, "found": 60, "distance": None}
+    found = find(way, settings, m, scorer, graph, space, drawn)
+    assert m <= len(found) <= 60
+    chosen = min(_least_unlike(found), 4)
+    assert np.array_equal(
+        found, find(way, settings | {"distance": chosen}, m, scorer, graph, space, drawn)[: len(found)]
+    )
+    if chosen < 4:
+        assert len(find(way, settings | {"distance": chosen + 1}, m, scorer, graph, space, drawn)) < m
+
+
+def test_a_smaller_distance_is_taken_where_a_larger_one_is_too_large_a_problem(problem, monkeypatch) -> None:
+    scorer, graph, space, drawn = problem
+    asked = []
+
+    def best(values, graph, space, budget, found, distance=1, enough=None):
+        asked.append((distance, found, enough))
+        if distance > 2:
+            raise TooLargeError("too large")
+        return as_it_is(values, graph, space, budget, found, distance, enough)
+
+    as_it_is = exact.best
+    monkeypatch.setattr(exact, "best", best)
+    found = find("exact", SEARCH | {"distance": None}, 3, scorer, graph, space, drawn)
+    assert asked == [(4, 5, 3), (3, 5, 3), (2, 5, 3)]
+    assert 3 <= len(found) <= 5
+    assert _least_unlike(found) >= 2
 
 
 @pytest.mark.parametrize("way", ["sample", "random", ""])
 def test_an_unknown_way_is_an_error(problem, way: str) -> None:
     with pytest.raises(KeyError, match=f"^'{way}'$"):
-        find(way, SEARCH, *problem)
+        find(way, SEARCH, 5, *problem)
 
 
 def test_the_ways_are_the_searches_of_the_catalogue() -> None:
@@ -73,3 +113,6 @@ def test_too_few_candidates_are_refused() -> None:
     check_number(8, 8, 1)
     with pytest.raises(InputError, match=r"7 candidates found, m = 8 .* lower search\.distance from 3"):
         check_number(7, 8, 3)
+    for distance in (1, None):
+        with pytest.raises(InputError, match=r"asked for; widen search\.budget, or lower m"):
+            check_number(7, 8, distance)

@@ -103,6 +103,7 @@ class Measurements:
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
         search = matched(experiment["search"], flops) if "match" in settings else experiment["search"]
         request |= {"score": score_settings(settings), "way": settings["search"], "search": search}
+        request["m"] = experiment["refine"]["top_m"]
         what = f"the search of {method}"
         idle, answers = self._once(name, what, "sacp.forecast.measure_search", request, 1)
         return idle, answers[0]

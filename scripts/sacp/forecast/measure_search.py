@@ -32,7 +32,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure the three stages of a search one after the other.
 
     Args:
-        request: `network`, `space`, `search`, `threads`, and the method's `score` and `way` to search.
+        request: `network`, `space`, `search`, `m`, `threads`, and the method's `score` and `way` to search.
 
     Returns:
         `sample_seconds`, `encoder_seconds` (0 without an encoder), `find_seconds` (0 of a sample) and
@@ -56,7 +56,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     if request["way"] != SAMPLE:
         started = time.monotonic()
         constrained = Space.build(graph.weights, space["levels"], space["threshold"])
-        find(request["way"], request["search"], scorer, graph, constrained, SearchSetPart(candidates), threads)
+        drawn = SearchSetPart(candidates)
+        find(request["way"], request["search"], request["m"], scorer, graph, constrained, drawn, threads)
         found = time.monotonic() - started + (scores if request["way"] == "local" else 0.0)
         scores = ready
     return {"sample_seconds": sampling, "encoder_seconds": training, "find_seconds": found, "score_seconds": scores}

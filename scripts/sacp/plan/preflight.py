@@ -168,6 +168,8 @@ def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
 def _check_distance(graph: Graph, experiment: Mapping[str, Any]) -> None:
     """No more than so many configurations differ in so many groups (Singleton's bound)."""
     distance, m = experiment["search"]["distance"], experiment["refine"]["top_m"]
+    if distance is None:
+        return
     groups, levels = len(graph.groups), experiment["space"]["levels"]
     if distance > groups:
         raise InputError(f"search.distance: found {distance}, but the network has {groups} groups to differ in")

@@ -73,7 +73,7 @@ def _check_search(experiment: Settings) -> None:
                 "expected both less than 1, or neither"
             )
     distance = experiment["search"]["distance"]
-    if distance > 1 and not _finders(experiment):
+    if distance not in (None, 1) and not _finders(experiment):
         raise InputError(
             f"search.distance: found {distance}, but all searches rank the sample, which it does not thin out; "
             "expected a method with 'search: exact' or 'search: local', or no distance"

@@ -22,7 +22,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.errors import InputError
+from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, Term, costs_of_counts, terms
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps, kept_counts
@@ -39,7 +39,7 @@ Values = NDArray[np.float64]
 
 
 def best(
-    values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1
+    values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1, enough: int | None = None
 ) -> tuple[Steps, Values]:
     """The `found` networks of the highest sums of values, best first: steps [n, G] and sums [n].
 
@@ -50,9 +50,11 @@ def best(
         budget: bounds on costs.
         found: how many to return; fewer if the space within the budget holds fewer.
         distance: groups in which any two of them differ at least; of those nearer, the better one stays.
+        enough: return fewer than `found`, but no fewer than this, if more of them ask for a longer list.
 
     Raises:
-        InputError: nothing is within the budget, or the problem is too large to be solved exactly.
+        TooLargeError: the problem is too large to be solved exactly.
+        InputError: nothing is within the budget.
     """
     problem = _Problem(values, graph, space, budget)
     relaxations = problem.relaxations()
@@ -65,7 +67,7 @@ def best(
         chosen, sums = problem.inside(listed)
         sure = sums >= level
         chosen, sums = apart(chosen[sure], sums[sure], found, distance)
-        if len(chosen) >= found or level == -np.inf:
+        if len(chosen) >= (enough or found) or level == -np.inf:
             break
         depth *= WIDER if 10 * len(listed) > found else MUCH_WIDER
     if not len(chosen):
@@ -222,7 +224,7 @@ class _Relaxation:
             before, after = self.open[group], self.open[group + 1]
             size = self.levels ** len(before) * (self.need + 1)
             if size > MOST_STATES:
-                raise InputError(
+                raise TooLargeError(
                     f"search: an exact search under this budget has tables of {size:.2g} entries, more than "
                     f"{MOST_STATES}; use 'search: local', fewer levels, or no budget"
                 )
@@ -307,7 +309,7 @@ def _listed(relaxations: list[_Relaxation], level: float) -> Steps:
         steps, state = np.concatenate([g[0] for g in grown]), np.concatenate([g[1] for g in grown])
         sums = np.concatenate([g[2] for g in grown], axis=1)
         if len(steps) > MOST_LISTED:
-            raise InputError(
+            raise TooLargeError(
                 f"search: more than {MOST_LISTED} configurations come so near to the best that none can be left "
                 "out, and too few of them are within the budget; ask for fewer (search.found), a smaller "
                 "search.distance, one budget instead of two, or a wider one"

@@ -1,13 +1,13 @@
 """Candidates that a search finds for itself, beyond the sample."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.errors import InputError
+from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
@@ -16,6 +16,7 @@ from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, Scorer
 
 log = logging.getLogger(__name__)
+FARTHEST = 4  # groups; the distance that is tried first where none is set
 
 
 class Sample(Protocol):
@@ -31,13 +32,15 @@ class Sample(Protocol):
 
 
 def find(
-    way: str, settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, sample: Sample, threads: int = 1
-) -> Steps:
+    way: str, settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, sample: Sample,
+    threads: int = 1,
+) -> Steps:  # fmt: skip
     """The best candidates of the whole space, or those reached from the best of the sample, best first, [n, G].
 
     Args:
         way: how they are searched: `exact`, which needs an additive scorer, or `local`.
-        settings: `budget`, `found` and `distance`.
+        settings: `budget`, `found` and `distance`; None is the largest up to 4 that leaves m candidates.
+        m: how many are to be tuned.
         scorer: of the method.
         graph: the network's graph.
         space: the space, with its threshold.
@@ -49,35 +52,57 @@ def find(
         KeyError: there is no such way.
     """
     budget = Budget.of(settings["budget"], cost_of_graph(graph))
-    return WAYS[way](settings, scorer, graph, space, budget, sample, threads)
+    return WAYS[way](settings, m, scorer, graph, space, budget, sample, threads)
 
 
 def _exact(
-    settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
+    settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
     threads: int,
 ) -> Steps:  # fmt: skip
     assert isinstance(scorer, AdditiveScorer)
-    return exact.best(scorer.values, graph, space, budget, settings["found"], settings["distance"])[0]
+
+    def look(distance: int, enough: int) -> Steps:
+        return exact.best(scorer.values, graph, space, budget, settings["found"], distance, enough)[0]
+
+    return _apart(settings, m, graph, look)
 
 
 def _local(
-    settings: Mapping[str, Any], scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
+    settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
     threads: int,
 ) -> Steps:  # fmt: skip
     number = settings["found"]
     best = ranked.best(iter(sample), sample.total, scorer, graph, space.levels, number, budget, threads)
     found, scores = climb(sample.rows(np.sort(best["candidate"])), scorer, graph, space, budget)
     log.info("best score of the sample %.6g, of the local search %.6g", best["score"][0], scores[0])
-    return exact.apart(found, scores, number, settings["distance"])[0]
+    return _apart(settings, m, graph, lambda distance, _: exact.apart(found, scores, number, distance)[0])
+
+
+def _apart(settings: Mapping[str, Any], m: int, graph: Graph, look: Callable[[int, int], Steps]) -> Steps:
+    """What `look` finds, given a distance and the number that suffices, at the distance of the settings."""
+    distance, found = settings["distance"], settings["found"]
+    if distance is not None:
+        return look(distance, found)
+    for distance in range(min(FARTHEST, len(graph.groups)), 1, -1):
+        try:
+            steps = look(distance, m)
+        except TooLargeError:
+            continue
+        if len(steps) >= m:
+            log.info("any two candidates differ in %d groups at least (search.distance is not set)", distance)
+            return steps
+    log.info("no %d candidates differ in 2 groups (search.distance is not set)", m)
+    return look(1, found)
 
 
 WAYS = {"exact": _exact, "local": _local}
 
 
-def check_number(found: int, wanted: int, distance: int) -> None:
+def check_number(found: int, wanted: int, distance: int | None) -> None:
     """Raise `InputError` if fewer candidates were found than are to be tuned."""
     if found < wanted:
         raise InputError(
-            f"search: {found} candidates found, m = {wanted} (refine.top_m) asked for; lower search.distance from "
-            f"{distance}, widen search.budget, or lower m"
+            f"search: {found} candidates found, m = {wanted} (refine.top_m) asked for; "
+            + (f"lower search.distance from {distance}, " if distance not in (None, 1) else "")
+            + "widen search.budget, or lower m"
         )
