@@ -32,7 +32,7 @@ from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space
 from sacp.training.candidates import tune_candidates
-from sacp.training.evaluation import accuracy_percent
+from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import batches_of, train
 from sacp.training.recipe import Recipe
 from torch import nn
@@ -288,7 +288,9 @@ def print_switching(options: argparse.Namespace) -> None:
         network = build(spec)
         graph, kept = candidates(network, spec, threshold, number)
         shard = {
-            "in all": partial(tune_candidates, network, graph, kept, splits, recipe, 0, device),
+            "in all": partial(
+                tune_candidates, network, graph, kept, splits, recipe, 0, device, Calibration(splits, 0, 0)
+            ),
             "preparing": partial(batches_of, images, RECIPE, device),
             "order": lambda: next(whole.epoch(0, 0)),
         }
