@@ -70,6 +70,8 @@ def test_a_source_is_a_module_whose_functions_take_an_entry_of_the_datasets(name
 def test_choices_of_the_schema_are_the_names_of_the_catalogue():
     for name in sources.SOURCES:  # names that may be an import path, or that are looked up, are no choices of a schema
         assert f"`{name}`" in DATASET["source"]["description"]
+    for key, names in (("kind", kinds.KINDS), ("criterion", criteria.CRITERIA), ("score", scores.SCORES)):
+        assert [name for name in names if f"`{name}`" not in METHOD[key]["description"]] == []
     assert METHOD["search"]["enum"] == list(scores.SEARCHES) == [scores.SAMPLE, *WAYS]
 
 
@@ -242,7 +244,7 @@ def test_an_unknown_choice_of_an_encoder_is_refused_and_taken_for_no_other(name)
 
 def test_the_tables_of_the_docs_are_those_of_the_catalogue():
     text = (ROOT / "docs/methods.md").read_text()
-    assert page.filled(text) == text
+    assert page.filled(text) == text, "make docs"
     assert page.filled(text.replace("| `fpgm` |", "| `fpmg` |")) == text
     for name in page.tables():
         assert page.BEGIN.format(name) in text

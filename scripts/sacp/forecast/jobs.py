@@ -3,7 +3,7 @@
 Pure functions; the seconds come from `forecast.costs`, what a method needs from the catalogue.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from sacp.training.recipe import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
 MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
-STRUCTURES = {"colony": lambda size: Colony(**size).structures}  # networks that a baseline tunes, by its settings
+# Networks that a baseline tunes, by its settings.
+STRUCTURES: dict[str, Callable[[Mapping[str, Any]], int]] = {"colony": lambda size: Colony(**size).structures}
 
 
 @dataclass(frozen=True)
