@@ -18,6 +18,7 @@ from sacp.network.files import inherit, load_base, save_base
 from sacp.network.graph import load_graph, save_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
+from sacp.network.tracing import trace
 from sacp.pruning.files import load_kept, load_scales, save_kept, save_network
 
 SPEC = spec("resnet8", 0.25, 8)
@@ -65,6 +66,24 @@ def test_loaded_network_gives_the_same_bits(tmp_path, name):
         assert torch.equal(loaded(images), smaller(images))
     assert not any(module.training for module in loaded.modules())
     assert loaded.state_dict().keys() == smaller.state_dict().keys()
+
+
+def test_a_layer_under_two_names_is_written_under_both_and_is_one_when_loaded(tmp_path):
+    def under_two_names(num_classes):
+        network = CUSTOM_NETWORKS["flat"](num_classes)
+        network.body = torch.nn.Sequential(network.conv1, network.norm1)
+        return network
+
+    torch.manual_seed(0)
+    network, shape = under_two_names(10), (1, 3, 8, 8)
+    graph = trace(network, shape)
+    smaller = prune(network, graph, random_kept(graph, np.random.default_rng(2)))
+    save_network(tmp_path, smaller, spec("user:net", 1.0, 8), {})
+    loaded = sacp.load(tmp_path, network=under_two_names)
+    assert loaded.body[0] is loaded.conv1
+    before, after = smaller.state_dict(), loaded.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_network_given_by_import_path_wants_its_function(tmp_path):

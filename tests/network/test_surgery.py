@@ -1,24 +1,33 @@
 import copy
+import threading
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from networks_zoo import (
     CUSTOM_NETWORKS,
     CUSTOM_SHAPE,
     PAPER_NETWORKS,
+    Custom,
     any_network,
     flat,
     random_kept,
     randomised_norms,
 )  # fmt: skip
 from sacp.errors import InputError
+from sacp.network.cost import Cost, costs_of_counts, count
 from sacp.network.surgery import prune, resized, widths
 from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, random_order
 from sacp.pruning.space import kept_counts
 from torch import nn
+
+
+def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
 
 ALL_NETWORKS = [*PAPER_NETWORKS, *CUSTOM_NETWORKS]
 
@@ -204,6 +213,95 @@ def test_options_of_the_layers_survive():
     options = ("stride", "padding", "dilation", "padding_mode", "kernel_size")
     assert all(getattr(smaller[0], option) == getattr(network[0], option) for option in options)
     assert (smaller[1].eps, smaller[1].momentum, smaller[5].bias) == (0.01, None, None)
+
+
+def test_a_layer_under_two_names_is_cut_once_and_stays_one_layer():
+    network = flat()
+    network.body = nn.Sequential(network.conv1, network.norm1)
+    network.helpers = nn.ModuleList([network.conv2, network.classifier])
+    kept = [np.array([0, 2, 5]), np.array([1, 4])]
+    smaller, plain = (
+        prune(network, trace(network, CUSTOM_SHAPE), kept),
+        prune(network, trace(network, CUSTOM_SHAPE), kept),
+    )
+    assert smaller.body[0] is smaller.conv1
+    assert smaller.helpers[1] is smaller.classifier
+    assert sum(parameter.numel() for parameter in smaller.parameters()) == count(smaller, CUSTOM_SHAPE).parameters
+    loaded = resized(network, {name: value.clone() for name, value in smaller.state_dict().items()})
+    assert loaded.body[0] is loaded.conv1
+    assert_same_state(loaded.state_dict(), plain.state_dict())
+
+
+def test_layers_that_forward_calls_by_their_second_names_are_cut():
+    layers = [conv(3, 8), nn.ReLU(), conv(8, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)]
+    network = Custom(lambda n, x: n.body(x), first=layers[0], second=layers[2], body=nn.Sequential(*layers)).eval()
+    images, kept = torch.randn(2, 3, 8, 8), [np.array([1, 2, 7]), np.array([0, 5])]
+    graph = trace(network, CUSTOM_SHAPE)
+    smaller = prune(network, graph, kept)
+    assert count(smaller, CUSTOM_SHAPE) == Cost(*(int(cost[0]) for cost in costs_of_counts(graph, np.array([[3, 2]]))))
+    plain = prune(nn.Sequential(*layers), trace(nn.Sequential(*layers), CUSTOM_SHAPE), kept)
+    assert torch.equal(smaller(images), plain(images))
+
+
+def test_a_batch_norm_without_affine_parameters_is_cut_with_its_statistics():
+    layers = [conv(3, 8), nn.BatchNorm2d(8, affine=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(8, 5)).eval()
+    network[1].running_mean.uniform_(-1, 1)
+    network[1].running_var.uniform_(0.5, 2)
+    kept, images = np.array([1, 4, 6]), torch.randn(2, 3, 8, 8)
+    smaller = prune(network, trace(network, CUSTOM_SHAPE), [kept])
+    assert smaller[1].num_features == 3
+    assert torch.equal(smaller[1].running_var, network[1].running_var[[1, 4, 6]])
+    with torch.no_grad():
+        torch.testing.assert_close(smaller[:2](images), network[:2](images)[:, kept])
+
+
+def test_what_else_a_layer_has_survives():
+    class Named(nn.Linear):
+        role = "head"
+
+    network = flat()
+    network.classifier.__class__ = Named
+    network.conv1.note = ["mine"]
+    network.conv1.register_forward_hook(lambda module, inputs, output: output * 2)
+    images, graph = torch.randn(2, 3, 8, 8), trace(flat(), CUSTOM_SHAPE)
+    smaller = prune(network, graph, [np.array([0, 2, 5]), np.array([1, 4])])
+    assert (smaller.classifier.role, smaller.conv1.note) == ("head", ["mine"])
+    assert smaller.conv1.note is not network.conv1.note
+    assert torch.equal(smaller.conv1(images), network.conv1(images)[:, [0, 2, 5]])
+
+
+def test_layers_whose_format_has_versions_are_not_taken_for_old_ones():
+    network = torchvision.models.mnasnet0_5(
+        num_classes=3
+    ).eval()  # reads a state dict without a version as one of its first
+    graph = trace(network, (1, 3, 64, 64))
+    smaller = prune(network, graph, kept_at(graph, 5))
+    assert smaller(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+    assert smaller.layers[0].out_channels == network.layers[0].out_channels // 2
+
+
+def test_a_network_that_cannot_be_copied_is_refused():
+    network = flat()
+    network.lock = threading.Lock()
+    with pytest.raises(InputError, match="network: Custom cannot be copied"):
+        prune(network, trace(flat(), CUSTOM_SHAPE), [np.array([0]), np.array([1])])
+
+
+def test_resized_refuses_a_kernel_of_another_size():
+    state = flat().state_dict()
+    state["conv1.weight"] = state["conv1.weight"][..., :1]
+    with pytest.raises(InputError, match="weights do not fit the network"):
+        resized(flat(), state)
+
+
+@pytest.mark.parametrize("name", ["conv1.bias", "conv2.bias", "norm1.running_var", "classifier.bias"])
+def test_resized_refuses_tensors_of_one_layer_that_do_not_fit_together(name):
+    network = flat()
+    state = network.state_dict()
+    state[name] = torch.ones(3)
+    with pytest.raises(InputError, match="weights do not fit the network"):
+        resized(network, state)
 
 
 def test_resized_refuses_the_weights_of_another_network():

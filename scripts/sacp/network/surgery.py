@@ -1,15 +1,20 @@
 """Network and kept channels -> a smaller network with inherited weights."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
-from sacp.errors import InputError, one_line
+from sacp.errors import INTERRUPTS, InputError, one_line, told
 from sacp.network.graph import LINEAR, POOL, Graph, Kept, Node, Scales
+
+PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 
 
 def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = None) -> nn.Module:
@@ -21,24 +26,31 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
         kept: per group, the channel numbers to keep.
         scales: per group, factors of the kept channels, which go into the weights of all layers that mix them.
     """
-    state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    own = network.state_dict(keep_vars=True)
+    names = {id(value): name for name, value in reversed(own.items())}  # a layer may be registered under two names
+    before = {name: own[name].detach() if isinstance(own[name], Tensor) else own[name] for name in names.values()}
+    state = dict(before)
     for node in graph.nodes:
         if node.kind != POOL:
             _slice_node(state, node, kept)
             if scales is not None and node.in_group is not None and node.mixes:
                 _scale_inputs(state, node, scales[node.in_group])
-    return resized(network, state)
+    for name, value in before.items():
+        if state[name] is value:
+            state[name] = value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+    return resized(network, {name: state[names[id(value)]] for name, value in own.items()})
 
 
 def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
-    outputs = None if node.group is None else torch.as_tensor(kept[node.group])
-    inputs = None if node.in_group is None else torch.as_tensor(kept[node.in_group])
-    prefix = f"{node.name}."
-    for name in [name for name in state if name.startswith(prefix)]:
+    outputs = None if node.group is None or node.kind == LINEAR else torch.as_tensor(kept[node.group])
+    inputs = None if node.in_group is None or not node.mixes else torch.as_tensor(kept[node.in_group])
+    for name in (f"{node.name}.{own}" for own in PER_CHANNEL):
+        if name not in state:
+            continue
         tensor = state[name]
-        if outputs is not None and tensor.dim() > 0 and node.kind != LINEAR:
+        if outputs is not None:
             tensor = tensor[outputs.to(tensor.device)]
-        if inputs is not None and node.mixes and name == f"{prefix}weight":
+        if inputs is not None and name == f"{node.name}.weight":
             columns = inputs[:, None] * node.positions + torch.arange(node.positions)
             tensor = tensor[:, columns.flatten().to(tensor.device)]
         state[name] = tensor.contiguous()
@@ -51,43 +63,72 @@ def _scale_inputs(state: dict[str, Tensor], node: Node, factors: NDArray[np.floa
     state[f"{node.name}.weight"] = weight * columns.view(1, -1, *[1] * (weight.dim() - 2))
 
 
-def resized(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+def resized(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
     """Return a copy of `network` whose layers have the sizes of the tensors in `state`, and those tensors as weights.
+
+    All else about the layers stays: their kinds, options, modes and hooks, and which parameters are frozen.
 
     Raises:
         InputError: `state` does not belong to this network.
     """
-    result = copy.deepcopy(network)
-    for name, module in network.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and f"{name}.weight" in state and weight.dim() == state[f"{name}.weight"].dim():
-            replacement = _resized_layer(module, state[f"{name}.weight"].shape)
-            if replacement is not None:
-                result.set_submodule(name, replacement.train(module.training))
+    result = copied(network)
+    for name, module in result.named_modules():
+        _resize(module, f"{name}." if name else "", state)
+    weights = OrderedDict(state)
+    # Versions of the layers' formats: without them some layers take their own weights for those of an older version.
+    weights._metadata = getattr(network.state_dict(keep_vars=True), "_metadata", None)  # type: ignore[attr-defined]
     try:
-        result.load_state_dict(dict(state), assign=True)
+        result.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise InputError(f"weights do not fit the network: {one_line(error)}") from None
-    for name, parameter in network.named_parameters():
-        result.get_parameter(name).requires_grad_(parameter.requires_grad)
     return result
 
 
-def _resized_layer(layer: nn.Module, shape: torch.Size) -> nn.Module | None:
-    """An empty layer of the same kind for a weight of `shape`; None for kinds whose size never changes."""
+def copied(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that shares its parameters; modules, buffers and hooks are its own.
+
+    Raises:
+        InputError: something in the network cannot be copied.
+    """
+    try:
+        return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # copying can be the user's code: anything can be raised there
+        raise InputError(f"network: {type(network).__name__} cannot be copied ({told(error)})") from error
+
+
+def _resize(layer: nn.Module, prefix: str, state: Mapping[str, Any]) -> None:
+    """Empty a layer and give it the sizes of its tensors in `state`; what does not fit its kind keeps its size."""
+    shapes = {
+        name: tuple(state[prefix + name].shape)
+        for name, tensor in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
+        if isinstance(state.get(prefix + name), Tensor) and state[prefix + name].dim() == tensor.dim()
+    }
     if isinstance(layer, nn.Conv2d):
-        groups = shape[0] if layer.groups > 1 else 1
-        return nn.Conv2d(
-            shape[1] * groups, shape[0], layer.kernel_size, layer.stride, layer.padding, layer.dilation, groups,  # type: ignore[arg-type]
-            layer.bias is not None, layer.padding_mode, device="meta",
-        )  # fmt: skip
-    if isinstance(layer, nn.BatchNorm2d):
-        return nn.BatchNorm2d(
-            shape[0], layer.eps, layer.momentum, layer.affine, layer.track_running_stats, device="meta"
-        )
-    if isinstance(layer, nn.Linear):
-        return nn.Linear(shape[1], shape[0], layer.bias is not None, device="meta")
-    return None
+        shapes = _resize_conv(layer, shapes)
+    elif isinstance(layer, _NormBase):
+        layer.num_features = next((shapes[name][0] for name in PER_CHANNEL if name in shapes), layer.num_features)
+        shapes |= {name: (layer.num_features,) for name in PER_CHANNEL if name in shapes}
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = shapes.get("weight", (layer.out_features, layer.in_features))
+        shapes |= {"bias": (layer.out_features,)}
+    for name, shape in shapes.items():
+        tensor = getattr(layer, name)
+        if tensor is not None and tuple(tensor.shape) != shape:
+            empty = torch.empty(shape, dtype=tensor.dtype, device="meta")
+            is_parameter = isinstance(tensor, nn.Parameter)
+            setattr(layer, name, nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty)
+
+
+def _resize_conv(conv: nn.Conv2d, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a convolution's tensors, of which its numbers of channels are set; none if the kernel is another's."""
+    shape = shapes.get("weight", ())
+    if shape[2:] != tuple(conv.weight.shape[2:]):
+        return {}
+    conv.groups = shape[0] if conv.groups > 1 else 1  # more than one: depthwise
+    conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
+    return {**shapes, "bias": (conv.out_channels,)}
 
 
 def widths(graph: Graph, kept: Kept) -> dict[str, int]:

@@ -57,7 +57,8 @@ def load_scales(path: str | Path, graph: Graph) -> Scales | None:
 
 def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Mapping[str, Any]) -> None:
     """Write a pruned network: `network.safetensors`, and `network.json` with all that is needed to use it."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # Copies: the format has no way to say that a layer is registered under two names.
+    state = {name: tensor.cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     save_safetensors(Path(folder) / "network.safetensors", state)
     whole = {"network": asdict(spec), **description, WEIGHTS_DIGEST: file_digest(Path(folder) / "network.safetensors")}
     write_json(Path(folder) / "network.json", sealed(whole))
