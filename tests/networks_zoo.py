@@ -1,6 +1,8 @@
 """Small networks and helpers that several tests share."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,6 +115,23 @@ def randomised_norms(network: nn.Module) -> nn.Module:
             ):  # fmt: skip
                 tensor.data.uniform_(low, high, generator=generator)
     return network
+
+
+def masked_where_read(network: nn.Module, graph: Graph, kept: Kept) -> nn.Module:
+    """A copy of a network whose layers read nothing of the removed channels, whatever is in them."""
+    result = copy.deepcopy(network)
+    for node in graph.nodes:
+        if node.mixes and node.in_group is not None:
+            mask = torch.zeros(node.in_channels, dtype=torch.bool)
+            mask[torch.as_tensor(kept[node.in_group])] = True
+            result.get_submodule(node.name).register_forward_pre_hook(partial(_zero_removed, mask, node.positions))
+    return result
+
+
+def _zero_removed(mask: Tensor, positions: int, module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    (x,) = inputs  # [B, C, H, W] or [B, C * positions]
+    mask = mask.repeat_interleave(positions).view(1, -1, *[1] * (x.dim() - 2))
+    return torch.where(mask, x, torch.zeros((), dtype=x.dtype))
 
 
 def random_kept(graph: Graph, rng: np.random.Generator, levels: int = 10) -> Kept:

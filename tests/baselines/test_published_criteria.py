@@ -228,7 +228,7 @@ def test_thinet_looks_at_a_convolution_from_a_stream_to_itself_and_at_no_depthwi
             super().__init__()
             self.stem, self.deep = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 2, 1, groups=2, bias=False)
             self.conv, self.fc = nn.Conv2d(2, 2, 1, bias=False), nn.Linear(2, 2, bias=False)
-            self.stem.weight.data = self.deep.weight.data = torch.ones(2, 1, 1, 1)
+            self.stem.weight.data, self.deep.weight.data = torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1)
             self.conv.weight.data = torch.tensor([[1.0, 3], [1, 3]]).reshape(2, 2, 1, 1)
             self.fc.weight.data = torch.zeros(2, 2)
 

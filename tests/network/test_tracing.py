@@ -1,4 +1,6 @@
 import copy
+import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph
 from sacp.network.tracing import trace
 from torch import nn
+from torch.nn.utils import prune
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -164,20 +167,29 @@ HEAD = {"conv": conv(3, 4), "fc": nn.Linear(4 * 64, 2)}
             "operation 'cat' at node 'cat'",
             Custom(lambda n, x: torch.cat([n.a(x), n.b(x)], 1), a=conv(3, 4), b=conv(3, 4)),
         ),
-        ("'b' has 2 groups of 4", Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.Conv2d(4, 4, 1, groups=2))),
-        ("'b' has 4 groups of 4 -> 8", Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.Conv2d(4, 8, 1, groups=4))),
+        (
+            r"'b' \(test_tracing.py:\d+\) has 2 groups of 4",
+            Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.Conv2d(4, 4, 1, groups=2)),
+        ),
+        (
+            r"'b' \(test_tracing.py:\d+\) has 4 groups of 4 -> 8",
+            Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.Conv2d(4, 8, 1, groups=4)),
+        ),
         ("forward of Custom", Custom(lambda n, x: n.b(n.a(x)) if x.sum() > 0 else x, **PAIR)),
-        ("module 'b' is used twice", Custom(lambda n, x: n.b(n.b(n.a(x))), **PAIR)),
+        (r"module 'b' \(test_tracing.py:\d+\) is used twice", Custom(lambda n, x: n.b(n.b(n.a(x))), **PAIR)),
         ("at node 'view'", Custom(lambda n, x: n.fc(n.conv(x).view(-1, 256)), **HEAD)),
         ("at node 'reshape'", Custom(lambda n, x: n.fc(torch.reshape(n.conv(x), shape=(-1, 256))), **HEAD)),
         ("linear layer 'fc'", Custom(lambda n, x: n.fc(n.conv(x)), conv=conv(3, 8), fc=nn.Linear(8, 2))),
         (
-            "'ConvTranspose2d' at node 'b'",
+            "'ConvTranspose2d' at 'b'",
             Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.ConvTranspose2d(4, 4, 1)),
         ),
         ("operation 'softmax'", Custom(lambda n, x: F.softmax(n.b(n.a(x)), 1), **PAIR)),
         ("'mean over 1'", Custom(lambda n, x: n.b(n.a(x)).mean(1), **PAIR)),
-        ("'mul of unequal channels'", Custom(lambda n, x: n.a(x) * n.b(x), a=conv(3, 4), b=conv(3, 1))),
+        (
+            r"joins \[B, 4, 8, 8\] and \[B, 1, 8, 8\]",
+            Custom(lambda n, x: n.a(x) * n.b(x), a=conv(3, 4), b=conv(3, 1)),
+        ),
         ("input of shape", Custom(lambda n, x: n.b(x), **PAIR)),
         ("no convolution", Custom(lambda n, x: n.a(x), **PAIR)),
     ],
@@ -185,6 +197,185 @@ HEAD = {"conv": conv(3, 4), "fc": nn.Linear(4 * 64, 2)}
 def test_what_is_not_understood_is_refused_by_name(offender, network):
     with pytest.raises(InputError, match=offender):
         trace(network, CUSTOM_SHAPE)
+
+
+def test_all_obstacles_are_named_with_their_modules_and_lines_and_those_alike_once():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.norm, self.up = conv(3, 3), nn.GroupNorm(1, 3), nn.ConvTranspose2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.up(self.norm(torch.cat([self.a(x), x], 1)[:, :3]))
+
+    network = nn.Sequential(Block(), Block(), conv(3, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(InputError) as caught:
+        trace(network, CUSTOM_SHAPE)
+    message = str(caught.value)
+    line = inspect.getsourcelines(Block.forward)[1] + 1
+    assert message == "network: " + "; ".join(
+        f"operation '{operation}' at {place} (test_tracing.py:{line}) and 1 more is not understood, so not prunable"
+        for operation, place in (
+            ("cat", "node 'cat' of '0'"), ("getitem", "node 'getitem' of '0'"), ("GroupNorm", "'0.norm'"),
+            ("ConvTranspose2d", "'0.up'"),
+        )
+    )  # fmt: skip
+
+
+def test_a_forward_that_cannot_be_traced_is_refused_by_its_line():
+    network = Custom(lambda n, x: n.b(n.a(x)) if x.sum() > 0 else x, **PAIR)
+    with pytest.raises(InputError, match=r"forward of Custom cannot be traced at test_tracing\.py:\d+ \(TraceError: "):
+        trace(network, CUSTOM_SHAPE)
+
+
+class InTraining(Custom):
+    """Does something more to its maps, or to its logits, in training."""
+
+    def __init__(self, maps, logits, **layers: nn.Module) -> None:
+        super().__init__(maps, a=conv(3, 4), b=conv(4, 4), fc=nn.Linear(4, 2), **layers)
+        self.logits = logits
+
+    def forward(self, x):
+        x = F.relu(self.a(x))
+        y = self.b(self.rule(self, x) if self.training else x)
+        logits = self.fc(y.mean((2, 3)))
+        return self.logits(self, x, logits) if self.training else logits
+
+
+def same(network, x, *logits):
+    return logits[0] if logits else x
+
+
+@pytest.mark.parametrize(
+    ("maps", "logits", "layers", "message"),
+    [
+        (same, lambda n, x, y: y + n.aux(x.mean((2, 3))), {"aux": nn.Linear(4, 2)},
+         r"layer 'aux' \(test_tracing.py:\d+\) is called in training alone"),
+        (lambda n, x: x * x.size(1), same, {}, r"used as a number at node 'mul' .* \(in training\)$"),
+        (lambda n, x: x * x.mean(1, True), same, {}, r"'mean over 1' .* \(in training\)$"),
+        (lambda n, x: x if x.sum() > 0 else -x, same, {}, "cannot be traced in training at test_tracing.py"),
+        (same, lambda n, x, y: (y, x), {}, "layer 'a' is tied to other channels in training"),
+        (lambda n, x: torch.ones(2)[:, None] * x, same, {}, "in training"),
+    ],
+)  # fmt: skip
+def test_what_is_done_in_training_alone_is_read_as_well(maps, logits, layers, message):
+    with pytest.raises(InputError, match=message):
+        trace(InTraining(maps, logits, **layers).eval(), CUSTOM_SHAPE)
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [lambda n, x: F.dropout(x, 0.5, n.training), lambda n, x: x + 0.1 * torch.randn_like(x), lambda n, x: x * 2],
+)
+def test_noise_in_training_does_not_disturb(maps):
+    network, plain = InTraining(maps, same), InTraining(same, same)
+    random = torch.get_rng_state()
+    assert trace(network, CUSTOM_SHAPE) == trace(plain, CUSTOM_SHAPE)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def held(change) -> nn.Module:
+    """A network in which something was changed."""
+    network = Custom(lambda n, x: n.fc(n.b(n.a(x)).mean((2, 3))), a=conv(3, 8), b=conv(8, 8), fc=nn.Linear(8, 2))
+    return change(network) or network
+
+
+def tie(network):
+    network.b = nn.Sequential(network.b, conv(8, 8))
+    network.b[1].weight = network.b[0].weight
+
+
+def tie_by_memory(network):
+    network.b = nn.Sequential(network.b, conv(8, 8))
+    network.b[1].weight = nn.Parameter(network.b[0].weight.data)
+
+
+def wrapped_as_compiled(network):
+    class Compiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self._orig_mod = network
+
+    return Compiled()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda n: nn.utils.parametrizations.weight_norm(n.b) and None,
+         r"layer 'b' computes its 'weight' anew in each forward \(_WeightNorm\); make it an ordinary parameter first: "
+         r"torch.nn.utils.parametrize.remove_parametrizations\(layer, 'weight'\)$"),
+        (lambda n: nn.utils.parametrizations.spectral_norm(n.b) and None, r"\(_SpectralNorm\).*remove_parametriz"),
+        (lambda n: nn.utils.parametrizations.orthogonal(n.fc) and None, r"'fc'.*\(_Orthogonal\).*remove_parametriz"),
+        (lambda n: nn.utils.weight_norm(n.b) and None, r"\(WeightNorm\).*torch.nn.utils.remove_weight_norm\("),
+        (lambda n: nn.utils.spectral_norm(n.b) and None, r"\(SpectralNorm\).*torch.nn.utils.remove_spectral_norm\("),
+        (lambda n: prune.l1_unstructured(n.b, "weight", 0.5) and None,
+         r"\(L1Unstructured\).*torch.nn.utils.prune.remove\(layer, 'weight'\)$"),
+        (lambda n: prune.random_unstructured(n.b, "bias", 2) and None, r"'bias' anew.*remove\(layer, 'bias'\)$"),
+        (tie, "^network: 'b.0.weight' and 'b.1.weight' are one parameter; give each layer one of its own$"),
+        (tie_by_memory, "^network: 'b.0.weight' and 'b.1.weight' are one parameter"),
+        (lambda n: nn.DataParallel(n), "found it wrapped in DataParallel; pass its attribute 'module'"),
+        (wrapped_as_compiled, "found it wrapped in Compiled; pass its attribute '_orig_mod'"),
+        (lambda n: n.a.register_forward_hook(lambda m, i, y: y.softmax(1)) and None,
+         r"layer 'a' \(test_tracing.py:\d+\) has a forward hook, which is not read"),
+        (lambda n: n.fc.register_forward_pre_hook(lambda m, i: i[0] * i[0].size(1)) and None, "'fc' .* has a forward"),
+        (lambda n: n.register_forward_hook(lambda m, i, y: y * 2) and None, "the network has a forward hook"),
+        (lambda n: n.b.weight.register_hook(lambda g: g * 2) and None, "'b.weight' has a hook on its gradient"),
+        (lambda n: n.b.register_buffer("mask", torch.ones(8)), r"layer 'b' .* has a tensor 'mask' \[8\] that"),
+        (lambda n: n.b.register_parameter("gain", nn.Parameter(torch.ones(8))), r"'b' .* has a tensor 'gain' \[8\]"),
+    ],
+)  # fmt: skip
+def test_layers_that_cannot_be_cut_as_they_stand_are_refused_with_the_way_out(change, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the older forms of weight and spectral norm
+        network = held(change)
+    with pytest.raises(InputError, match=message) as caught:
+        trace(network, CUSTOM_SHAPE)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n: n.b.register_buffer("calls", torch.zeros(1)),
+        lambda n: setattr(n, "helpers", nn.ModuleList([n.a, n.b])),
+        lambda n: n.register_buffer("idle", torch.zeros(8)),
+        lambda n: setattr(n.b.weight, "requires_grad", False),
+    ],
+)
+def test_what_does_not_disturb_is_let_be(change):
+    assert trace(held(change), CUSTOM_SHAPE) == trace(held(lambda n: None), CUSTOM_SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (lambda m, i, y: y.softmax(1), "operation 'softmax'"),
+        (lambda m, i, y: y * y.size(1), "used as a number"),
+        (lambda m, i, y: y * y.mean(1, True), "'mean over 1'"),
+    ],
+)
+def test_hooks_of_parts_of_a_network_are_read_as_forward_is(hook, message):
+    body = nn.Sequential(conv(3, 8), nn.ReLU())
+    network = nn.Sequential(body, conv(8, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    handle = body.register_forward_hook(lambda m, i, y: y * 2)
+    assert layers_of(trace(network, CUSTOM_SHAPE)) == [("0.0",), ("1",)]
+    handle.remove()
+    body.register_forward_hook(hook)
+    with pytest.raises(InputError, match=message):
+        trace(network, CUSTOM_SHAPE)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 8), (1, 3, 0, 8), [1, 3, 8.0, 8]])
+def test_an_input_shape_of_another_form_is_refused(shape):
+    with pytest.raises(InputError, match=r"^input_shape: found .*, expected \[1, C, H, W\]$"):
+        trace(any_network("flat")[0], shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_has_the_same_graph(dtype):
+    network, graph, shape = any_network("squeeze_excite")
+    assert trace(network.to(dtype), shape) == graph
 
 
 def test_an_argument_with_a_default_does_not_disturb():

@@ -70,6 +70,10 @@ def terms(graph: Graph, pair: str, channel: str) -> list[Term]:
     """Return a cost as a quadratic form in the kept counts of the groups: the sum of coefficient * k_i * k_j."""
     constant = len(graph.groups)
     total: dict[tuple[int, int], int] = {}
+    for tensor in graph.direct if channel == "params_channel" else ():
+        index = constant if tensor.group is None else tensor.group
+        key = (index, constant)
+        total[key] = total.get(key, 0) + tensor.params_channel
     for node in graph.nodes:
         in_index, in_factor = (constant, node.in_channels) if node.in_group is None else (node.in_group, 1)
         index, factor = (constant, node.channels) if node.group is None else (node.group, 1)
@@ -80,7 +84,7 @@ def terms(graph: Graph, pair: str, channel: str) -> list[Term]:
             if coefficient:
                 key = (min(i, j), max(i, j))
                 total[key] = total.get(key, 0) + coefficient
-    return [(coefficient, i, j) for (i, j), coefficient in total.items()]
+    return [(coefficient, i, j) for (i, j), coefficient in total.items() if coefficient]
 
 
 def costs_of_counts(graph: Graph, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -61,12 +61,24 @@ class Group:
 
 
 @dataclass(frozen=True)
+class DirectTensor:
+    """A parameter or buffer that forward uses directly: a value for each channel of a group, or a constant."""
+
+    name: str  # in the state dict
+    axis: int  # that of the channels
+    group: int | None  # the group of its channels; None for a constant
+    channels: int  # 1 for a constant
+    params_channel: int  # parameters for each channel; 0 for a buffer
+
+
+@dataclass(frozen=True)
 class Graph:
     """Nodes in the order of the data flow, edges as pairs of node indices (from, to), and the prunable groups."""
 
     nodes: tuple[Node, ...]
     edges: tuple[tuple[int, int], ...]
     groups: tuple[Group, ...]
+    direct: tuple[DirectTensor, ...] = ()
 
     @property
     def channels(self) -> list[int]:
@@ -85,8 +97,9 @@ class Graph:
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
-    """Return the graph as plain lists and dicts."""
-    return dataclasses.asdict(graph)
+    """Return the graph as plain lists and dicts; without `direct` where the network uses no parameter directly."""
+    value = dataclasses.asdict(graph)
+    return value if graph.direct else {key: part for key, part in value.items() if key != "direct"}
 
 
 def from_json(value: Mapping[str, Any]) -> Graph:
@@ -95,6 +108,7 @@ def from_json(value: Mapping[str, Any]) -> Graph:
         nodes=tuple(Node(**node) for node in value["nodes"]),
         edges=tuple((source, target) for source, target in value["edges"]),
         groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"]) for g in value["groups"]),
+        direct=tuple(DirectTensor(**tensor) for tensor in value.get("direct", ())),
     )
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
 from sacp.network.graph import LINEAR, POOL, Graph, Kept, Node, Scales
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
+# Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
+REMOVERS = {
+    f"torch.nn.utils.{module}": f"torch.nn.utils.{remover}(layer, '{{tensor}}')"
+    for module, remover in (
+        ("prune", "prune.remove"), ("weight_norm", "remove_weight_norm"), ("spectral_norm", "remove_spectral_norm"),
+    )
+}  # fmt: skip
 
 
 def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = None) -> nn.Module:
@@ -35,6 +43,10 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
             _slice_node(state, node, kept)
             if scales is not None and node.in_group is not None and node.mixes:
                 _scale_inputs(state, node, scales[node.in_group])
+    for direct in graph.direct:
+        if direct.group is not None:
+            channels = torch.as_tensor(kept[direct.group], device=state[direct.name].device)
+            state[direct.name] = state[direct.name].index_select(direct.axis, channels)
     for name, value in before.items():
         if state[name] is value:
             state[name] = value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
@@ -102,7 +114,7 @@ def _resize(layer: nn.Module, prefix: str, state: Mapping[str, Any]) -> None:
     """Empty a layer and give it the sizes of its tensors in `state`; what does not fit its kind keeps its size."""
     shapes = {
         name: tuple(state[prefix + name].shape)
-        for name, tensor in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
+        for name, tensor in tensors_of(layer)
         if isinstance(state.get(prefix + name), Tensor) and state[prefix + name].dim() == tensor.dim()
     }
     if isinstance(layer, nn.Conv2d):
@@ -129,6 +141,55 @@ def _resize_conv(conv: nn.Conv2d, shapes: Mapping[str, tuple[int, ...]]) -> dict
     conv.groups = shape[0] if conv.groups > 1 else 1  # more than one: depthwise
     conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
     return {**shapes, "bias": (conv.out_channels,)}
+
+
+def check_layers(network: nn.Module) -> None:
+    """Raise `InputError` for what cannot be traced or copied as it stands, with what can be done about it."""
+    for wrapped, kinds in (("module", (nn.DataParallel, nn.parallel.DistributedDataParallel)), ("_orig_mod", ())):
+        if isinstance(network, kinds) or (not kinds and wrapped in network._modules):
+            raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
+    found = [_way_out(path, module) for path, module in network.named_modules()]
+    known: dict[object, str] = {}
+    for path, parameter in _parameters(network):
+        key = parameter if parameter.is_meta or not parameter.numel() else parameter.data_ptr()
+        if key in known:
+            found.append([f"'{known[key]}' and '{path}' are one parameter; give each layer one of its own"])
+        known.setdefault(key, path)
+        if parameter._backward_hooks:
+            found.append([f"'{path}' has a hook on its gradient, which would be lost; remove it"])
+    if texts := [text for each in found for text in each]:
+        raise InputError(f"network: {'; '.join(texts)}")
+
+
+def tensors_of(layer: nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """A module's own parameters and buffers by their names in it."""
+    yield from layer.named_parameters(recurse=False)
+    yield from layer.named_buffers(recurse=False)
+
+
+def _parameters(network: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
+    """Parameters of all modules, one that two modules hold twice."""
+    for path, module in network.named_modules():
+        for own, parameter in module.named_parameters(recurse=False):
+            yield f"{path}.{own}".removeprefix("."), parameter
+
+
+def _way_out(path: str, module: nn.Module) -> list[str]:
+    """What to do about tensors of a layer that are computed anew in each forward."""
+    computed = []
+    if is_parametrized(module):
+        for tensor, kinds in module.parametrizations.items():  # type: ignore[union-attr, operator]
+            remover = "torch.nn.utils.parametrize.remove_parametrizations(layer, '{tensor}')"
+            computed.append((tensor, type(kinds[0]).__name__, remover))
+    for hook in module._forward_pre_hooks.values():
+        remover = REMOVERS.get(type(hook).__module__, "")
+        tensor = getattr(hook, "_tensor_name", getattr(hook, "name", ""))
+        computed += [(tensor, type(hook).__name__, remover)] if remover else []
+    return [
+        f"layer '{path}' computes its '{tensor}' anew in each forward ({kind}); make it an ordinary parameter first: "
+        + remover.format(tensor=tensor)
+        for tensor, kind, remover in computed
+    ]
 
 
 def widths(graph: Graph, kept: Kept) -> dict[str, int]:

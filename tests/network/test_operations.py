@@ -1,0 +1,203 @@
+"""What operations do to channels goes by shapes: what is accepted is exact when pruned, all else is refused by name."""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks_zoo import CUSTOM_SHAPE, Custom, masked_where_read, random_kept
+from sacp.errors import InputError
+from sacp.network.cost import cost_of_graph, costs_of_counts, count
+from sacp.network.graph import from_json, to_json
+from sacp.network.surgery import prune, resized
+from sacp.network.tracing import trace
+from torch import nn
+
+
+def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+
+def with_gate(gate, parameters=None, buffers=None, attributes=None) -> Custom:
+    """Two convolutions and a classifier; between the convolutions a gate, a function of the network and the maps."""
+    torch.manual_seed(0)
+    network = Custom(
+        lambda n, x: n.fc(n.b(gate(n, n.a(x))).mean((2, 3))), a=conv(3, 8), b=conv(8, 6), fc=nn.Linear(6, 5)
+    )
+    for name, value in (parameters or {}).items():
+        setattr(network, name, nn.Parameter(value))
+    for name, value in (buffers or {}).items():
+        network.register_buffer(name, value)
+    for name, value in (attributes or {}).items():
+        setattr(network, name, value)
+    return network
+
+
+def assert_exact(network: nn.Module) -> None:
+    """Pruned networks equal masked ones, cost what is predicted, and have no more parameters than are counted."""
+    network = network.double().eval()
+    graph = trace(network, CUSTOM_SHAPE)
+    assert from_json(to_json(graph)) == graph
+    images = torch.randn(3, *CUSTOM_SHAPE[1:], dtype=torch.float64)
+    for seed in range(3):
+        kept = random_kept(graph, np.random.default_rng(seed))
+        smaller = prune(network, graph, kept)
+        with torch.no_grad():
+            found, expected = smaller(images), masked_where_read(network, graph, kept)(images)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        costs = costs_of_counts(graph, np.array([[len(channels) for channels in kept]]))
+        cost = count(smaller, CUSTOM_SHAPE)
+        assert (cost.flops, cost.parameters) == (costs[0][0], costs[1][0])
+        assert cost.parameters == sum(parameter.numel() for parameter in smaller.parameters())
+        smaller.train()(images).sum().backward()
+        loaded = resized(network, copy.deepcopy(smaller.state_dict()))
+        assert torch.equal(loaded.eval()(images), smaller.eval()(images))
+
+
+PER_CHANNEL = torch.linspace(0.5, 2, 8)
+SCALE = {"scale": PER_CHANNEL.view(1, 8, 1, 1)}
+LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        with_gate(lambda n, y: y * n.gamma, {"gamma": torch.tensor(0.5)}),
+        with_gate(lambda n, y: y * torch.exp(n.gamma) + 1, {"gamma": torch.tensor([0.5])}),
+        with_gate(lambda n, y: F.relu(y) * n.scale, SCALE),
+        with_gate(lambda n, y: n.scale * y - n.shift, {"scale": PER_CHANNEL.view(8, 1, 1)},
+                  {"shift": PER_CHANNEL.view(1, 8, 1, 1)}),
+        with_gate(lambda n, y: y / (torch.sigmoid(n.scale) + 2), SCALE),
+        with_gate(lambda n, y: y * n.scale + torch.relu(y * n.scale), SCALE),
+        with_gate(lambda n, y: (y + n.line.abs()) * F.avg_pool2d(y, 8) + n.line, LINE),
+        with_gate(lambda n, y: y + n.columns, {"columns": PER_CHANNEL}),  # the last axis, as long as the channels
+        with_gate(lambda n, y: y + n.grid, {"grid": torch.randn(1, 1, 8, 8)}),
+        with_gate(lambda n, y: y + n.everywhere, {"everywhere": torch.randn(8, 8, 8)}),
+        with_gate(lambda n, y: y * n.constant, attributes={"constant": torch.tensor(3.0)}),
+        with_gate(lambda n, y: (y / 2).clamp(0, 6) ** 2),
+        with_gate(lambda n, y: y * y.size(2) / y.shape[-1]),
+        with_gate(lambda n, y: y * (y.shape[2] * y.shape[3]) ** 1),
+        with_gate(lambda n, y: y * y.ndim),
+    ],
+)  # fmt: skip
+def test_constants_and_values_per_channel_are_pruned_exactly(network):
+    assert_exact(network)
+
+
+def test_the_image_can_be_normalised_by_buffers_of_any_name():
+    rule = lambda n, x: n.fc(F.relu(n.a((x - n.mean) / n.add)).mean((2, 3)))  # noqa: E731
+    network = Custom(rule, a=conv(3, 8), fc=nn.Linear(8, 5))
+    network.register_buffer("mean", torch.rand(1, 3, 1, 1))
+    network.register_buffer("add", torch.rand(3, 1, 1) + 0.5)
+    assert_exact(network)
+
+
+def test_a_parameter_used_by_two_groups_ties_them():
+    layers = {"a": conv(3, 8), "b": conv(8, 8), "fc": nn.Linear(8, 5)}
+    network = Custom(lambda n, x: n.fc((n.b(n.a(x) * n.scale) * n.scale).mean((2, 3))), **layers)
+    network.scale = nn.Parameter(PER_CHANNEL.view(1, 8, 1, 1))
+    assert [group.layers for group in trace(network, CUSTOM_SHAPE).groups] == [("a", "b")]
+    assert_exact(network)
+
+
+def test_the_logits_can_be_scaled():
+    network = with_gate(lambda n, y: y)
+    network.rule, rule = lambda n, x: rule(n, x) * n.scale, network.rule
+    network.scale = nn.Parameter(torch.rand(5))
+    assert trace(network, CUSTOM_SHAPE).direct[0].group is None
+    assert_exact(network)
+
+
+def test_parameters_used_directly_cost_their_elements_and_no_operations():
+    plain, scaled = (
+        with_gate(lambda n, y: y),
+        with_gate(lambda n, y: y * n.scale, SCALE),
+    )
+    costs = [cost_of_graph(trace(network, CUSTOM_SHAPE)) for network in (plain, scaled)]
+    assert (costs[1].flops, costs[1].parameters) == (costs[0].flops, costs[0].parameters + 8)
+
+
+def gap(x):
+    return x.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (lambda n, y: F.adaptive_avg_pool2d(y, 1) + gap(y), r"'add' at node 'add'.* joins \[B, 8, 1, 1\] and \[B, 8\]"),
+        (lambda n, y: gap(y) * y, r"'mul' at node 'mul'.* joins \[B, 8\] and \[B, 8, 8, 8\]"),
+        (lambda n, y: y * y.size(1), "is used as a number at node 'mul'"),
+        (lambda n, y: y * y.shape[-3], "is used as a number at node 'mul'"),
+        (lambda n, y: y / y.shape[1:][0], "is used as a number at node 'truediv'"),
+        (lambda n, y: y * (y.shape[1] * y.shape[2] + 1), "is used as a number at node 'mul_1'"),
+        (lambda n, y: y ** y.size(dim=1), "is used as a number at node 'pow_1'"),
+        (lambda n, y: F.leaky_relu(y, y.size(1)), "is used as a number at node 'leaky_relu'"),
+        (lambda n, y: F.dropout(y, 1 / y.size(1)), "is used as a number at node 'dropout'|not understood"),
+        (lambda n, y: F.avg_pool2d(y, y.size(1)), "is used as a number at node 'avg_pool2d'"),
+        (lambda n, y: y * gap(y).mean((-2, -1)), "'mean over \\(-2, -1\\)' of a tensor of 2 axes at node 'mean_1'"),
+        (lambda n, y: y * y.mean((-3, -1), True), "'mean over \\(-3, -1\\)' of a tensor of 4 axes at node 'mean'"),
+        (lambda n, y: y * y.mean(1, keepdim=True), "'mean over 1' of a tensor of 4 axes at node 'mean'"),
+        (lambda n, y: y * y.mean(), "'mean over None' of a tensor of 4 axes at node 'mean'"),
+        (lambda n, y: F.softmax(y, 1), "operation 'softmax' at node 'softmax'"),
+        (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
+        (lambda n, y: y[:, :, 1:], "operation 'getitem' at node 'getitem'"),
+    ],
+)  # fmt: skip
+def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message):
+    network = with_gate(gate)
+    with pytest.raises(InputError, match=message) as caught:
+        trace(network, CUSTOM_SHAPE)
+    assert f"(test_operations.py:{inspect.getsourcelines(gate)[1]})" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_channels_that_stay_is_a_number():
+    network = with_gate(lambda n, y: y)
+    network.rule, rule = lambda n, x: rule(n, x / x.size(1)) * x.size(1), network.rule
+    assert_exact(network)
+
+
+@pytest.mark.parametrize(
+    ("gate", "holds", "message"),
+    [
+        (lambda n, y: y * n.gamma.view(1, -1, 1, 1), {"parameters": {"gamma": PER_CHANNEL}},
+         "parameter 'gamma' is used directly in forward, by 'view' at node 'view'"),
+        (lambda n, y: y * F.softmax(n.gamma, 1), {"parameters": {"gamma": PER_CHANNEL.view(1, 8, 1, 1)}},
+         "parameter 'gamma' is used directly in forward, by 'softmax' at node 'softmax'"),
+        (lambda n, y: F.conv2d(y, n.kernel), {"buffers": {"kernel": torch.rand(8, 8, 1, 1)}},
+         "buffer 'kernel' is used directly in forward, by 'conv2d' at node 'conv2d'"),
+        (lambda n, y: y * n.mask, {"attributes": {"mask": PER_CHANNEL.view(1, 8, 1, 1)}},
+         "tensor 'mask' is used directly in forward, by 'mul' at node 'mul' .*; register it as a buffer"),
+        (lambda n, y: y + n.b.bias[:1], {}, "parameter 'b.bias' is used directly in forward, by 'getitem'"),
+        (lambda n, y: y * n.a.weight.mean(), {}, "parameter 'a.weight' is used directly in forward, by 'mean'"),
+        (lambda n, y: y[:, :, :5, :6] + n.b.bias, {}, "operation 'getitem'"),
+        (lambda n, y: F.avg_pool2d(y, 1)[:, :, :, :6] + n.fc.bias[0], {}, "operation 'getitem'"),
+        (lambda n, y: F.max_pool2d(y, (1, 3), (1, 1)) + n.b.bias, {},
+         "parameter 'b.bias' is used directly in forward, at node 'add' .*, and by its own layer"),
+        (lambda n, y: y * n.scale + gap(y * n.scale.sum()).mean(), {"parameters": SCALE},
+         "parameter 'scale' is used directly in forward, by 'sum'"),
+        (lambda n, y: n.fc2((y.flatten(1) * n.flat).view(y.size(0), -1))[:, :, None, None] + y,
+         {"parameters": {"flat": torch.rand(512)}, "attributes": {"fc2": nn.Linear(512, 8)}},
+         "parameter 'flat' is used directly in forward, by 'mul' at node 'mul' .*, with 512 values for 8 channels"),
+    ],
+)  # fmt: skip
+def test_other_uses_of_parameters_and_buffers_are_refused_by_name(gate, holds, message):
+    network = with_gate(gate, **holds)
+    with pytest.raises(InputError, match=message):
+        trace(network, CUSTOM_SHAPE)
+
+
+def test_a_layer_whose_forward_is_another_is_not_taken_for_its_kind():
+    network = with_gate(lambda n, y: y)
+    network.b.forward = lambda x: F.conv2d(x, network.b.weight.softmax(1), padding=1)
+    with pytest.raises(InputError, match=r"operation 'Conv2d' at 'b' .* is not understood"):
+        trace(network, CUSTOM_SHAPE)
+
+
+def test_an_image_without_its_batch_axis_is_refused():
+    network = with_gate(lambda n, y: y)
+    network.rule, rule = lambda n, x: rule(n, x.squeeze(0)), network.rule
+    with pytest.raises(InputError, match="operation 'squeeze' at node 'squeeze'"):
+        trace(network, CUSTOM_SHAPE)
