@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network
+from sacp.errors import InputError
 from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_norms, l1_order, random_order
 from sacp.pruning.space import kept_counts
@@ -55,6 +56,15 @@ def test_l1_norm_sums_the_absolute_weights_of_each_filter():
 )
 def test_l1_order_falls_by_the_groups_summed_norm_then_rises_by_number(first, second, expected):
     assert order_of_stream(first, second) == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_their_layer(value):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1), nn.Flatten(), nn.Linear(5 * 64, 2))
+    graph = trace(network, CUSTOM_SHAPE)
+    network[1].weight.data[[1, 3]] = value
+    with pytest.raises(InputError, match="network: 2 of 5 filters of layer '1' hold NaN or infinite weights; "):
+        l1_order(network, graph)
 
 
 def test_many_equal_norms_stay_in_the_order_of_their_numbers():

@@ -106,3 +106,17 @@ def test_a_budget_that_nothing_meets_is_refused() -> None:
     network, _, shape = any_network("flat")
     with pytest.raises(InputError, match="no configuration of the space is within"):
         sacp.prune(network, shape, flops=1e-6)
+
+
+def test_a_layer_of_zeros_is_refused_by_name() -> None:
+    network, _, shape = any_network("squeeze_excite")
+    torch.nn.init.zeros_(network.get_parameter("squeeze.weight"))
+    with pytest.raises(InputError, match="network: all weights of 'squeeze' are 0, so none of the channels is worth"):
+        sacp.prune(network, shape, flops=0.5)
+
+
+def test_some_filters_of_zeros_are_the_first_to_go() -> None:
+    network, _, shape = any_network("flat")
+    network.get_parameter("conv1.weight").data[[0, 3]] = 0
+    smaller = sacp.prune(network, shape, flops=0.6, levels=6)
+    assert bool(smaller.get_parameter("conv1.weight").abs().sum(dim=(1, 2, 3)).gt(0).all())

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sacp.errors import InputError
 from sacp.network.graph import Graph, Kept, Scales
 from sacp.pruning.space import Steps, kept_counts
 
@@ -24,13 +25,22 @@ class Rescaled:
 
 
 def l1_norms(network: nn.Module, graph: Graph) -> Norms:
-    """L1 norm of each channel's filter (Li et al. 2016), summed over the convolutions of the group, per group [C_g]."""
+    """L1 norm of each channel's filter (Li et al. 2016), summed over the convolutions of the group, per group [C_g].
+
+    Raises:
+        InputError: weights are not finite.
+    """
     norms = []
     for group in graph.groups:
         total: Tensor = torch.zeros(group.channels, dtype=torch.float64)
         for layer in group.layers:
             weight = network.get_submodule(layer).get_parameter("weight").detach()  # [C_out, C_in, k, k]
-            total += weight.double().abs().sum(dim=(1, 2, 3)).cpu()
+            own = weight.double().abs().sum(dim=(1, 2, 3)).cpu()
+            if not own.isfinite().all():
+                number = int(own.isfinite().logical_not().sum())
+                found = f"{number} of {len(own)} filters of layer '{layer}' hold NaN or infinite weights"
+                raise InputError(f"network: {found}; expected finite ones")
+            total += own
         norms.append(total.numpy())
     return norms
 

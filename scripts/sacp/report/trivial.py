@@ -6,16 +6,15 @@ from torch import nn
 
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
-from sacp.pruning.criteria import l1_norms
 from sacp.pruning.space import Steps, kept_counts, pruning_ratio
-from sacp.search.log_mass import group_weights, kept_mass
+from sacp.search.log_mass import group_weights, kept_mass, masses
 
 
 def trivial(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> dict[str, NDArray[np.float64]]:
     """Predictors that need neither an encoder nor data, of configurations [n, G], each [n]."""
     counts = kept_counts(steps, graph.channels, levels)
     flops, parameters = costs_of_counts(graph, counts)
-    mass = np.log(kept_mass(l1_norms(network, graph), counts))  # [n, G]
+    mass = np.log(kept_mass(masses(network, graph), counts))  # [n, G]
     layers = np.array([len(group.layers) for group in graph.groups])
     return {
         "minus pruning ratio": -pruning_ratio(steps, graph.weights, levels),

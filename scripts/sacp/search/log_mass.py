@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from sacp.errors import InputError
 from sacp.network.graph import CONV, Graph, Node
 from sacp.pruning.criteria import Norms, l1_norms
 from sacp.pruning.space import kept_counts
@@ -14,8 +15,25 @@ def values(
 ) -> NDArray[np.float64]:
     """What each group adds to the score at each step, with these exponents of the weights, [G, levels]."""
     weights = group_weights(graph, channels, positions)
-    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(l1_norms(network, graph), levels)
+    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(masses(network, graph), levels)
     return found
+
+
+def masses(network: nn.Module, graph: Graph) -> Norms:
+    """L1 norm of each channel, per group [C_g], of which each group keeps a share.
+
+    Raises:
+        InputError: there is nothing of which to keep a share, as all weights of a group are 0.
+    """
+    norms = l1_norms(network, graph)
+    for group, values in zip(graph.groups, norms, strict=True):
+        if not values.any():
+            layers = " and ".join(f"'{layer}'" for layer in group.layers)
+            raise InputError(
+                f"network: all weights of {layers} are 0, so none of the channels is worth more than others; "
+                "expected trained weights"
+            )
+    return norms
 
 
 def kept_mass(norms: Norms, counts: NDArray[np.int64]) -> NDArray[np.float64]:
