@@ -18,6 +18,7 @@ from sacp.network.operations import read
 from sacp.network.reading import Number, ObstacleError, Read, Reading, Value
 from sacp.network.surgery import PER_CHANNEL, check_layers, copied, tensors_of
 
+Shape = tuple[int, int, int, int]
 TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # the folder of its code
 
 
@@ -27,10 +28,11 @@ class Traced:
 
     network: nn.Module  # a copy in evaluation mode, which shares the parameters where they lie on the CPU
     operations: fx.Graph  # what its forward does
+    in_training: fx.Graph  # and what it does in training
     graph: Graph
 
 
-def trace(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Graph:
+def trace(network: nn.Module, input_shape: Shape) -> Graph:
     """Trace `network` on an input of `input_shape` [1, C, H, W] and return its graph. The network is not changed.
 
     Raises:
@@ -40,20 +42,34 @@ def trace(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Graph:
     return traced(network, input_shape).graph
 
 
-def traced(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Traced:
+def traced(network: nn.Module, input_shape: Shape) -> Traced:
     """Trace a network as `trace` does; return what was traced as well."""
+    shadow, operations, graph = _read_evaluation(network, input_shape)
+    with torch.random.fork_rng(devices=[]):  # a forward may draw
+        in_training = _symbolic(shadow.train())
+        _note_shapes(shadow, in_training, input_shape, least=2)
+        if _told(in_training) != _told(operations):
+            _check_training(shadow, in_training, operations, graph)
+    return Traced(shadow.eval(), operations, in_training, graph)
+
+
+def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced:
+    """Trace a network that `original` was pruned to; in training, run what the original does."""
+    shadow, operations, graph = _read_evaluation(smaller, input_shape)
+    with torch.random.fork_rng(devices=[]):
+        _note_shapes(shadow.train(), original.in_training, input_shape, least=2)
+    return Traced(shadow.eval(), operations, original.in_training, graph)
+
+
+def _read_evaluation(network: nn.Module, input_shape: Shape) -> tuple[nn.Module, fx.Graph, Graph]:
     if len(input_shape) != 4 or not all(isinstance(size, int) and size > 0 for size in input_shape):
         raise InputError(f"input_shape: found {input_shape}, expected [1, C, H, W]")
     check_layers(network)
     shadow = _shadow(network).eval()
-    with torch.random.fork_rng(devices=[]):  # a forward may draw
+    with torch.random.fork_rng(devices=[]):
         operations = _symbolic(shadow)
         _note_shapes(shadow, operations, input_shape)
-        graph = _graph_of(shadow, operations)
-        in_training = _symbolic(shadow.train())
-        if _told(in_training) != _told(operations):
-            _check_training(shadow, in_training, operations, graph, input_shape)
-    return Traced(shadow.eval(), operations, graph)
+        return shadow, operations, _graph_of(shadow, operations)
 
 
 def _shadow(network: nn.Module) -> nn.Module:
@@ -127,8 +143,15 @@ class _Shapes(fx.Interpreter):
             n.meta["shape"] = tuple(result.shape)
         return result
 
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; a view of no images is a flattening."""
+        sizes = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
+        if target in ("view", "reshape") and tuple(sizes) == (0, -1) and not kwargs:
+            return args[0].flatten(1)  # torch cannot tell what -1 means then
+        return super().call_method(target, args, kwargs)
 
-def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: tuple[int, ...], least: int = 1) -> None:
+
+def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape, least: int = 1) -> None:
     """Note the shapes of all tensors, by no images, which takes no time, or by `least` where the forward wants some."""
     for batch in (0, max(least, input_shape[0])):
         run = _Shapes(shadow, graph=operations)
@@ -267,9 +290,7 @@ def _told(operations: fx.Graph) -> list[str]:
     return [f"{node.op} {node.target} {node.args} {node.kwargs}" for node in operations.nodes]
 
 
-def _check_training(
-    shadow: nn.Module, in_training: fx.Graph, operations: fx.Graph, graph: Graph, input_shape: tuple[int, ...]
-) -> None:
+def _check_training(shadow: nn.Module, in_training: fx.Graph, operations: fx.Graph, graph: Graph) -> None:
     """Raise `InputError` unless a network does to its channels in training what `graph` says, or a part of it."""
     evaluated = {node.target for node in operations.nodes if node.op == "call_module"}
     for node in in_training.nodes:
@@ -279,7 +300,6 @@ def _check_training(
                 f"network: layer {_place(node)} is called in training alone, so what it reads cannot be pruned; "
                 "leave it out of the forward while the network is pruned"
             )
-    _note_shapes(shadow, in_training, input_shape, least=2)
     try:
         found = _graph_of(shadow, in_training)
     except InputError as error:

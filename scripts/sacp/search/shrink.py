@@ -11,7 +11,8 @@ from sacp.errors import InputError
 from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
+from sacp.network.tracing import traced
+from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import exact, log_mass
@@ -21,7 +22,7 @@ MOST_LEVELS = 256  # steps are bytes
 
 def shrink(
     network: nn.Module, input_shape: tuple[int, int, int, int], *, flops: float | None = None,
-    parameters: float | None = None, levels: int = 10, calibrate: Iterable[Tensor] | None = None,
+    parameters: float | None = None, levels: int = 10, calibrate: Iterable[Tensor] | None = None, proof: str = "auto",
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
 
@@ -36,29 +37,34 @@ def shrink(
         levels: into how many parts the channels of a group are divided.
         calibrate: batches of training images [B, C, H, W], normalised as for training: the result's batch norms are
             fitted to them, and it can be evaluated before it is trained.
+        proof: the precision in which the result is compared with the original whose channels are masked: `auto`, which
+            takes float32 for large networks, or `float64`.
 
     Raises:
         InputError: an argument has another form, the network is not understood, no bound is given, nothing is within
-            it, or the search is too large.
+            it, the search is too large, or the result is not what was planned.
     """
-    _check_forms(network, input_shape, levels)
+    _check_forms(network, input_shape, levels, proof)
     limits = _limits(flops=flops, parameters=parameters)
-    graph = trace(network, input_shape)
-    values = log_mass.values(network, graph, levels)
+    original = traced(network, input_shape)
+    graph, values = original.graph, log_mass.values(network, original.graph, levels)
     budget = Budget.of(limits, cost_of_graph(graph))
     steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
     counts = kept_counts(steps[0], graph.channels, levels)
-    smaller = prune(network, graph, kept_channels(l1_order(network, graph), counts))
+    kept = kept_channels(l1_order(network, graph), counts)
+    smaller = prune(network, graph, kept)
+    proofs.check(original, kept, smaller, input_shape, proof)
     if calibrate is not None:
         fit_norms(smaller, calibrate)
     return smaller
 
 
-def _check_forms(network: Any, input_shape: Any, levels: Any) -> None:
+def _check_forms(network: Any, input_shape: Any, levels: Any, proof: Any) -> None:
     for name, found, is_right, expected in (
         ("network", network, isinstance(network, nn.Module), "a torch.nn.Module"),
         ("input_shape", input_shape, isinstance(input_shape, Sequence) and len(input_shape) == 4, "[1, C, H, W]"),
         ("levels", levels, type(levels) is int and 2 <= levels <= MOST_LEVELS, f"an integer from 2 to {MOST_LEVELS}"),
+        ("proof", proof, isinstance(proof, str) and proof in proofs.PRECISIONS, " or ".join(proofs.PRECISIONS)),
     ):
         if not is_right:
             raise InputError(f"{name}: found {_on_one_line(found)}, expected {expected}")
