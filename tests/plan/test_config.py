@@ -194,6 +194,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "        return x if x.sum() > 0 else -x\n"
         "def branching(num_classes):\n"
         "    return Branching()\n"
+        "class Counting(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        return self[3](self[2](self[1](self[0](x) * self[0].out_channels).mean((2, 3))))\n"
+        "def counting(num_classes):\n"
+        "    convolutions = nn.Conv2d(1, 9, 3), nn.Conv2d(9, 9, 3)\n"
+        "    return Counting(*convolutions, nn.ReLU(), nn.Linear(9, num_classes))\n"
         "def stubborn():\n"
         "    return nn.Identity()\n"
         "def net(num_classes):\n"
@@ -476,6 +482,7 @@ MISTAKES = [
         "experiments.net.network.width: found 0.25, but 'mine:net' is a function that takes none; only networks of the",
     ),
     ("experiments/net/network/name", "mine:branching", "net.network: forward of Branching cannot be traced"),
+    ("experiments/net/network/name", "mine:counting", "net.network: layer '1' differs from the masked original by"),
     ("experiments/net/network/name", "mine:stubborn", "name: 'mine:stubborn' takes (), expected a function that can"),
     ("experiments/net/network/name", "unfinished:build", "network.name: cannot import 'unfinished:build'"),
     ("experiments/net/network/name", "talkative:build", "cannot import 'talkative:build': ImportError: one two ("),

@@ -22,6 +22,7 @@ from sacp.network.spec import NetworkSpec
 from sacp.network.tracing import trace
 from sacp.plan.experiments import network_settings
 from sacp.pruning import within
+from sacp.pruning.proof import rehearse
 from sacp.pruning.space import Space, kept_counts
 from sacp.seeds import derive
 
@@ -109,7 +110,7 @@ def _check_experiment(name: str, experiment: Mapping[str, Any], config: Mapping[
         check_name(experiment["network"]["name"])
         spec = NetworkSpec(**network_settings(experiment, datasets))
         network = build(spec)
-        graph = trace(network, spec.input_shape)
+        graph = (rehearse if imports.is_path(spec.name) else trace)(network, spec.input_shape)
         if imports.is_path(spec.name):
             check_logits(network, spec)
         constrained = Space.build(graph.weights, space["levels"], space["threshold"])
