@@ -169,7 +169,7 @@ def test_a_number_of_channels_that_stay_is_a_number():
         (lambda n, y: F.conv2d(y, n.kernel), {"buffers": {"kernel": torch.rand(8, 8, 1, 1)}},
          "buffer 'kernel' is used directly in forward, by 'conv2d' at node 'conv2d'"),
         (lambda n, y: y * n.mask, {"attributes": {"mask": PER_CHANNEL.view(1, 8, 1, 1)}},
-         "tensor 'mask' is used directly in forward, by 'mul' at node 'mul' .*; register it as a buffer"),
+         "tensor 'mask' is used directly in forward, by 'mul' at node 'mul' .*: register it as a persistent buffer"),
         (lambda n, y: y + n.b.bias[:1], {}, "parameter 'b.bias' is used directly in forward, by 'getitem'"),
         (lambda n, y: y * n.a.weight.mean(), {}, "parameter 'a.weight' is used directly in forward, by 'mean'"),
         (lambda n, y: y[:, :, :5, :6] + n.b.bias, {}, "operation 'getitem'"),
@@ -190,9 +190,14 @@ def test_other_uses_of_parameters_and_buffers_are_refused_by_name(gate, holds, m
 
 
 def test_a_layer_whose_forward_is_another_is_not_taken_for_its_kind():
+    class Standardised(nn.Conv2d):
+        def forward(self, x):
+            return F.conv2d(x, self.weight.softmax(1), self.bias, padding=1)
+
+    Standardised.__module__ = "torch.nn.mine"  # taken as a whole by a trace
     network = with_gate(lambda n, y: y)
-    network.b.forward = lambda x: F.conv2d(x, network.b.weight.softmax(1), padding=1)
-    with pytest.raises(InputError, match=r"operation 'Conv2d' at 'b' .* is not understood"):
+    network.b = Standardised(8, 6, 3)
+    with pytest.raises(InputError, match=r"operation 'Standardised' at 'b' .* is not understood"):
         trace(network, CUSTOM_SHAPE)
 
 

@@ -1,6 +1,7 @@
 import copy
 import inspect
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -290,6 +291,11 @@ def tie_by_memory(network):
     network.b[1].weight = nn.Parameter(network.b[0].weight.data)
 
 
+def share_statistics(network):
+    network.b = nn.Sequential(network.b, nn.BatchNorm2d(8), nn.BatchNorm2d(8))
+    network.b[2].running_mean = network.b[1].running_mean
+
+
 def wrapped_as_compiled(network):
     class Compiled(nn.Module):
         def __init__(self) -> None:
@@ -312,15 +318,19 @@ def wrapped_as_compiled(network):
         (lambda n: prune.l1_unstructured(n.b, "weight", 0.5) and None,
          r"\(L1Unstructured\).*torch.nn.utils.prune.remove\(layer, 'weight'\)$"),
         (lambda n: prune.random_unstructured(n.b, "bias", 2) and None, r"'bias' anew.*remove\(layer, 'bias'\)$"),
-        (tie, "^network: 'b.0.weight' and 'b.1.weight' are one parameter; give each layer one of its own$"),
-        (tie_by_memory, "^network: 'b.0.weight' and 'b.1.weight' are one parameter"),
+        (tie, "^network: 'b.0.weight' and 'b.1.weight' are one tensor; give each layer one of its own$"),
+        (tie_by_memory, "^network: 'b.0.weight' and 'b.1.weight' are one tensor"),
+        (share_statistics, "'b.1.running_mean' and 'b.2.running_mean' are one tensor"),
         (lambda n: nn.DataParallel(n), "found it wrapped in DataParallel; pass its attribute 'module'"),
         (wrapped_as_compiled, "found it wrapped in Compiled; pass its attribute '_orig_mod'"),
         (lambda n: n.a.register_forward_hook(lambda m, i, y: y.softmax(1)) and None,
          r"layer 'a' \(test_tracing.py:\d+\) has a forward hook, which is not read"),
         (lambda n: n.fc.register_forward_pre_hook(lambda m, i: i[0] * i[0].size(1)) and None, "'fc' .* has a forward"),
         (lambda n: n.register_forward_hook(lambda m, i, y: y * 2) and None, "the network has a forward hook"),
-        (lambda n: n.b.weight.register_hook(lambda g: g * 2) and None, "'b.weight' has a hook on its gradient"),
+        (lambda n: n.b.weight.register_hook(lambda g: g * 2) and None, "has a hook on the gradient of its 'weight'"),
+        (lambda n: setattr(n, "forward", partial(n.forward)), "the network was given a forward of its own"),
+        (lambda n: setattr(n.b, "forward", lambda x: x * 2), "layer 'b' was given a forward of its own"),
+        (lambda n: setattr(n, "b", nn.LazyConv2d(8, 3)), "layer 'b' has a 'weight' without a size yet; run"),
         (lambda n: n.b.register_buffer("mask", torch.ones(8)), r"layer 'b' .* has a tensor 'mask' \[8\] that"),
         (lambda n: n.b.register_parameter("gain", nn.Parameter(torch.ones(8))), r"'b' .* has a tensor 'gain' \[8\]"),
     ],

@@ -185,6 +185,19 @@ def test_large_images_are_compared_small_where_the_network_takes_it(pool):
     assert image.shape[2:] == ((26, 26) if isinstance(pool, nn.AdaptiveAvgPool2d) else (128, 128))
 
 
+def test_operations_in_place_do_not_disturb():
+    def rule(n, x):
+        x = F.relu(n.b(F.relu(n.norm(n.a(x)), inplace=True)), inplace=True)
+        x = n.fc(x.mean((2, 3)))
+        x = x.add_(1)
+        return F.hardswish(x, inplace=True)
+
+    network = plain(rule)
+    check(network)
+    with pytest.raises(InputError, match="layer 'b' differs"):
+        check(network, swap)
+
+
 def test_structures_of_tensors_are_compared():
     network = plain(lambda n, x: {"logits": n.fc(n.b(n.a(x)).mean((2, 3))), "all": [x, x]})
     check(network)

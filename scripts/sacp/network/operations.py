@@ -135,7 +135,7 @@ def _read_module(state: Reading, module: nn.Module, node: fx.Node, given: list[R
 
 def _computes_as(module: nn.Module, kind: Any) -> bool:
     """Whether a layer has the forward of its kind, and not one of its own."""
-    return type(module).forward is kind.forward and "forward" not in vars(module)
+    return type(module).forward is kind.forward
 
 
 def _read_conv(state: Reading, conv: nn.Conv2d, node: fx.Node, inputs: Value) -> Value:

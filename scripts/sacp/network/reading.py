@@ -97,7 +97,7 @@ class Reading:
         """Note that a node uses a parameter or buffer, with a value for each channel of `tie` along `axis`."""
         if value.name is None:
             if tie is not None:
-                raise used_directly(node, value, "; register it as a buffer: it has a value for each channel")
+                raise used_directly(node, value, "; it has values per channel: register it as a persistent buffer")
             return
         _, known_axis, known_tie, _ = self.direct.setdefault(value.name, (value, axis, tie, node))
         if tie is not None and known_tie is not None and known_axis == axis:

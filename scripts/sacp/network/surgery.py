@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
@@ -144,39 +145,41 @@ def _resize_conv(conv: nn.Conv2d, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
 
 def check_layers(network: nn.Module) -> None:
-    """Raise `InputError` for what cannot be traced or copied as it stands, with what can be done about it."""
-    for wrapped, kinds in (("module", (nn.DataParallel, nn.parallel.DistributedDataParallel)), ("_orig_mod", ())):
-        if isinstance(network, kinds) or (not kinds and wrapped in network._modules):
-            raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
-    found = [_way_out(path, module) for path, module in network.named_modules()]
+    """Raise `InputError` for what cannot be traced or cut as it stands, with what can be done about it."""
+    is_parallel = isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    wrapped = "module" if is_parallel else "_orig_mod"  # the latter in what torch.compile returns
+    if wrapped in network._modules and (is_parallel or len(network._modules) == 1):
+        raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
+    found = [text for path, module in network.named_modules() for text in _ways_out(path, module)]
+    found += [
+        f"'{first}' and '{path}' are one tensor; give each layer one of its own" for first, path in _shared(network)
+    ]
+    if found:
+        raise InputError(f"network: {'; '.join(found)}")
+
+
+def _shared(network: nn.Module) -> Iterable[tuple[str, str]]:
+    """Tensors of two modules that lie in one place of the memory."""
     known: dict[object, str] = {}
-    for path, parameter in _parameters(network):
-        key = parameter if parameter.is_meta or not parameter.numel() else parameter.data_ptr()
-        if key in known:
-            found.append([f"'{known[key]}' and '{path}' are one parameter; give each layer one of its own"])
-        known.setdefault(key, path)
-        if parameter._backward_hooks:
-            found.append([f"'{path}' has a hook on its gradient, which would be lost; remove it"])
-    if texts := [text for each in found for text in each]:
-        raise InputError(f"network: {'; '.join(texts)}")
+    for path, module in network.named_modules():
+        for own, tensor in tensors_of(module):
+            if is_lazy(tensor):
+                continue
+            name = f"{path}.{own}".removeprefix(".")
+            first = known.setdefault(id(tensor) if tensor.is_meta or not tensor.numel() else tensor.data_ptr(), name)
+            if first != name:
+                yield first, name
 
 
 def tensors_of(layer: nn.Module) -> Iterable[tuple[str, Tensor]]:
     """A module's own parameters and buffers by their names in it."""
-    yield from layer.named_parameters(recurse=False)
-    yield from layer.named_buffers(recurse=False)
+    yield from layer.named_parameters(recurse=False, remove_duplicate=False)
+    yield from layer.named_buffers(recurse=False, remove_duplicate=False)
 
 
-def _parameters(network: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
-    """Parameters of all modules, one that two modules hold twice."""
-    for path, module in network.named_modules():
-        for own, parameter in module.named_parameters(recurse=False):
-            yield f"{path}.{own}".removeprefix("."), parameter
-
-
-def _way_out(path: str, module: nn.Module) -> list[str]:
-    """What to do about tensors of a layer that are computed anew in each forward."""
-    computed = []
+def _ways_out(path: str, module: nn.Module) -> list[str]:
+    """What there is in a layer that cannot be cut as it stands, and what to do about it."""
+    layer, found, computed = f"layer '{path}'" if path else "the network", [], []
     if is_parametrized(module):
         for tensor, kinds in module.parametrizations.items():  # type: ignore[union-attr, operator]
             remover = "torch.nn.utils.parametrize.remove_parametrizations(layer, '{tensor}')"
@@ -185,11 +188,17 @@ def _way_out(path: str, module: nn.Module) -> list[str]:
         remover = REMOVERS.get(type(hook).__module__, "")
         tensor = getattr(hook, "_tensor_name", getattr(hook, "name", ""))
         computed += [(tensor, type(hook).__name__, remover)] if remover else []
-    return [
-        f"layer '{path}' computes its '{tensor}' anew in each forward ({kind}); make it an ordinary parameter first: "
-        + remover.format(tensor=tensor)
-        for tensor, kind, remover in computed
-    ]
+    for tensor, kind, remover in computed:
+        what = f"{layer} computes its '{tensor}' anew in each forward ({kind})"
+        found.append(f"{what}; make it an ordinary parameter first: {remover.format(tensor=tensor)}")
+    if "forward" in vars(module):
+        found.append(f"{layer} was given a forward of its own, which a copy would not have; define it in the class")
+    for own, parameter in module.named_parameters(recurse=False):
+        if is_lazy(parameter):
+            found.append(f"{layer} has a '{own}' without a size yet; run the network once")
+        elif parameter._backward_hooks:
+            found.append(f"{layer} has a hook on the gradient of its '{own}', which would be lost; remove it")
+    return found
 
 
 def widths(graph: Graph, kept: Kept) -> dict[str, int]:

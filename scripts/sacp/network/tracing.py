@@ -47,7 +47,7 @@ def traced(network: nn.Module, input_shape: Shape) -> Traced:
     shadow, operations, graph = _read_evaluation(network, input_shape)
     with torch.random.fork_rng(devices=[]):  # a forward may draw
         in_training = _symbolic(shadow.train())
-        _note_shapes(shadow, in_training, input_shape, least=2)
+        _note_shapes(shadow, in_training, input_shape)
         if _told(in_training) != _told(operations):
             _check_training(shadow, in_training, operations, graph)
     return Traced(shadow.eval(), operations, in_training, graph)
@@ -57,7 +57,7 @@ def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced
     """Trace a network that `original` was pruned to; in training, run what the original does."""
     shadow, operations, graph = _read_evaluation(smaller, input_shape)
     with torch.random.fork_rng(devices=[]):
-        _note_shapes(shadow.train(), original.in_training, input_shape, least=2)
+        _note_shapes(shadow.train(), original.in_training, input_shape)
     return Traced(shadow.eval(), operations, original.in_training, graph)
 
 
@@ -151,9 +151,10 @@ class _Shapes(fx.Interpreter):
         return super().call_method(target, args, kwargs)
 
 
-def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape, least: int = 1) -> None:
-    """Note the shapes of all tensors, by no images, which takes no time, or by `least` where the forward wants some."""
-    for batch in (0, max(least, input_shape[0])):
+def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape) -> None:
+    """Note the shapes of all tensors, by no images, which takes no time, or by some where the forward wants them."""
+    batches = (0, input_shape[0], 2) if shadow.training else (0, input_shape[0])  # a batch norm in training wants 2
+    for batch in batches:
         run = _Shapes(shadow, graph=operations)
         run.extra_traceback = False
         try:
@@ -163,7 +164,7 @@ def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape, le
         except INTERRUPTS:
             raise
         except BaseException as error:
-            if batch:
+            if batch == batches[-1]:
                 found = f"fails on an input of shape {list(input_shape)}{_mode(shadow)}, at {_place(run.node)}"
                 raise InputError(f"network: {type(shadow).__name__} {found} ({told(error)})") from error
 

@@ -3,11 +3,14 @@
 import copy
 import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from sacp.errors import INTERRUPTS, InputError
 from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
@@ -111,14 +114,56 @@ def _image(original: Traced, shape: Shape) -> Tensor:
 @torch.no_grad()
 def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> str | None:
     """The first layer of the pruned network that does not give what the masked original gives, and by how much."""
-    masked = _Masked(_in(image.dtype, original.network), original, kept)
-    expected = masked.run(image)
-    compared = _Compared(_in(image.dtype, found.network), found, masked.given, TOLERANCES[image.dtype])
+    tolerance, given = TOLERANCES[image.dtype], dict[str, Tensor]()
+    channels = [torch.as_tensor(numbers) for numbers in kept]
+
+    def mask(layer: Node, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if layer.in_group is None or not layer.mixes:
+            return inputs
+        return (_without_others(inputs[0], layer, channels[layer.in_group]), *inputs[1:])
+
+    def note(layer: Node, output: Tensor) -> None:
+        # A copy: what comes next may change it in place.
+        given[layer.name] = output.clone() if layer.group is None else output[:, channels[layer.group]]
+
+    def compare(layer: Node, output: Tensor) -> None:
+        if difference := _compare(f"layer '{layer.name}'", output, given[layer.name], tolerance):
+            raise _DiffersError(difference)
+
+    expected = _run(original, image, mask, note)
     try:
-        result = compared.run(image)
+        result = _run(found, image, lambda layer, inputs: inputs, compare)
     except _DiffersError as difference:
         return str(difference)
-    return _compare("the output", result, expected, TOLERANCES[image.dtype])
+    return _compare("the output", result, expected, tolerance)
+
+
+def _run(
+    network: Traced,
+    image: Tensor,
+    change: Callable[[Node, tuple[Any, ...]], tuple[Any, ...]],
+    look: Callable[[Node, Tensor], None],
+) -> Any:
+    """Run a network itself, not what was traced of it; change what its layers read, and look at what they give."""
+    module, handles = _in(image.dtype, network.network), list[RemovableHandle]()
+    for node in network.graph.nodes:
+        if node.kind in (CONV, LINEAR):
+            layer = module.get_submodule(node.name)
+            before = partial(lambda node, _, inputs: change(node, inputs), node)
+            after = partial(lambda node, _, inputs, output: look(node, output), node)
+            handles += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
+    try:
+        return module(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _without_others(x: Tensor, node: Node, kept: Tensor) -> Tensor:
+    """What a layer reads, [B, C, H, W] or [B, C * positions], with zeros in all but the kept channels."""
+    removed = torch.ones(node.in_channels, dtype=torch.bool)
+    removed[kept] = False
+    return x.masked_fill(removed.repeat_interleave(node.positions).view(1, -1, *[1] * (x.dim() - 2)), 0)
 
 
 def _in(dtype: torch.dtype, network: nn.Module) -> nn.Module:
@@ -129,55 +174,6 @@ def _in(dtype: torch.dtype, network: nn.Module) -> nn.Module:
 
 class _DiffersError(Exception):
     """A layer of the pruned network gives something else."""
-
-
-class _Masked(fx.Interpreter):
-    """Runs a network whose layers read nothing of the removed channels; notes what they give of the kept ones."""
-
-    def __init__(self, network: nn.Module, original: Traced, kept: Kept) -> None:
-        super().__init__(network, graph=original.operations)
-        self.nodes, self.given = _layers(original), dict[str, Tensor]()
-        self.kept = [torch.as_tensor(channels) for channels in kept]
-
-    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a layer on the kept channels of its input [B, C, H, W] or [B, C * positions]."""
-        node = self.nodes.get(str(target))
-        if node is None:
-            return super().call_module(target, args, kwargs)
-        if node.mixes and node.in_group is not None:
-            args = (_without_others(args[0], node, self.kept[node.in_group]), *args[1:])
-        result = super().call_module(target, args, kwargs)
-        self.given[node.name] = result if node.group is None else result[:, self.kept[node.group]]
-        return result
-
-
-def _without_others(x: Tensor, node: Node, kept: Tensor) -> Tensor:
-    """What a layer reads, [B, C, H, W] or [B, C * positions], with zeros in all but the kept channels."""
-    removed = torch.ones(node.in_channels, dtype=torch.bool)
-    removed[kept] = False
-    return x.masked_fill(removed.repeat_interleave(node.positions).view(1, -1, *[1] * (x.dim() - 2)), 0)
-
-
-class _Compared(fx.Interpreter):
-    """Runs a network and compares what its layers give with what was given before."""
-
-    def __init__(self, network: nn.Module, found: Traced, given: dict[str, Tensor], tolerance: float) -> None:
-        super().__init__(network, graph=found.operations)
-        self.extra_traceback = False
-        self.nodes, self.given, self.tolerance = _layers(found), given, tolerance
-
-    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a layer and compare."""
-        result = super().call_module(target, args, kwargs)
-        if str(target) in self.nodes:
-            difference = _compare(f"layer '{target}'", result, self.given[str(target)], self.tolerance)
-            if difference:
-                raise _DiffersError(difference)
-        return result
-
-
-def _layers(network: Traced) -> dict[str, Node]:
-    return {node.name: node for node in network.graph.nodes if node.kind in (CONV, LINEAR)}
 
 
 def _compare(what: str, found: Any, expected: Any, tolerance: float) -> str | None:
