@@ -198,6 +198,14 @@ def test_operations_in_place_do_not_disturb():
         check(network, swap)
 
 
+def test_a_network_that_draws_in_evaluation_is_refused_as_such():
+    network = plain(lambda n, x: n.fc(F.dropout(n.b(n.a(x))).mean((2, 3))))
+    random = torch.get_rng_state()
+    with pytest.raises(InputError, match=r"already 'fc' of the original gives other values each time"):
+        check(network)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
 def test_structures_of_tensors_are_compared():
     network = plain(lambda n, x: {"logits": n.fc(n.b(n.a(x)).mean((2, 3))), "all": [x, x]})
     check(network)

@@ -48,11 +48,13 @@ def check(original: Traced, kept: Kept, smaller: nn.Module, input_shape: Shape, 
         return  # no values to compare
     image = _image(original, input_shape)
     is_large = precision == "auto" and cost_of_graph(original.graph).flops > SMALL_MACS
-    difference = _difference(original, kept, found, image.float() if is_large else image)
-    if difference and is_large:  # or is it rounding?
-        difference = _difference(original, kept, found, image)
-    if difference:
-        raise InputError(f"network: {difference}; it does to its channels what is not understood and cannot be pruned")
+    with torch.random.fork_rng(devices=[]):  # a forward may draw
+        difference = _difference(original, kept, found, image.float() if is_large else image)
+        if difference and is_large:  # or is it rounding?
+            difference = _difference(original, kept, found, image)
+        if difference:
+            why = _unsteady(original, image) or "it does to its channels what is not understood and cannot be pruned"
+            raise InputError(f"network: {difference}; {why}")
 
 
 def rehearse(network: nn.Module, input_shape: Shape) -> Graph:
@@ -136,6 +138,25 @@ def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> s
     except _DiffersError as difference:
         return str(difference)
     return _compare("the output", result, expected, tolerance)
+
+
+@torch.no_grad()
+def _unsteady(original: Traced, image: Tensor) -> str | None:
+    """Which layer of the original gives other values each time, if one does."""
+    given: dict[str, Tensor] = {}
+
+    def compare(layer: Node, output: Tensor) -> None:
+        if not torch.equal(given.setdefault(layer.name, output.clone()), output):
+            raise _DiffersError(
+                f"already '{layer.name}' of the original gives other values each time in evaluation mode"
+            )
+
+    try:
+        for _ in range(2):
+            _run(original, image, lambda layer, inputs: inputs, compare)
+    except _DiffersError as difference:
+        return str(difference)
+    return None
 
 
 def _run(
