@@ -9,8 +9,8 @@ DATA ?= data/cifar10
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-disks test-kills test-reruns test-slurm test-slurm-short \
-	bench-search bench-training bench-precision bench-images bench-dag bench-start check format docs lock assumptions \
-	clean
+	bench-search bench-training bench-precision bench-images bench-dag bench-start sweep-networks \
+	check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
+
+sweep-networks: $(VENV)/.complete ## Measure which networks are pruned, and if rightly; hours. NETWORKS='resnet*' AGAIN=ours: some anew.
+	@set -f; PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.networks $(NETWORKS) $(if $(AGAIN),--again $(AGAIN))
 
 explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data; with OTHER=... what the two differ in.
 	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv)) $(OTHER)
