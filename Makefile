@@ -6,6 +6,8 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # Dry runs need no data: CIFAR-10 is planned as a download, ImageNet as two empty folders.
 NO_DATA := --config 'datasets={cifar10: {source: torchvision, path: data}}'
 DATA ?= data/cifar10
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-disks test-kills test-reruns test-slurm test-slurm-short \
@@ -67,8 +69,13 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
 
-sweep-networks: $(VENV)/.complete ## Measure which networks are pruned, and if rightly; hours. NETWORKS='resnet*' AGAIN=ours: some anew.
-	@set -f; PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.networks $(NETWORKS) $(if $(AGAIN),--again $(AGAIN))
+.peers/.complete: requirements-peers.lock | $(VENV)/.complete
+	rm -rf .peers
+	$(BIN)/pip install --quiet --require-hashes --no-deps --target .peers --requirement requirements-peers.lock
+	touch $@
+
+sweep-networks: .peers/.complete ## Measure which networks are pruned, and if rightly; hours. NETWORKS='resnet*' AGAIN=ours: some anew.
+	@set -f; PYTHONPATH=scripts:tests:.peers $(BIN)/python -m benchmarks.networks $(NETWORKS) $(if $(AGAIN),--again $(AGAIN))
 
 explain: $(VENV)/.complete ## Show how FILE=... was made, back to the data; with OTHER=... what the two differ in.
 	@$(BIN)/python -m sacp.artefacts.explain $(if $(FILE),$(FILE),$(error FILE is not set: make explain FILE=results/demo/tables/table3.csv)) $(OTHER)
@@ -102,8 +109,8 @@ docs: $(VENV)/.complete ## Make the tables of docs/methods.md anew from the cata
 	PYTHONPATH=scripts $(BIN)/python -m sacp.catalogue.page docs/methods.md
 
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) --group peers --no-deps --output-file requirements-peers.lock
 
 assumptions: ## List where the paper left something open and what was chosen.
 	@grep -rnE '(ASSUME|DEVIATION):' config rules scripts
