@@ -139,6 +139,7 @@ def test_groups_are_compared_where_ours_can_be_pruned(ours: list[tuple[str, ...]
     ("message", "cause"),
     [
         ("operation 'cat' at node 'cat_12' is not", "operation 'cat' at node '...' is not"),
+        ("operation 'a.0.scale' at node 'a_0_scale' is not", "operation '...' at node '...' is not"),
         ("convolution 'a.0' has 2 groups of 64 -> 64 channels", "convolution '...' has N groups of N -> N channels"),
         ("module 'relu' is used twice", "module '...' is used twice"),
         ("forward of RegNet cannot", "forward of ... cannot"), ("differ by 2e-05 of", "differ by N of"),

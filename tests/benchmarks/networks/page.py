@@ -69,6 +69,7 @@ def _cells(row: Row) -> list[str]:
 def cause(message: str) -> str:
     """A message without what differs from network to network: names of nodes and layers, and numbers."""
     message = re.sub(r"(node|module|convolution|linear layer) '[^']*'", r"\1 '...'", message)
+    message = re.sub(r"operation '\w+(\.\w+)+'", "operation '...'", message)  # a parameter, by its path
     message = re.sub(r"(forward of) \w+", r"\1 ...", message)
     return re.sub(r"\d[\d.,e+-]*", "N", message)
 
