@@ -231,7 +231,10 @@ def limited(write, path: Path) -> None:
 def test_a_limit_is_named_too_though_the_disk_has_room(tmp_path, capfd, name):
     in_a_process(limited, WRITERS[name], tmp_path / name).join()
     [line] = capfd.readouterr().out.splitlines()
-    assert re.search(rf"{name}: cannot be written: no room on the disk \(File too large; \d+\.\d MiB free\)", line)
+    said = (
+        r"no room on the disk \(File too large; \d+\.\d MiB free\); raise the limit on the size of files \(ulimit -f\)"
+    )
+    assert re.search(rf"{name}: cannot be written: {said}", line)
     assert os.listdir(tmp_path) == []
 
 

@@ -83,9 +83,9 @@ def test_a_changed_file_is_refused_wherever_it_is_read(run, change, results):
 def test_a_changed_record_is_refused_with_the_file_and_alone(run, change):
     holder = SCORES.with_suffix(".provenance.json")
     change(holder)
-    for path in (SCORES, holder):
+    for path, anew in ((SCORES, "; delete scores.parquet and run the same command again"), (holder, ANEW)):
         assert refusal(path).startswith(f"{holder}: ")
-        assert refusal(path).endswith(ANEW)
+        assert refusal(path).endswith(anew)
 
 
 def test_any_changed_digit_of_a_record_is_noticed(run):

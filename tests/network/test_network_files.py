@@ -2,6 +2,7 @@ import copy
 import json
 import pickle
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks_zoo import CUSTOM_NETWORKS, PAPER_NETWORKS, any_network, random_kept, randomised_norms, spec
+from sacp.artefacts import record
+from sacp.artefacts.files import write_json
 from sacp.errors import InputError
 from sacp.network.architectures import build
 from sacp.network.files import inherit, load_base, save_base
@@ -84,6 +87,25 @@ def test_a_layer_under_two_names_is_written_under_both_and_is_one_when_loaded(tm
     before, after = smaller.state_dict(), loaded.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def recorded(folder: Path, name: str) -> None:
+    """Save a pruned network as a job does, with the record of its files."""
+    saved(folder, name)
+    files = [folder / "network.json", folder / "network.safetensors"]
+    write_json(folder / "provenance.json", record.finished(record.record("rule", {}, {}, [], 0), files))
+
+
+def test_another_networks_pair_is_not_what_the_record_names(tmp_path):
+    for name in ("resnet8", "resnet14"):
+        recorded(tmp_path / name, name)
+        sacp.load(tmp_path / name)
+    for name in ("network.json", "network.safetensors"):
+        shutil.copy(tmp_path / "resnet14" / name, tmp_path / "resnet8" / name)
+    with pytest.raises(InputError, match=r"resnet8/network\.json: damaged or changed .* as in provenance\.json"):
+        sacp.load(tmp_path / "resnet8")
+    (tmp_path / "resnet8/provenance.json").unlink()
+    sacp.load(tmp_path / "resnet8")  # a folder of its own, given away without a record
 
 
 def test_network_given_by_import_path_wants_its_function(tmp_path):

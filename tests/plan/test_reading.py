@@ -19,6 +19,15 @@ SLIPS = {
     "twice in JSON": ('{"a": {"b": 1,\n\t"b": 2}}', ": key 'b' stands twice in one mapping; expected it once"),
     "octal": ("a: 1\nb: [010]\n", ", line 2: YAML reads 010 as 8; write that number"),
     "base 60": ("a: 1:30\n", ", line 1: YAML reads 1:30 as 90; write that number"),
+    "empty": ("", ": no keys at the top level; expected a mapping of settings"),
+    "a list": ("- a\n", ": no keys at the top level"),
+    "a list in JSON": ("[1]", ": no keys at the top level"),
+    "a tag of Python": ("a: 1\nb: !!python/name:os.system x\n", ", line 2: the tag tag:yaml.org,2002:python"),
+    "an alias of itself": ("a: 1\nb: &b [1, *b]\n", ", line 2: what begins here holds an alias of itself"),
+    "aliases of aliases": (
+        "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
+        ": more than 1000000 values, with what aliases repeat",
+    ),
     "base 60 with a point": ("a: -1:30.5\n", ", line 1: YAML reads -1:30.5 as -90.5; write that number"),
 }  # fmt: skip
 
@@ -37,7 +46,6 @@ def test_a_slip_is_told_in_one_line_with_the_file_and_the_line(tmp_path: Path, s
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "a: {b: 1}\nc: {b: 1}\n",
         "a: &shared {b: 1}\nc: {<<: *shared, b: 2}\nd: *shared\n",
         "a: [0, 7, 0x10, 1_000, 07, 1.0e6, 1e6, '010', '1:30', 2026-01-31]\n",

@@ -16,7 +16,11 @@ from typing import Any
 from sacp.artefacts.clock import runs, start_ticks
 from sacp.errors import InputError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = {
+    errno.ENOSPC: "make room or move the results",
+    errno.EDQUOT: "make room or move the results",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or move the results",
+}
 DENIED = (
     errno.EACCES, errno.EPERM, errno.EROFS,
     errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
@@ -74,8 +78,7 @@ def why_not_written(error: BaseException, folder: Path) -> str | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             free = f"{shutil.disk_usage(folder).free / 2**20:.1f} MiB free" if folder.is_dir() else "no folder"
-            said = os.strerror(cause.errno)
-            return f"no room on the disk ({said}; {free}); make room or move the results"
+            return f"no room on the disk ({os.strerror(cause.errno)}; {free}); {NO_ROOM[cause.errno]}"
         cause = cause.__cause__ or cause.__context__
     return None
 

@@ -46,8 +46,9 @@ def _checked(path: Path, results: Path | None, largest: float) -> Input:
         digest = expected if expected and path.stat().st_size > largest else file_digest(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {ANEW}") from None
-    except InputError as error:  # of a record
-        raise InputError(f"{error}; {ANEW}") from None
+    except InputError as error:  # of a record, which is made anew with its files alone
+        anew = ANEW if path.name.endswith(lookup.SUFFIX) else f"delete {path.name} and run the same command again"
+        raise InputError(f"{error}; {anew}") from None
     ours = results if results is not None and path.is_relative_to(results) else None
     if pair is None:
         if ours:

@@ -18,6 +18,7 @@ VGG_PLANS: dict[int, tuple[int | str, ...]] = {
     19: (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4, "M"),
 }
 # He et al. 2016, table 1, with the stem of the CIFAR form: blocks of each stage.
+DEEPEST = 1202  # the deepest of theirs
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
@@ -102,13 +103,13 @@ def check_name(name: str) -> None:
         )
     match = re.fullmatch(r"(vgg|resnet)(\d+)", name)
     depth = int(match[2]) if match else 0
-    known_resnet = depth in RESNET_BLOCKS or (depth >= 8 and depth % 6 == 2)
+    known_resnet = depth in RESNET_BLOCKS or (8 <= depth <= DEEPEST and depth % 6 == 2)
     if match and (depth in VGG_PLANS if match[1] == "vgg" else known_resnet):
         return
     examples = [f"vgg{d}" for d in VGG_PLANS] + [f"resnet{d}" for d in (8, 14, 20, 32, 44, 56, 110, *RESNET_BLOCKS)]
     raise InputError(
         f"network.name: unknown network '{name}'{nearest(name.lower(), examples)}; "
-        "known are vgg11/13/16/19, resnet18/34, resnet(6n+2) and an import path 'module:function'"
+        f"known are vgg11/13/16/19, resnet18/34, resnet(6n+2) up to {DEEPEST} and an import path 'module:function'"
     )
 
 

@@ -18,6 +18,8 @@ from sacp.errors import InputError, one_line
 
 # Numbers as everybody but YAML 1.1 writes them, which wants a point and a signed exponent: 1e6, 1.0e6, 1E-3, .5.
 NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9]\d{0,300})(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,5})?")
+MOST_NODES = 1_000_000  # values of a config
+NO_KEYS = "no keys at the top level; expected a mapping of settings"
 WHOLE = re.compile(r"[-+]?\d+")
 WORDS: dict[str, dict[str, Any]] = {
     "null": {"null": None, "~": None},
@@ -79,15 +81,19 @@ def check_file(path: str | Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
     try:
-        json.loads(text, object_pairs_hook=lambda pairs: _check_once([key for key, _ in pairs], path))
+        value = json.loads(text, object_pairs_hook=lambda pairs: _checked(dict(pairs), [key for key, _ in pairs], path))
     except ValueError:
         _check_yaml(text, path)
+    else:
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: {NO_KEYS}")
 
 
-def _check_once(keys: list[str], path: str | Path) -> None:
+def _checked(value: dict[str, Any], keys: list[str], path: str | Path) -> dict[str, Any]:
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(f"{path}: key '{key}' stands twice in one mapping; expected it once")
+    return value
 
 
 def _check_yaml(text: str, path: str | Path) -> None:
@@ -97,12 +103,29 @@ def _check_yaml(text: str, path: str | Path) -> None:
         raise InputError(f"{path}{_place(error)}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {one_line(error)}") from None
-    seen, left = set[int](), [top] if top else []
-    while left:
-        node = left.pop()
-        if id(node) not in seen:  # an alias leads to its node again
-            seen.add(id(node))
-            left += _children(node, path)
+    if not isinstance(top, yaml.MappingNode):
+        raise InputError(f"{path}: {NO_KEYS}")
+    if _check_node(top, path, {}) > MOST_NODES:
+        raise InputError(f"{path}: more than {MOST_NODES} values, with what aliases repeat; expected fewer")
+
+
+def _check_node(node: yaml.Node, path: str | Path, sizes: dict[int, int]) -> int:
+    """How many values a node holds, what its aliases repeat included; `InputError` if one of them is a slip.
+
+    Args:
+        node: checked, with all below it.
+        path: of the file.
+        sizes: of nodes that were checked, by their identity; 0 of those that are being checked.
+    """
+    if id(node) not in sizes:  # an alias leads to its node again
+        line = node.start_mark.line + 1
+        if not re.fullmatch(r"tag:yaml\.org,2002:\w+", node.tag):
+            raise InputError(f"{path}, line {line}: the tag {node.tag} is none of YAML's own; expected plain values")
+        sizes[id(node)] = 0
+        sizes[id(node)] = 1 + sum(_check_node(child, path, sizes) for child in _children(node, path))
+    elif not sizes[id(node)]:
+        raise InputError(f"{path}, line {node.start_mark.line + 1}: what begins here holds an alias of itself")
+    return sizes[id(node)]
 
 
 def _place(error: yaml.MarkedYAMLError) -> str:

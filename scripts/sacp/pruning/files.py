@@ -11,6 +11,7 @@ from torch import nn
 
 from sacp.artefacts.digests import file_digest, sealed, unsealed
 from sacp.artefacts.files import read_json, write_json
+from sacp.artefacts.inputs import checked
 from sacp.artefacts.tensors import save_safetensors
 from sacp.errors import InputError
 from sacp.network.architectures import build, module_of
@@ -97,4 +98,5 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
     state = load_safetensors(weights)
     if file_digest(weights) != expected:
         raise InputError(f"{weights}: damaged or changed since it was written: not the weights of its network.json")
+    checked([folder / "network.json", weights])  # another network's pair is not what the record beside it names
     return resized(original, state).eval()
