@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain config demo test test-disks test-kills test-reruns test-slurm test-slurm-short \
+.PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
 	bench-search bench-training bench-precision bench-images bench-dag bench-start sweep-networks \
 	check format docs lock assumptions clean
 
@@ -37,6 +37,9 @@ test: $(VENV)/.complete ## Run all tests.
 
 test-kills: $(VENV)/.complete ## Kill each kind of training, and runs of all rules, thirty times and compare the bits; long.
 	KILLS=30 $(BIN)/pytest tests/workflow/test_kills.py
+
+test-damage: $(VENV)/.complete ## Damage every artefact in eight ways and compare with docs/damage.md; not as root; long.
+	DAMAGE=all $(BIN)/pytest tests/workflow/test_damage.py
 
 test-disks: $(VENV)/.complete ## Run every stage on full disks of many sizes, as root; long.
 	DISKS=all $(BIN)/pytest tests/workflow/test_full_disk.py

@@ -11,6 +11,7 @@ from benchmarks.networks.zoo import FAMILIES
 
 BEGIN, END = "<!-- {}: made by `make sweep-networks` -->", "<!-- end -->"
 OUTCOMES = (EXACT, REFUSED, WRONG, UNFINISHED)
+BEGINNINGS = "operation|convolution|linear layer|layer|parameter|buffer|tensor|reshape|module|a number|forward"
 SHOWN = 6  # networks that are named where a message is
 
 
@@ -66,23 +67,30 @@ def _cells(row: Row) -> list[str]:
     return [row["network"], parameters, *(row.get(column, "") for column in (*columns, *theirs))]
 
 
-def cause(message: str) -> str:
-    """A message without what differs from network to network: names of nodes and layers, and numbers."""
-    message = re.sub(r"(node|module|convolution|linear layer) '[^']*'", r"\1 '...'", message)
+def causes(message: str) -> list[str]:
+    """The obstacles that a message names, each once, without what differs from network to network."""
+    parts = re.split(f"; (?={BEGINNINGS})", message.removeprefix("network: "))
+    return list(dict.fromkeys(map(_cause, parts)))
+
+
+def _cause(message: str) -> str:
+    """An obstacle without names of nodes and layers, places, and numbers."""
+    message = re.sub(r" of '[^']*'(?= \()| \([\w.]+\.py:\d+\)| and \d+ more(?= )", "", message)
+    kinds = "node|module|convolution|linear layer|layer|parameter|buffer|tensor|at"
+    message = re.sub(rf"({kinds}) '[^']*'", r"\1 '...'", message)
     message = re.sub(r"operation '\w+(\.\w+)+'", "operation '...'", message)  # a parameter, by its path
     message = re.sub(r"(forward of) \w+", r"\1 ...", message)
     return re.sub(r"\d[\d.,e+-]*", "N", message)
 
 
 def _by_cause(rows: Sequence[Row], column: str, outcome: str, why: str) -> str:
-    """Messages of the rows with an outcome, the most frequent first, or the word that there are none."""
+    """What stands in the way of the rows with an outcome, the most frequent first; a row may name several."""
     found = [row for row in rows if row.get(column) == outcome]
     if not found:
         return "None."
-    causes = Counter(cause(row[why]) for row in found)
     lines = []
-    for message, count in causes.most_common():
-        names = [row["network"] for row in found if cause(row[why]) == message]
+    for message, count in Counter(each for row in found for each in causes(row[why])).most_common():
+        names = [row["network"] for row in found if message in causes(row[why])]
         more = f" and {count - SHOWN} more" if count > SHOWN else ""
         lines.append((message.replace("|", "\\|"), count, ", ".join(names[:SHOWN]) + more))
     return _table(("message", "networks", "which"), lines)
