@@ -16,11 +16,13 @@ from snakemake.dag import DAG
 from snakemake.exceptions import InputFunctionException, WorkflowError
 
 from sacp.errors import InputError
+from sacp.plan.recorded import RecallingPersistence
 
 
 def install() -> None:
     """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made."""
     workflow.DAG, rules.InputFunctionException = ReplanningDAG, RefusedError
+    workflow.FilePersistence = RecallingPersistence
 
 
 class RefusedError(InputFunctionException):  # type: ignore[misc]
