@@ -16,6 +16,7 @@ from sacp.network.tracing import trace
 from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
 from sacp.pruning.space import kept_counts
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 PAPER_NETWORKS = ("vgg16", "resnet18", "resnet56")
 CUSTOM_SHAPE = (1, 3, 8, 8)
@@ -90,8 +91,34 @@ def squeeze_excite(num_classes: int = 10) -> nn.Module:
     )
 
 
+def resampled(num_classes: int = 10) -> nn.Module:
+    """Positions padded, cut out and resampled, branches dropped whole, a gate repeated over the positions."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = F.relu(n.norm(n.stem(n.pad(x))))  # [B, 9, 8, 8]
+        small = n.norm2(n.small(F.pad(x, (1, 0, 0, 1))[:, :, ::2, 1:]))
+        x = x + n.branch(F.interpolate(n.up(small), size=x.shape[2:], mode="bilinear"))
+        x = n.images(x) * torch.sigmoid(x[..., :1, :1]).expand_as(x)
+        classes: Tensor = n.classifier(x.mean((2, 3)))
+        return classes
+
+    return Custom(
+        forward,
+        pad=nn.ReflectionPad2d(1),
+        stem=nn.Conv2d(3, 9, 3),
+        norm=nn.BatchNorm2d(9),
+        small=nn.Conv2d(9, 9, 3, padding=1),
+        norm2=nn.BatchNorm2d(9),
+        up=nn.Upsample(scale_factor=2),
+        branch=StochasticDepth(0.3, "row"),
+        images=StochasticDepth(0.2, "batch"),
+        classifier=nn.Linear(9, num_classes),
+    )
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
+    "resampled": resampled,
 }  # fmt: skip
 
 

@@ -68,6 +68,9 @@ def test_residual_stream_costs_are_quadratic_in_its_channels():
         [nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1)], [nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2)],
         [nn.AdaptiveMaxPool2d(2)], [nn.AdaptiveAvgPool2d((2, 4))], [nn.MaxPool2d(3, 1), nn.AdaptiveAvgPool2d(4)],
         [nn.AdaptiveAvgPool2d(3)], [nn.BatchNorm2d(5, affine=False)], [nn.LeakyReLU(), nn.Dropout(), nn.SiLU()],
+        [nn.Upsample(scale_factor=2)], [nn.Upsample(size=(3, 5), mode="bilinear")],
+        [nn.Upsample(4, mode="bicubic"), nn.Upsample(5, mode="nearest-exact")], [nn.UpsamplingBilinear2d(9)],
+        [nn.ZeroPad2d((0, 1, 2, 3)), nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1)],
         [nn.Conv2d(5, 5, 3, 2, groups=5)], [nn.Conv2d(5, 7, (3, 1), (2, 1), (1, 0), dilation=(2, 1))],
     ],
 )  # fmt: skip

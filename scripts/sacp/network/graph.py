@@ -17,19 +17,20 @@ from sacp.network.spec import NetworkSpec
 
 Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
 Scales = list[NDArray[np.float64]]  # per group, factors of the kept channels in the layers that read them
-CONV, BATCH_NORM, POOL, LINEAR = "conv", "bn", "pool", "linear"
+CONV, BATCH_NORM, LINEAR = "conv", "bn", "linear"
+POOL, UPSAMPLE, ACTIVATION = PLAIN = "pool", "upsample", "activation"  # without weights of their own
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the network graph: a convolution, batch norm, pooling or fully connected layer.
+    """One node of the network graph: a convolution, batch norm, pooling or fully connected layer, or what costs FLOPs.
 
     Costs are polynomials in the channel counts: a node with c_in input and c output channels takes
     `flops_pair * c_in * c + flops_channel * c` multiply-accumulates, and so for its parameters.
     """
 
-    name: str  # module path; for a functional pooling, the name of its traced operation
-    kind: str  # conv, bn, pool or linear
+    name: str  # module path; for a function, the name of its traced operation
+    kind: str  # conv, bn or linear, or one of PLAIN
     in_group: int | None  # the group of the input channels; None where they are never pruned
     in_channels: int
     group: int | None  # the group of the output channels

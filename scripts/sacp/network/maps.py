@@ -6,13 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from sacp.network.operations import (
-    ELEMENTWISE_FUNCTIONS,
-    ELEMENTWISE_METHODS,
-    ELEMENTWISE_MODULES,
-    JOINS,
-    SIZES,
-)
+from sacp.network.operations import ELEMENTWISE_MODULES, JOINS, SIZES, is_elementwise
 
 
 def maps_read(traced: fx.GraphModule, layer: str) -> fx.Node:
@@ -63,4 +57,4 @@ def _is_passed(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether a node keeps channels and positions as they are, so that it gives maps of the layer before it."""
     if node.op == "call_module":
         return isinstance(traced.get_submodule(str(node.target)), (nn.BatchNorm2d, *ELEMENTWISE_MODULES))
-    return node.target in ELEMENTWISE_FUNCTIONS | ELEMENTWISE_METHODS | JOINS
+    return is_elementwise(node) or node.target in JOINS

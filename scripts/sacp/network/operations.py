@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +10,23 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from sacp.network.graph import BATCH_NORM, CONV, LINEAR, POOL
-from sacp.network.reading import Direct, Number, ObstacleError, Read, Reading, Value, operation, used_directly
+from sacp.network.reading import (
+    Direct,
+    Number,
+    ObstacleError,
+    Read,
+    Reading,
+    Value,
+    argument,
+    is_map,
+    only,
+    operation,
+    shape_of,
+    shape_read,
+    unknown,
+    used_directly,
+)
+from sacp.network.rearranging import pad, resize, slice_positions
 
 ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Mish, nn.Sigmoid, nn.Tanh,
@@ -24,22 +40,19 @@ ELEMENTWISE_FUNCTIONS = {
 ELEMENTWISE_METHODS = {
     "relu", "relu_", "sigmoid", "tanh", "contiguous", "clone", "detach", "clamp", "neg", "abs", "exp", "sqrt",
 }  # fmt: skip
+ELEMENTWISE_NAMES = {"torchvision.ops.stochastic_depth.stochastic_depth"}  # of what is not imported for its sake
 JOINS = {
     operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, operator.pow,
     torch.add, torch.sub, torch.mul, torch.div, torch.pow,
-    "add", "add_", "sub", "mul", "mul_", "div", "pow",
+    "add", "add_", "sub", "mul", "mul_", "div", "pow", "expand_as",
 }  # fmt: skip
 POOL_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.mean, "mean"}
 FLATTENS = {torch.flatten, "flatten", "view", "reshape", torch.reshape}
+RESHAPES = {operator.getitem: slice_positions, F.pad: pad, F.interpolate: resize}
+PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
 ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.pow)  # of sizes
 FACTS = ("device", "dtype", "ndim", "is_cuda", "requires_grad")  # attributes of a tensor that channels do not change
-
-
-def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """Shape of the tensor that a node gives; of no images, or of one."""
-    shape: tuple[int, ...] = node.meta["shape"]
-    return shape
 
 
 def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, Read]) -> Read:
@@ -59,33 +72,21 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
         return _read_module(state, root.get_submodule(str(node.target)), node, given)
     if node.target in JOINS:
         return _join(state, node, given)
-    if node.target in ELEMENTWISE_FUNCTIONS | ELEMENTWISE_METHODS:
+    if is_elementwise(node):
         return _elementwise(node, given)
     if node.target in FLATTENS:
-        return _flatten(node, _only(node, given))
+        return _flatten(node, only(node, given))
     if node.target in POOL_FUNCTIONS:
-        return _pool_function(state, node, _only(node, given))
-    raise _unknown(node, given)
+        return _pool_function(state, node, only(node, given))
+    if node.target in RESHAPES:
+        return RESHAPES[node.target](state, node, only(node, given))
+    raise unknown(node, given)
 
 
-def _unknown(node: fx.Node, given: Iterable[Read] = (), name: str | None = None) -> ObstacleError:
-    for value in given:
-        if isinstance(value, Direct):
-            return used_directly(node, value)
-    return ObstacleError(node, f"operation '{name or operation(node)}' at {{place}} is not understood, so not prunable")
-
-
-def _only(node: fx.Node, given: Iterable[Read]) -> Value:
-    """The one tensor that a node reads, beside numbers."""
-    others = [value for value in given if not isinstance(value, Number)]
-    if len(others) == 1 and isinstance(others[0], Value):
-        return others[0]
-    raise _unknown(node, others)
-
-
-def _is_map(node: fx.Node) -> bool:
-    """Whether a node reads [B, C, H, W], not an image without its batch axis or a flattened one."""
-    return len(shape_of(node.all_input_nodes[0])) == 4
+def is_elementwise(node: fx.Node) -> bool:
+    """Whether a function or method gives each element from the same element, or drops whole images."""
+    name = f"{getattr(node.target, '__module__', '')}.{operation(node)}"
+    return node.target in ELEMENTWISE_FUNCTIONS | ELEMENTWISE_METHODS or name in ELEMENTWISE_NAMES
 
 
 def _attribute(root: nn.Module, node: fx.Node) -> Direct:
@@ -101,7 +102,7 @@ def _number(node: fx.Node, given: list[Read]) -> Number:
     """Read what gives no tensor: sizes, their parts, and arithmetic of them."""
     value = given[0] if given else Number()
     if isinstance(value, Value):
-        sizes = Number((frozenset(), frozenset({value.tie}), *[frozenset[int]()] * 2)[: len(_sizes(node))])
+        sizes = Number((frozenset(), frozenset({value.tie}), *[frozenset[int]()] * 2)[: len(shape_read(node))])
         if node.target is getattr and node.args[1] in FACTS:
             return Number()
         if (node.target is getattr and node.args[1] == "shape") or node.target == "size":
@@ -112,11 +113,7 @@ def _number(node: fx.Node, given: list[Read]) -> Number:
             return _part(value, node.args[1])
         if node.target in ARITHMETIC:
             return Number((frozenset[int]().union(*(n.ties for n in given if isinstance(n, Number))),))
-    raise _unknown(node, given)
-
-
-def _sizes(node: fx.Node) -> tuple[int, ...]:
-    return shape_of(node.all_input_nodes[0])
+    raise unknown(node, given)
 
 
 def _part(sizes: Number, index: Any) -> Number:
@@ -129,8 +126,8 @@ def _read_module(state: Reading, module: nn.Module, node: fx.Node, given: list[R
     for kinds, reader in MODULE_READERS:
         kind = next((kind for kind in kinds if isinstance(module, kind)), None)
         if kind is not None and _computes_as(module, kind):
-            return reader(state, module, node, _only(node, given))
-    raise _unknown(node, given, type(module).__name__)
+            return reader(state, module, node, only(node, given))
+    raise unknown(node, given, type(module).__name__)
 
 
 def _computes_as(module: nn.Module, kind: Any) -> bool:
@@ -139,7 +136,7 @@ def _computes_as(module: nn.Module, kind: Any) -> bool:
 
 
 def _read_conv(state: Reading, conv: nn.Conv2d, node: fx.Node, inputs: Value) -> Value:
-    if not _is_map(node):
+    if not is_map(node):
         raise ObstacleError(node, "convolution {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
     window, area = math.prod(conv.kernel_size), math.prod(shape_of(node)[2:])
     bias = int(conv.bias is not None)
@@ -161,37 +158,44 @@ def _read_batch_norm(state: Reading, norm: nn.BatchNorm2d, node: fx.Node, inputs
 
 
 def _read_pool(state: Reading, pool: nn.Module, node: fx.Node, inputs: Value) -> Value:
-    if not _is_map(node):
+    if not is_map(node):
         raise ObstacleError(node, "pooling {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
     cost = 0
     if isinstance(pool, nn.AdaptiveAvgPool2d):
         cost = _adaptive_cost(node)
     elif isinstance(pool, nn.AvgPool2d):
         cost = math.prod(shape_of(node)[2:])
-    # A pooling has no weights and may be called again; its second call has a name of its own.
-    used = any(n["name"] == node.target for n in state.nodes)
-    name = node.name if used else str(node.target)
-    return state.add(node, name, POOL, inputs, inputs.tie, inputs.channels, flops_channel=cost)
+    return state.add_plain(node, POOL, inputs, cost)
 
 
 def _pool_function(state: Reading, node: fx.Node, inputs: Value) -> Value:
-    dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    dims = argument(node, 1, "dim")
     is_mean = node.target in (torch.mean, "mean")
-    rank = len(_sizes(node))
+    rank = len(shape_read(node))
     is_spatial = isinstance(dims, (tuple, list)) and sorted(dim % rank for dim in dims) == [2, 3]
-    if not _is_map(node) or (is_mean and not is_spatial):
+    if not is_map(node) or (is_mean and not is_spatial):
         what = f"{operation(node)} over {dims}" if is_mean else operation(node)
         found = f"operation '{what}' of a tensor of {rank} axes at {{place}}"
-        raise ObstacleError(node, f"{found} is not understood, so not prunable", is_sure=_is_map(node))
+        raise ObstacleError(node, f"{found} is not understood, so not prunable", is_sure=is_map(node))
     area = math.prod(shape_of(node)[2:])
     cost = _adaptive_cost(node) if is_mean or node.target is F.adaptive_avg_pool2d else 0
     cost = area if node.target is F.avg_pool2d else cost
-    return state.add(node, node.name, POOL, inputs, inputs.tie, inputs.channels, flops_channel=cost)
+    return state.add_plain(node, POOL, inputs, cost)
+
+
+def _read_padding(state: Reading, module: nn.Module, node: fx.Node, inputs: Value) -> Value:
+    if not is_map(node):
+        raise ObstacleError(node, "padding {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+    return inputs
+
+
+def _read_upsample(state: Reading, upsample: nn.Upsample, node: fx.Node, inputs: Value) -> Value:
+    return resize(state, node, inputs, upsample.mode)
 
 
 def _adaptive_cost(node: fx.Node) -> int:
     """(window + 1) x outputs per channel, as thop 0.1.1 counts it: inputs + outputs, whether or not they divide."""
-    return math.prod(_sizes(node)[2:]) + math.prod(shape_of(node)[2:])
+    return math.prod(shape_read(node)[2:]) + math.prod(shape_of(node)[2:])
 
 
 def _read_linear(state: Reading, linear: nn.Linear, node: fx.Node, inputs: Value) -> Value:
@@ -209,7 +213,7 @@ def _elementwise(node: fx.Node, given: list[Read]) -> Value | Direct:
     others = [value for value in given if not isinstance(value, Number)]
     if len(others) == 1 and isinstance(others[0], Direct):
         return others[0]
-    return _only(node, given)
+    return only(node, given)
 
 
 def _read_elementwise(state: Reading, module: nn.Module, node: fx.Node, inputs: Value) -> Value:
@@ -222,7 +226,7 @@ def _read_flatten(state: Reading, module: nn.Module, node: fx.Node, inputs: Valu
 
 def _flatten(node: fx.Node, inputs: Value) -> Value:
     """Accept what turns [B, C, ...] into [B, C * positions] whatever C is; a hard-coded channel count is refused."""
-    before, after = _sizes(node), shape_of(node)
+    before, after = shape_read(node), shape_of(node)
     sizes = node.args[1:] or tuple(node.kwargs[key] for key in ("shape",) if key in node.kwargs)
     sizes = sizes if node.target in ("view", "reshape", torch.reshape) else ()
     sizes = tuple(sizes[0]) if sizes and isinstance(sizes[0], (tuple, list)) else sizes
@@ -238,7 +242,7 @@ def _join(state: Reading, node: fx.Node, given: list[Read]) -> Read:
     if not values and len(direct) == 1:
         return direct[0]
     if not values:
-        raise _unknown(node, direct)
+        raise unknown(node, direct)
     first, shape = values[0], shape_of(node)
     shapes = [shape_of(arg) for arg, value in zip(node.all_input_nodes, given, strict=True) if isinstance(value, Value)]
     for other, found in zip(values, shapes, strict=True):
@@ -274,6 +278,8 @@ MODULE_READERS: list[tuple[tuple[type[nn.Module], ...], Callable[[Reading, Any, 
     ((nn.Conv2d,), _read_conv),
     ((nn.BatchNorm2d,), _read_batch_norm),
     ((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), _read_pool),
+    (PADDINGS, _read_padding),
+    ((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), _read_upsample),
     ((nn.Linear,), _read_linear),
     ((nn.Flatten,), _read_flatten),
     (ELEMENTWISE_MODULES, _read_elementwise),

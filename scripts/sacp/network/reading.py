@@ -89,6 +89,12 @@ class Reading:
         self.edges += [(source, len(self.nodes) - 1) for source in inputs.sources]
         return Value((len(self.nodes) - 1,), tie, channels)
 
+    def add_plain(self, node: fx.Node, kind: str, inputs: Value, flops_channel: int = 0) -> Value:
+        """Add a node without weights, which may be called again: its second call has a name of its own."""
+        name = str(node.target) if node.op == "call_module" else node.name
+        name = node.name if any(known["name"] == name for known in self.nodes) else name
+        return self.add(node, name, kind, inputs, inputs.tie, inputs.channels, flops_channel=flops_channel)
+
     def use_numbers(self, node: fx.Node, given: Iterable[Read]) -> None:
         """Note the channel sets whose numbers of channels a node uses as numbers."""
         self.counted += [(tie, node) for value in given if isinstance(value, Number) for tie in sorted(value.ties)]
@@ -104,6 +110,43 @@ class Reading:
             self.unite(known_tie, tie)
         elif (known_axis, known_tie) != (axis, tie):
             raise used_directly(node, value, ", once for each channel and once not")
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...]:
+    """Shape of the tensor that a node gives; of no images, or of one."""
+    shape: tuple[int, ...] = node.meta["shape"]
+    return shape
+
+
+def shape_read(node: fx.Node) -> tuple[int, ...]:
+    """Shape of the first tensor that a node reads."""
+    return shape_of(node.all_input_nodes[0])
+
+
+def is_map(node: fx.Node) -> bool:
+    """Whether a node reads [B, C, H, W], not an image without its batch axis or a flattened one."""
+    return len(shape_read(node)) == 4
+
+
+def argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
+    """An argument of a function or method, given by its place or by its name."""
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
+
+
+def only(node: fx.Node, given: Iterable[Read]) -> Value:
+    """The one tensor that a node reads, beside numbers."""
+    others = [value for value in given if not isinstance(value, Number)]
+    if len(others) == 1 and isinstance(others[0], Value):
+        return others[0]
+    raise unknown(node, others)
+
+
+def unknown(node: fx.Node, given: Iterable[Read] = (), name: str | None = None) -> ObstacleError:
+    """The obstacle that an operation has no reader, or does what none of them understands."""
+    for value in given:
+        if isinstance(value, Direct):
+            return used_directly(node, value)
+    return ObstacleError(node, f"operation '{name or operation(node)}' at {{place}} is not understood, so not prunable")
 
 
 def operation(node: fx.Node) -> str:

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
-from sacp.network.graph import LINEAR, POOL, Graph, Kept, Node, Scales
+from sacp.network.graph import LINEAR, PLAIN, Graph, Kept, Node, Scales
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 # Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
@@ -40,7 +40,7 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
     before = {name: own[name].detach() if isinstance(own[name], Tensor) else own[name] for name in names.values()}
     state = dict(before)
     for node in graph.nodes:
-        if node.kind != POOL:
+        if node.kind not in PLAIN:
             _slice_node(state, node, kept)
             if scales is not None and node.in_group is not None and node.mixes:
                 _scale_inputs(state, node, scales[node.in_group])

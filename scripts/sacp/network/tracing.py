@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from sacp.errors import INTERRUPTS, InputError, told
-from sacp.network.graph import CONV, POOL, DirectTensor, Graph, Group, Node
+from sacp.network.graph import CONV, PLAIN, DirectTensor, Graph, Group, Node
 from sacp.network.operations import read
 from sacp.network.reading import Number, ObstacleError, Read, Reading, Value
 from sacp.network.surgery import PER_CHANNEL, check_layers, copied, tensors_of
@@ -248,7 +248,7 @@ def _unseen(state: Reading, shadow: nn.Module, operations: fx.Graph) -> Iterable
         if module._forward_hooks or module._forward_pre_hooks:
             found = f"{'layer {place}' if path else 'the network'} has a forward hook, which is not read"
             yield ObstacleError(node, f"{found}; remove it, and add it to the pruned network")
-    for layer in (node["name"] for node in state.nodes if node["kind"] != POOL):
+    for layer in (node["name"] for node in state.nodes if node["kind"] not in PLAIN):
         for own, tensor in tensors_of(shadow.get_submodule(layer)):
             if own not in PER_CHANNEL and tensor.numel() > 1 and f"{layer}.{own}" not in state.direct:
                 found = f"layer {{place}} has a tensor '{own}' {list(tensor.shape)} that its forward does not use"
