@@ -16,6 +16,7 @@ from sacp.network.tracing import trace
 from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
 from sacp.pruning.space import kept_counts
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import StochasticDepth
 
 PAPER_NETWORKS = ("vgg16", "resnet18", "resnet56")
@@ -116,9 +117,37 @@ def resampled(num_classes: int = 10) -> nn.Module:
     )
 
 
+def normalised(num_classes: int = 10) -> nn.Module:
+    """Slopes, one and per channel; batch norms of flattened maps and of hidden linear layers; softmaxes."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = n.slopes(n.norm(n.conv(x)))  # [B, 11, 8, 8]
+        x = n.slope(n.conv2(x * F.softmax(x, -1)))
+        x = n.slope(n.flat(F.avg_pool2d(x, 4).flatten(1)))  # [B, 7 * 4]
+        x = n.hidden_slopes(n.hidden_norm(n.hidden(x)))
+        return F.log_softmax(n.classifier(x), dim=1)
+
+    network = Custom(
+        forward,
+        conv=nn.Conv2d(3, 11, 3, padding=1),
+        norm=nn.SyncBatchNorm(11),
+        slopes=nn.PReLU(11),
+        conv2=nn.Conv2d(11, 7, 3, padding=1),
+        slope=nn.PReLU(init=0.4),
+        flat=nn.BatchNorm1d(28),
+        hidden=nn.Linear(28, 6),
+        hidden_norm=nn.BatchNorm1d(6),
+        hidden_slopes=nn.PReLU(6),
+        classifier=nn.Linear(6, num_classes),
+    )
+    for slopes in (network.slopes, network.hidden_slopes):
+        slopes.weight.data.copy_(torch.linspace(-0.5, 0.9, slopes.num_parameters))
+    return network
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
-    "resampled": resampled,
+    "resampled": resampled, "normalised": normalised,
 }  # fmt: skip
 
 
@@ -135,7 +164,7 @@ def randomised_norms(network: nn.Module) -> nn.Module:
     """Give every batch norm statistics and affine parameters that differ from the identity, in place."""
     generator = torch.Generator().manual_seed(7)
     for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
+        if isinstance(norm, _BatchNorm):
             for tensor, low, high in (
                 (norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5), (norm.running_mean, -0.3, 0.3),
                 (norm.running_var, 0.5, 2.0),

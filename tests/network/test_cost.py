@@ -70,12 +70,13 @@ def test_residual_stream_costs_are_quadratic_in_its_channels():
         [nn.AdaptiveAvgPool2d(3)], [nn.BatchNorm2d(5, affine=False)], [nn.LeakyReLU(), nn.Dropout(), nn.SiLU()],
         [nn.Upsample(scale_factor=2)], [nn.Upsample(size=(3, 5), mode="bilinear")],
         [nn.Upsample(4, mode="bicubic"), nn.Upsample(5, mode="nearest-exact")], [nn.UpsamplingBilinear2d(9)],
+        [nn.PReLU()], [nn.PReLU(5), nn.SyncBatchNorm(5)], [nn.Flatten(), nn.BatchNorm1d(320), nn.PReLU()],
         [nn.ZeroPad2d((0, 1, 2, 3)), nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1)],
         [nn.Conv2d(5, 5, 3, 2, groups=5)], [nn.Conv2d(5, 7, (3, 1), (2, 1), (1, 0), dilation=(2, 1))],
     ],
 )  # fmt: skip
 def test_each_kind_of_layer_costs_what_thop_counts(layers):
-    body = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), *layers, nn.Flatten())
+    body = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, bias=False), *layers, nn.Flatten()).eval()
     network = nn.Sequential(*body, nn.Linear(body(torch.zeros(CUSTOM_SHAPE)).shape[1], 3))
     cost = count(network, CUSTOM_SHAPE)
     assert (cost.flops, cost.parameters) == thop_count(network, CUSTOM_SHAPE)

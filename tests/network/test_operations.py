@@ -147,6 +147,8 @@ def gap(x):
         (lambda n, y: y * y.mean(1, keepdim=True), "'mean over 1' of a tensor of 4 axes at node 'mean'"),
         (lambda n, y: y * y.mean(), "'mean over None' of a tensor of 4 axes at node 'mean'"),
         (lambda n, y: F.softmax(y, 1), "operation 'softmax' at node 'softmax'"),
+        (lambda n, y: torch.log_softmax(y, dim=-3), "'log_softmax' at node 'log_softmax'.* runs over channels"),
+        (lambda n, y: y.softmax(0), "operation 'softmax' at node 'softmax'.* is not understood"),
         (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
         (lambda n, y: y * y[:, 1:2], "operation 'getitem' at node 'getitem'"),
         (lambda n, y: y * y[..., 1:2, :, :], "operation 'getitem' at node 'getitem'"),

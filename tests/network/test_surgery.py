@@ -41,8 +41,9 @@ def masked(network: nn.Module, graph, kept) -> nn.Module:
     result = copy.deepcopy(network)
     for node in graph.nodes:
         if node.kind == "bn" and node.group is not None:
-            mask = torch.zeros(1, node.channels, 1, 1, dtype=torch.float64)
-            mask[:, kept[node.group]] = 1
+            mask = torch.zeros(node.channels, dtype=torch.float64)
+            mask[kept[node.group]] = 1
+            mask = mask.view(-1, 1, 1) if node.positions == 1 else mask.repeat_interleave(node.positions)
             result.get_submodule(node.name).register_forward_hook(partial(zero_removed, mask=mask))
     return result
 

@@ -185,7 +185,7 @@ HEAD = {"conv": conv(3, 4), "fc": nn.Linear(4 * 64, 2)}
             "'ConvTranspose2d' at 'b'",
             Custom(lambda n, x: n.b(n.a(x)), a=conv(3, 4), b=nn.ConvTranspose2d(4, 4, 1)),
         ),
-        ("operation 'softmax'", Custom(lambda n, x: F.softmax(n.b(n.a(x)), 1), **PAIR)),
+        ("operation 'softmax'", Custom(lambda n, x: n.b(F.softmax(n.a(x), 1)), **PAIR)),
         ("'mean over 1'", Custom(lambda n, x: n.b(n.a(x)).mean(1), **PAIR)),
         (
             r"joins \[B, 4, 8, 8\] and \[B, 1, 8, 8\]",

@@ -32,9 +32,10 @@ def scales(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
     """
     found = []
     for number, group in enumerate(graph.groups):
-        names = [node.name for node in graph.nodes if node.kind == BATCH_NORM and node.group == number]
-        if not names:
+        norms = [node for node in graph.nodes if node.kind == BATCH_NORM and node.group == number]
+        if not norms:
             raise InputError(f"slimming: no batch norm behind '{group.name}'; its channels have no scale to go by")
-        sizes = [network.get_submodule(name).get_parameter("weight").detach().double().abs() for name in names]
-        found.append(torch.stack(sizes).mean(dim=0).cpu().numpy())
+        sizes = [network.get_parameter(f"{norm.name}.weight").detach().double().abs() for norm in norms]
+        by_channel = [size.view(norm.channels, -1).mean(dim=1) for size, norm in zip(sizes, norms, strict=True)]
+        found.append(torch.stack(by_channel).mean(dim=0).cpu().numpy())
     return found

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from sacp.network.graph import BATCH_NORM, CONV, LINEAR, POOL
+from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, LINEAR, POOL
 from sacp.network.reading import (
     Direct,
     Number,
@@ -48,7 +49,7 @@ JOINS = {
 }  # fmt: skip
 POOL_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.mean, "mean"}
 FLATTENS = {torch.flatten, "flatten", "view", "reshape", torch.reshape}
-RESHAPES = {operator.getitem: slice_positions, F.pad: pad, F.interpolate: resize}
+SOFTMAXES = (F.softmax, torch.softmax, "softmax", F.log_softmax, torch.log_softmax, "log_softmax")
 PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
 ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.pow)  # of sizes
@@ -78,8 +79,8 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
         return _flatten(node, only(node, given))
     if node.target in POOL_FUNCTIONS:
         return _pool_function(state, node, only(node, given))
-    if node.target in RESHAPES:
-        return RESHAPES[node.target](state, node, only(node, given))
+    if node.target in FUNCTION_READERS:
+        return FUNCTION_READERS[node.target](state, node, only(node, given))
     raise unknown(node, given)
 
 
@@ -151,9 +152,10 @@ def _read_conv(state: Reading, conv: nn.Conv2d, node: fx.Node, inputs: Value) ->
     return state.add(node, name, CONV, inputs, inputs.tie, conv.out_channels, **costs)
 
 
-def _read_batch_norm(state: Reading, norm: nn.BatchNorm2d, node: fx.Node, inputs: Value) -> Value:
-    area = math.prod(shape_of(node)[2:])
-    costs = {"flops_channel": (4 if norm.affine else 2) * area, "params_channel": 2 if norm.affine else 0}
+def _read_batch_norm(state: Reading, norm: _BatchNorm, node: fx.Node, inputs: Value) -> Value:
+    area = inputs.positions * math.prod(shape_of(node)[2:])
+    parameters = 2 * inputs.positions if norm.affine else 0
+    costs = {"flops_channel": (4 if norm.affine else 2) * area, "params_channel": parameters}
     return state.add(node, str(node.target), BATCH_NORM, inputs, inputs.tie, inputs.channels, **costs)
 
 
@@ -191,6 +193,35 @@ def _read_padding(state: Reading, module: nn.Module, node: fx.Node, inputs: Valu
 
 def _read_upsample(state: Reading, upsample: nn.Upsample, node: fx.Node, inputs: Value) -> Value:
     return resize(state, node, inputs, upsample.mode)
+
+
+def _read_prelu(state: Reading, prelu: nn.PReLU, node: fx.Node, inputs: Value) -> Value:
+    """Read what has one slope, or one for each channel; torch has seen to it that they are as many."""
+    name, slopes = f"{node.target}.weight", prelu.num_parameters
+    direct = Direct(name, f"parameter '{name}'", (slopes,), slopes)
+    if slopes > 1 and inputs.positions > 1:
+        raise ObstacleError(node, f"{{place}} has {slopes} slopes for {inputs.channels} channels; cannot be pruned")
+    state.use_directly(node, direct, 0, inputs.tie if slopes > 1 else None)
+    return state.add_plain(node, ACTIVATION, inputs, inputs.positions * math.prod(shape_of(node)[2:]))
+
+
+def _softmax_function(state: Reading, node: fx.Node, inputs: Value) -> Value:
+    return _softmax(state, node, inputs, argument(node, 1, "dim"))
+
+
+def _read_softmax(state: Reading, softmax: nn.Softmax | nn.LogSoftmax, node: fx.Node, inputs: Value) -> Value:
+    return _softmax(state, node, inputs, softmax.dim)
+
+
+def _softmax(state: Reading, node: fx.Node, inputs: Value, dim: Any) -> Value:
+    """Accept a softmax over positions, or over channels that turn out to stay; as most activations, it is free."""
+    axis = dim % len(shape_of(node)) if isinstance(dim, int) else 0
+    if axis == 0:
+        raise unknown(node)
+    if axis == 1:
+        found = f"operation '{operation(node)}' at {{place}} runs over channels that pruning changes"
+        state.conditions.append((inputs.tie, ObstacleError(node, found)))
+    return inputs
 
 
 def _adaptive_cost(node: fx.Node) -> int:
@@ -273,12 +304,20 @@ def _join_direct(state: Reading, node: fx.Node, value: Value, direct: Direct) ->
         raise used_directly(node, direct, f", with {length} values for {value.channels} channels")
 
 
+FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Value]] = {
+    operator.getitem: slice_positions,
+    F.pad: pad,
+    F.interpolate: resize,
+    **dict.fromkeys(SOFTMAXES, _softmax_function),
+}
 # One kind of module, one reader. The order matters only where one kind derives from another.
 MODULE_READERS: list[tuple[tuple[type[nn.Module], ...], Callable[[Reading, Any, fx.Node, Value], Value]]] = [
     ((nn.Conv2d,), _read_conv),
-    ((nn.BatchNorm2d,), _read_batch_norm),
+    ((nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm), _read_batch_norm),
     ((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), _read_pool),
     (PADDINGS, _read_padding),
+    ((nn.PReLU,), _read_prelu),
+    ((nn.Softmax, nn.LogSoftmax), _read_softmax),
     ((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), _read_upsample),
     ((nn.Linear,), _read_linear),
     ((nn.Flatten,), _read_flatten),

@@ -58,7 +58,7 @@ class Reading:
     edges: list[tuple[int, int]] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)  # union-find over ties
     fixed: set[int] = field(default_factory=set)  # ties that must not be pruned
-    counted: list[tuple[int, fx.Node]] = field(default_factory=list)  # ties whose number of channels a node uses
+    conditions: list[tuple[int, ObstacleError]] = field(default_factory=list)  # obstacles if these ties are pruned
     direct: dict[str, tuple[Direct, int, int | None, fx.Node]] = field(default_factory=dict)  # ..., axis, tie, user
 
     def new_tie(self, fixed: bool = False) -> int:
@@ -87,7 +87,8 @@ class Reading:
         new = {"name": name, "kind": kind, "in_tie": inputs.tie, "in_channels": inputs.channels, "tie": tie}
         self.nodes.append(new | {"channels": channels, "positions": inputs.positions} | zero | costs)
         self.edges += [(source, len(self.nodes) - 1) for source in inputs.sources]
-        return Value((len(self.nodes) - 1,), tie, channels)
+        positions = inputs.positions if tie == inputs.tie else 1
+        return Value((len(self.nodes) - 1,), tie, channels, positions)
 
     def add_plain(self, node: fx.Node, kind: str, inputs: Value, flops_channel: int = 0) -> Value:
         """Add a node without weights, which may be called again: its second call has a name of its own."""
@@ -97,7 +98,9 @@ class Reading:
 
     def use_numbers(self, node: fx.Node, given: Iterable[Read]) -> None:
         """Note the channel sets whose numbers of channels a node uses as numbers."""
-        self.counted += [(tie, node) for value in given if isinstance(value, Number) for tie in sorted(value.ties)]
+        for tie in sorted(tie for value in given if isinstance(value, Number) for tie in value.ties):
+            found = "a number of channels that pruning changes is used as a number at {place}"
+            self.conditions.append((tie, ObstacleError(node, found)))
 
     def use_directly(self, node: fx.Node, value: Direct, axis: int, tie: int | None) -> None:
         """Note that a node uses a parameter or buffer, with a value for each channel of `tie` along `axis`."""

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
-from sacp.network.graph import LINEAR, PLAIN, Graph, Kept, Node, Scales
+from sacp.network.graph import BATCH_NORM, LINEAR, PLAIN, Graph, Kept, Node, Scales
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 # Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
@@ -55,8 +55,9 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
 
 
 def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
-    outputs = None if node.group is None or node.kind == LINEAR else torch.as_tensor(kept[node.group])
-    inputs = None if node.in_group is None or not node.mixes else torch.as_tensor(kept[node.in_group])
+    width = node.positions if node.kind == BATCH_NORM else 1  # values for each channel that it gives
+    outputs = None if node.group is None or node.kind == LINEAR else _elements(kept[node.group], width)
+    inputs = None if node.in_group is None or not node.mixes else _elements(kept[node.in_group], node.positions)
     for name in (f"{node.name}.{own}" for own in PER_CHANNEL):
         if name not in state:
             continue
@@ -64,9 +65,13 @@ def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
         if outputs is not None:
             tensor = tensor[outputs.to(tensor.device)]
         if inputs is not None and name == f"{node.name}.weight":
-            columns = inputs[:, None] * node.positions + torch.arange(node.positions)
-            tensor = tensor[:, columns.flatten().to(tensor.device)]
+            tensor = tensor[:, inputs.to(tensor.device)]
         state[name] = tensor.contiguous()
+
+
+def _elements(channels: NDArray[np.int64], positions: int) -> Tensor:
+    """Where the elements of channels [C] lie along an axis that holds so many for each, [C * positions]."""
+    return (torch.as_tensor(channels)[:, None] * positions + torch.arange(positions)).flatten()
 
 
 def _scale_inputs(state: dict[str, Tensor], node: Node, factors: NDArray[np.float64]) -> None:
@@ -123,6 +128,8 @@ def _resize(layer: nn.Module, prefix: str, state: Mapping[str, Any]) -> None:
     elif isinstance(layer, _NormBase):
         layer.num_features = next((shapes[name][0] for name in PER_CHANNEL if name in shapes), layer.num_features)
         shapes |= {name: (layer.num_features,) for name in PER_CHANNEL if name in shapes}
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters = shapes.get("weight", (layer.num_parameters,))[0]
     elif isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = shapes.get("weight", (layer.out_features, layer.in_features))
         shapes |= {"bias": (layer.out_features,)}

@@ -230,10 +230,8 @@ def _prunable(state: Reading) -> dict[int, list[dict[str, Any]]]:
 def _misused(state: Reading) -> Iterable[ObstacleError]:
     """Obstacles that show once it is known what can be pruned."""
     prunable = _prunable(state)
-    for tie, node in state.counted:
-        if state.root(tie) in prunable:
-            yield ObstacleError(node, "a number of channels that pruning changes is used as a number at {place}")
-    layers = {node["name"] for node in state.nodes}
+    yield from (obstacle for tie, obstacle in state.conditions if state.root(tie) in prunable)
+    layers = {node["name"] for node in state.nodes if node["kind"] not in PLAIN}
     for name, (direct, _, _, node) in state.direct.items():
         layer, _, own = name.rpartition(".")
         if layer in layers and own in PER_CHANNEL:

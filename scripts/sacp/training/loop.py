@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from sacp import progress
@@ -249,7 +250,7 @@ def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
 
 def _scales(network: nn.Module) -> list[nn.Parameter]:
     """Scales of the batch norms that have any."""
-    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.affine)
+    norms = (module for module in network.modules() if isinstance(module, _BatchNorm) and module.affine)
     return [norm.weight for norm in norms]
 
 
