@@ -145,9 +145,33 @@ def normalised(num_classes: int = 10) -> nn.Module:
     return network
 
 
+def reshaped(num_classes: int = 10) -> nn.Module:
+    """Axes of positions removed and added in many ways, and gates from means of other axes."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        b, c, h, w = (x := F.relu(n.norm(n.conv(x)))).size()
+        x = x * torch.sigmoid(x.mean((2, 3)).view(b, c, 1, 1)) + x.mean(3, keepdim=True) * x.mean(2).unsqueeze(2)
+        x = n.norm2(n.conv2(x))  # [B, 7, 8, 8]
+        x = x * x.view(b, -1, h * w).mean(-1)[:, :, None, None] + x[:, :, 1].reshape(b, x.shape[1], 1, w)
+        pooled = F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(2)
+        flat = F.max_pool2d(x, 4)
+        classes: Tensor = n.classifier(pooled) + n.classifier2(flat.view(b, flat.size(1) * flat.size(2) * 2))
+        return classes
+
+    return Custom(
+        forward,
+        conv=nn.Conv2d(3, 9, 3, padding=1),
+        norm=nn.BatchNorm2d(9),
+        conv2=nn.Conv2d(9, 7, 3, padding=1),
+        norm2=nn.BatchNorm2d(7),
+        classifier=nn.Linear(7, num_classes),
+        classifier2=nn.Linear(28, num_classes),
+    )
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
-    "resampled": resampled, "normalised": normalised,
+    "resampled": resampled, "normalised": normalised, "reshaped": reshaped,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, LINEAR, POOL
 from sacp.network.reading import (
+    ARITHMETIC,
     Direct,
     Number,
     ObstacleError,
@@ -27,7 +28,7 @@ from sacp.network.reading import (
     unknown,
     used_directly,
 )
-from sacp.network.rearranging import pad, resize, slice_positions
+from sacp.network.rearranging import pad, reshape, resize, slice_positions, squeeze, unsqueeze, view
 
 ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Mish, nn.Sigmoid, nn.Tanh,
@@ -52,7 +53,6 @@ FLATTENS = {torch.flatten, "flatten", "view", "reshape", torch.reshape}
 SOFTMAXES = (F.softmax, torch.softmax, "softmax", F.log_softmax, torch.log_softmax, "log_softmax")
 PADDINGS = (nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d)
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
-ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.pow)  # of sizes
 FACTS = ("device", "dtype", "ndim", "is_cuda", "requires_grad")  # attributes of a tensor that channels do not change
 
 
@@ -76,7 +76,7 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
     if is_elementwise(node):
         return _elementwise(node, given)
     if node.target in FLATTENS:
-        return _flatten(node, only(node, given))
+        return _flatten(state, node, only(node, given), values)
     if node.target in POOL_FUNCTIONS:
         return _pool_function(state, node, only(node, given))
     if node.target in FUNCTION_READERS:
@@ -174,11 +174,12 @@ def _pool_function(state: Reading, node: fx.Node, inputs: Value) -> Value:
     dims = argument(node, 1, "dim")
     is_mean = node.target in (torch.mean, "mean")
     rank = len(shape_read(node))
-    is_spatial = isinstance(dims, (tuple, list)) and sorted(dim % rank for dim in dims) == [2, 3]
-    if not is_map(node) or (is_mean and not is_spatial):
+    axes = [dim % rank for dim in (dims if isinstance(dims, (tuple, list)) else [dims]) if isinstance(dim, int)]
+    is_read = rank > 2 and min(axes, default=0) > 1 if is_mean else is_map(node)
+    if not is_read:
         what = f"{operation(node)} over {dims}" if is_mean else operation(node)
         found = f"operation '{what}' of a tensor of {rank} axes at {{place}}"
-        raise ObstacleError(node, f"{found} is not understood, so not prunable", is_sure=is_map(node))
+        raise ObstacleError(node, f"{found} is not understood, so not prunable", is_sure=rank > 2)
     area = math.prod(shape_of(node)[2:])
     cost = _adaptive_cost(node) if is_mean or node.target is F.adaptive_avg_pool2d else 0
     cost = area if node.target is F.avg_pool2d else cost
@@ -252,18 +253,14 @@ def _read_elementwise(state: Reading, module: nn.Module, node: fx.Node, inputs: 
 
 
 def _read_flatten(state: Reading, module: nn.Module, node: fx.Node, inputs: Value) -> Value:
-    return _flatten(node, inputs)
+    return reshape(node, inputs)
 
 
-def _flatten(node: fx.Node, inputs: Value) -> Value:
-    """Accept what turns [B, C, ...] into [B, C * positions] whatever C is; a hard-coded channel count is refused."""
-    before, after = shape_read(node), shape_of(node)
-    sizes = node.args[1:] or tuple(node.kwargs[key] for key in ("shape",) if key in node.kwargs)
-    sizes = sizes if node.target in ("view", "reshape", torch.reshape) else ()
-    sizes = tuple(sizes[0]) if sizes and isinstance(sizes[0], (tuple, list)) else sizes
-    if after != (before[0], math.prod(before[1:])) or (sizes and (len(sizes) != 2 or sizes[1] != -1)):
-        raise ObstacleError(node, "reshape at {place} is not a flatten(1) or view(batch, -1)")
-    return Value(inputs.sources, inputs.tie, inputs.channels, inputs.positions * math.prod(before[2:]))
+def _flatten(state: Reading, node: fx.Node, inputs: Value, values: Mapping[fx.Node, Read]) -> Value:
+    if node.target in (torch.flatten, "flatten"):
+        state.use_numbers(node, [values[arg] for arg in node.all_input_nodes])
+        return reshape(node, inputs)
+    return view(state, node, inputs, values)
 
 
 def _join(state: Reading, node: fx.Node, given: list[Read]) -> Read:
@@ -308,6 +305,8 @@ FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Value]] = {
     operator.getitem: slice_positions,
     F.pad: pad,
     F.interpolate: resize,
+    **dict.fromkeys(("squeeze", torch.squeeze), squeeze),
+    **dict.fromkeys(("unsqueeze", torch.unsqueeze), unsqueeze),
     **dict.fromkeys(SOFTMAXES, _softmax_function),
 }
 # One kind of module, one reader. The order matters only where one kind derives from another.

@@ -1,10 +1,14 @@
 """What is known of a network while it is read: values, channel sets, nodes and edges, obstacles."""
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import fx
+
+# Arithmetic of numbers, as of sizes.
+ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.pow)
 
 
 @dataclass(frozen=True)

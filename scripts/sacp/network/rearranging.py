@@ -1,12 +1,27 @@
 """Operations that move positions about, and what they must leave alone: the channels of [B, C, ...]."""
 
 import math
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 from torch import fx
 
 from sacp.network.graph import UPSAMPLE
-from sacp.network.reading import ObstacleError, Reading, Value, argument, is_map, shape_of, shape_read, unknown
+from sacp.network.reading import (
+    ARITHMETIC,
+    Number,
+    ObstacleError,
+    Read,
+    Reading,
+    Value,
+    argument,
+    is_map,
+    operation,
+    shape_of,
+    shape_read,
+    unknown,
+)
 
 # Operations for each value that a resizing gives, as thop 0.1.1 counts them; other modes are free.
 RESIZE_COSTS = {"nearest": 1, "bilinear": 11, "bicubic": 259}
@@ -32,11 +47,9 @@ def pad(state: Reading, node: fx.Node, inputs: Value) -> Value:
 def slice_positions(state: Reading, node: fx.Node, inputs: Value) -> Value:
     """Read `x[:, :, ...]`, which takes some positions, of all images and channels."""
     index = _whole_index(node.args[1], len(shape_read(node)))
-    if (
-        index is None
-        or any(part != slice(None) for part in index[:2])
-        or not all(isinstance(part, slice) for part in index[2:])
-    ):
+    if index is None or index[:2] != (slice(None),) * 2 or not all(map(_is_part, index[2:])):
+        raise unknown(node)
+    if inputs.positions > 1 and None in index:
         raise unknown(node)
     return inputs
 
@@ -51,5 +64,68 @@ def _whole_index(index: Any, rank: int) -> tuple[Any, ...] | None:
     return (*parts[:place], *[slice(None)] * rest, *parts[place + 1 :])
 
 
+def _is_part(part: Any) -> bool:
+    """What an index says of an axis: some of its positions, one of them, or that there is a new one."""
+    return part is None or isinstance(part, slice) or type(part) is int
+
+
 def _is_zero(amount: Any) -> bool:
     return isinstance(amount, int) and amount == 0
+
+
+def squeeze(state: Reading, node: fx.Node, inputs: Value) -> Value:
+    """Read what removes axes of positions; without axes it would remove that of images or of a single channel too."""
+    dims, rank = argument(node, 1, "dim"), len(shape_read(node))
+    axes = [dim % rank if isinstance(dim, int) else 0 for dim in (dims if isinstance(dims, (tuple, list)) else [dims])]
+    if min(axes, default=0) < 2:
+        raise unknown(node)
+    return inputs
+
+
+def unsqueeze(state: Reading, node: fx.Node, inputs: Value) -> Value:
+    """Read what adds an axis behind that of the channels."""
+    dim = argument(node, 1, "dim")
+    if not isinstance(dim, int) or dim % len(shape_of(node)) < 2 or inputs.positions > 1:
+        raise unknown(node)
+    return inputs
+
+
+def reshape(node: fx.Node, inputs: Value) -> Value:
+    """Read what turns [B, C, ...] into [B, C * positions] or into other positions [B, C, ...]."""
+    before, after = shape_read(node), shape_of(node)
+    is_flat, is_kept = len(after) == 2, inputs.positions == 1 and after[1:2] == (inputs.channels,)
+    if after[:1] != before[:1] or math.prod(after[1:]) != math.prod(before[1:]) or not (is_flat or is_kept):
+        shapes = " to ".join(str(["B", *shape[1:]]).replace("'", "") for shape in (before, after))
+        raise ObstacleError(node, f"reshape of {shapes} at {{place}} is not one to [B, C, ...] or flatten(1)")
+    return Value(inputs.sources, inputs.tie, inputs.channels, math.prod(after[1:]) // inputs.channels if is_flat else 1)
+
+
+def view(state: Reading, node: fx.Node, inputs: Value, values: Mapping[fx.Node, Read]) -> Value:
+    """Read a reshape to sizes, of which that of the channels must be -1, or follow their number when it is pruned."""
+    sizes = node.args[1:] or tuple(node.kwargs.values())
+    sizes = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    result = reshape(node, inputs)
+    if len(sizes) != len(shape_of(node)) or not all(isinstance(size, (int, fx.Node)) for size in sizes):
+        raise ObstacleError(node, "reshape at {place} is not given its sizes one by one")
+    others = [values[size] for size in (sizes[0], *sizes[2:]) if isinstance(size, fx.Node)]
+    state.use_numbers(node, others)
+    if sizes[1] != -1 and not _follows(state, sizes[1], inputs.tie, values):
+        found = f"a number of channels that pruning changes is written in '{operation(node)}' at {{place}}"
+        state.conditions.append((inputs.tie, ObstacleError(node, f"{found}; write -1 or x.size(1)")))
+    return result
+
+
+def _follows(state: Reading, size: Any, tie: int, values: Mapping[fx.Node, Read]) -> bool:
+    """Whether a number is that of the channels of a set, or a product of it and of what pruning does not change."""
+    number = values[size] if isinstance(size, fx.Node) else Number()
+    if not isinstance(size, fx.Node) or not isinstance(number, Number) or not number.ties:
+        return False
+    if size.target is operator.mul:
+        factors = [_follows(state, factor, tie, values) for factor in size.args]
+        changing = [isinstance(factor, fx.Node) and _has_ties(values[factor]) for factor in size.args]
+        return sum(factors) == sum(changing) == 1
+    return size.target not in ARITHMETIC and {state.root(each) for each in number.ties} == {state.root(tie)}
+
+
+def _has_ties(number: Read) -> bool:
+    return isinstance(number, Number) and bool(number.ties)

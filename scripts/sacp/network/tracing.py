@@ -155,7 +155,8 @@ def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape) ->
     """Note the shapes of all tensors, by no images, which takes no time, or by some where the forward wants them."""
     batches = (0, input_shape[0], 2) if shadow.training else (0, input_shape[0])  # a batch norm in training wants 2
     for batch in batches:
-        run = _Shapes(shadow, graph=operations)
+        # In training batch norms note what they see: in a copy, since the network is compared with the pruned one.
+        run = _Shapes(copied(shadow) if shadow.training else shadow, graph=operations)
         run.extra_traceback = False
         try:
             with torch.no_grad():
