@@ -169,9 +169,36 @@ def reshaped(num_classes: int = 10) -> nn.Module:
     )
 
 
+def linear_gate(num_classes: int = 10) -> nn.Module:
+    """A gate per channel from two linear layers: the second one's outputs are pruned with the maps."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        b, c, _, _ = (x := F.relu(n.norm(n.conv(x)))).size()
+        gate = torch.sigmoid(n.up_norm(n.up(n.slope(n.down(n.pool(x).view(b, c)))))).view(b, c, 1, 1)
+        x = n.norm2(n.conv2(x * gate.expand_as(x)))
+        x = x * n.gate2(x.mean((2, 3)))[:, :, None, None]
+        classes: Tensor = n.classifier(x.mean((2, 3)))
+        return classes
+
+    return Custom(
+        forward,
+        conv=nn.Conv2d(3, 10, 3, padding=1),
+        norm=nn.BatchNorm2d(10),
+        pool=nn.AdaptiveAvgPool2d(1),
+        down=nn.Linear(10, 4),
+        slope=nn.PReLU(4),
+        up=nn.Linear(4, 10),
+        up_norm=nn.BatchNorm1d(10),
+        conv2=nn.Conv2d(10, 8, 3, padding=1),
+        norm2=nn.BatchNorm2d(8),
+        gate2=nn.Sequential(nn.Linear(8, 3, bias=False), nn.ReLU(), nn.Linear(3, 8, bias=False), nn.Sigmoid()),
+        classifier=nn.Linear(8, num_classes),
+    )
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
-    "resampled": resampled, "normalised": normalised, "reshaped": reshaped,
+    "resampled": resampled, "normalised": normalised, "reshaped": reshaped, "linear_gate": linear_gate,
 }  # fmt: skip
 
 

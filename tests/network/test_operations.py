@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks_zoo import CUSTOM_SHAPE, Custom, masked_where_read, random_kept
+from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, masked_where_read, random_kept
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph, costs_of_counts, count
-from sacp.network.graph import from_json, to_json
+from sacp.network.graph import LINEAR, from_json, to_json
 from sacp.network.surgery import prune, resized
 from sacp.network.tracing import trace
 from torch import nn
@@ -106,6 +106,15 @@ def test_a_parameter_used_by_two_groups_ties_them():
     network.scale = nn.Parameter(PER_CHANNEL.view(1, 8, 1, 1))
     assert [group.layers for group in trace(network, CUSTOM_SHAPE).groups] == [("a", "b")]
     assert_exact(network)
+
+
+def test_the_last_linear_layer_of_a_gate_follows_its_group_and_hidden_ones_stay():
+    graph = trace(CUSTOM_NETWORKS["linear_gate"](), CUSTOM_SHAPE)
+    assert [group.layers for group in graph.groups] == [("conv",), ("conv2",)]
+    ties = {node.name: (node.in_group, node.group) for node in graph.nodes if node.kind == LINEAR}
+    assert ties == {
+        "down": (0, None), "up": (None, 0), "gate2.0": (1, None), "gate2.2": (None, 1), "classifier": (1, None),
+    }  # fmt: skip
 
 
 def test_the_logits_can_be_scaled():

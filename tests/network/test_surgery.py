@@ -33,7 +33,7 @@ ALL_NETWORKS = [*PAPER_NETWORKS, *CUSTOM_NETWORKS]
 
 
 def zero_removed(module, inputs, output, mask):
-    return output * mask
+    return output * mask.view(1, -1, *[1] * (output.dim() - 2))
 
 
 def masked(network: nn.Module, graph, kept) -> nn.Module:
@@ -43,7 +43,7 @@ def masked(network: nn.Module, graph, kept) -> nn.Module:
         if node.kind == "bn" and node.group is not None:
             mask = torch.zeros(node.channels, dtype=torch.float64)
             mask[kept[node.group]] = 1
-            mask = mask.view(-1, 1, 1) if node.positions == 1 else mask.repeat_interleave(node.positions)
+            mask = mask.repeat_interleave(node.positions)
             result.get_submodule(node.name).register_forward_hook(partial(zero_removed, mask=mask))
     return result
 

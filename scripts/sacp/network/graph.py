@@ -49,7 +49,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Group:
-    """Layers whose output channels are pruned alike, named by the first of them."""
+    """Convolutions whose output channels are pruned alike, named by the first of them.
+
+    What follows them, as batch norms and the last linear layer of a gate, is cut with them and counts as none of them.
+    """
 
     name: str
     layers: tuple[str, ...]

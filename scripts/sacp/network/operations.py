@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, LINEAR, POOL
 from sacp.network.reading import (
     ARITHMETIC,
+    Condition,
     Direct,
     Number,
     ObstacleError,
@@ -28,7 +29,7 @@ from sacp.network.reading import (
     unknown,
     used_directly,
 )
-from sacp.network.rearranging import pad, reshape, resize, slice_positions, squeeze, unsqueeze, view
+from sacp.network.rearranging import is_over_positions, pad, reshape, resize, slice_positions, squeeze, unsqueeze, view
 
 ELEMENTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Mish, nn.Sigmoid, nn.Tanh,
@@ -174,9 +175,7 @@ def _pool_function(state: Reading, node: fx.Node, inputs: Value) -> Value:
     dims = argument(node, 1, "dim")
     is_mean = node.target in (torch.mean, "mean")
     rank = len(shape_read(node))
-    axes = [dim % rank for dim in (dims if isinstance(dims, (tuple, list)) else [dims]) if isinstance(dim, int)]
-    is_read = rank > 2 and min(axes, default=0) > 1 if is_mean else is_map(node)
-    if not is_read:
+    if not (is_over_positions(node) if is_mean else is_map(node)):
         what = f"{operation(node)} over {dims}" if is_mean else operation(node)
         found = f"operation '{what}' of a tensor of {rank} axes at {{place}}"
         raise ObstacleError(node, f"{found} is not understood, so not prunable", is_sure=rank > 2)
@@ -221,7 +220,7 @@ def _softmax(state: Reading, node: fx.Node, inputs: Value, dim: Any) -> Value:
         raise unknown(node)
     if axis == 1:
         found = f"operation '{operation(node)}' at {{place}} runs over channels that pruning changes"
-        state.conditions.append((inputs.tie, ObstacleError(node, found)))
+        state.conditions.append(Condition(frozenset({inputs.tie}), ObstacleError(node, found)))
     return inputs
 
 
@@ -237,7 +236,7 @@ def _read_linear(state: Reading, linear: nn.Linear, node: fx.Node, inputs: Value
         )
     costs = {"flops_pair": inputs.positions, "params_pair": inputs.positions}
     bias = int(linear.bias is not None)
-    tie = state.new_tie(fixed=True)
+    tie = state.new_tie()  # pruned with a group that a sum or a product joins it to, never by itself
     return state.add(node, str(node.target), LINEAR, inputs, tie, linear.out_features, **costs, params_channel=bias)
 
 

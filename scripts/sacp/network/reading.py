@@ -54,6 +54,15 @@ class ObstacleError(Exception):
         self.node, self.text, self.is_sure = node, text, is_sure  # not sure: perhaps since another one came before
 
 
+@dataclass(frozen=True)
+class Condition:
+    """An obstacle if any of some channel sets is pruned; where it says so, not if they turn out to be one set."""
+
+    ties: frozenset[int]
+    obstacle: ObstacleError
+    unless_one: bool = False
+
+
 @dataclass
 class Reading:
     """What has been read so far."""
@@ -62,7 +71,7 @@ class Reading:
     edges: list[tuple[int, int]] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)  # union-find over ties
     fixed: set[int] = field(default_factory=set)  # ties that must not be pruned
-    conditions: list[tuple[int, ObstacleError]] = field(default_factory=list)  # obstacles if these ties are pruned
+    conditions: list[Condition] = field(default_factory=list)
     direct: dict[str, tuple[Direct, int, int | None, fx.Node]] = field(default_factory=dict)  # ..., axis, tie, user
 
     def new_tie(self, fixed: bool = False) -> int:
@@ -104,7 +113,7 @@ class Reading:
         """Note the channel sets whose numbers of channels a node uses as numbers."""
         for tie in sorted(tie for value in given if isinstance(value, Number) for tie in value.ties):
             found = "a number of channels that pruning changes is used as a number at {place}"
-            self.conditions.append((tie, ObstacleError(node, found)))
+            self.conditions.append(Condition(frozenset({tie}), ObstacleError(node, found)))
 
     def use_directly(self, node: fx.Node, value: Direct, axis: int, tie: int | None) -> None:
         """Note that a node uses a parameter or buffer, with a value for each channel of `tie` along `axis`."""

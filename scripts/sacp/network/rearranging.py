@@ -10,6 +10,7 @@ from torch import fx
 from sacp.network.graph import UPSAMPLE
 from sacp.network.reading import (
     ARITHMETIC,
+    Condition,
     Number,
     ObstacleError,
     Read,
@@ -73,11 +74,16 @@ def _is_zero(amount: Any) -> bool:
     return isinstance(amount, int) and amount == 0
 
 
-def squeeze(state: Reading, node: fx.Node, inputs: Value) -> Value:
-    """Read what removes axes of positions; without axes it would remove that of images or of a single channel too."""
+def is_over_positions(node: fx.Node) -> bool:
+    """Whether an operation names its axes, `dim`, and all of them lie behind that of the channels."""
     dims, rank = argument(node, 1, "dim"), len(shape_read(node))
     axes = [dim % rank if isinstance(dim, int) else 0 for dim in (dims if isinstance(dims, (tuple, list)) else [dims])]
-    if min(axes, default=0) < 2:
+    return min(axes, default=0) > 1
+
+
+def squeeze(state: Reading, node: fx.Node, inputs: Value) -> Value:
+    """Read what removes axes of positions; without axes it would remove that of images or of a single channel too."""
+    if not is_over_positions(node):
         raise unknown(node)
     return inputs
 
@@ -109,23 +115,25 @@ def view(state: Reading, node: fx.Node, inputs: Value, values: Mapping[fx.Node, 
         raise ObstacleError(node, "reshape at {place} is not given its sizes one by one")
     others = [values[size] for size in (sizes[0], *sizes[2:]) if isinstance(size, fx.Node)]
     state.use_numbers(node, others)
-    if sizes[1] != -1 and not _follows(state, sizes[1], inputs.tie, values):
+    if sizes[1] != -1:
         found = f"a number of channels that pruning changes is written in '{operation(node)}' at {{place}}"
-        state.conditions.append((inputs.tie, ObstacleError(node, f"{found}; write -1 or x.size(1)")))
+        obstacle = ObstacleError(node, f"{found}; write -1 or x.size(1)")
+        ties = _ties(sizes[1], values) | {inputs.tie}
+        state.conditions.append(Condition(ties, obstacle, unless_one=_is_proportional(sizes[1], values)))
     return result
 
 
-def _follows(state: Reading, size: Any, tie: int, values: Mapping[fx.Node, Read]) -> bool:
-    """Whether a number is that of the channels of a set, or a product of it and of what pruning does not change."""
-    number = values[size] if isinstance(size, fx.Node) else Number()
-    if not isinstance(size, fx.Node) or not isinstance(number, Number) or not number.ties:
+def _is_proportional(size: Any, values: Mapping[fx.Node, Read]) -> bool:
+    """Whether a number is a number of channels, or a product of one and of what pruning does not change."""
+    if not _ties(size, values):
         return False
-    if size.target is operator.mul:
-        factors = [_follows(state, factor, tie, values) for factor in size.args]
-        changing = [isinstance(factor, fx.Node) and _has_ties(values[factor]) for factor in size.args]
-        return sum(factors) == sum(changing) == 1
-    return size.target not in ARITHMETIC and {state.root(each) for each in number.ties} == {state.root(tie)}
+    if size.target is not operator.mul:
+        return size.target not in ARITHMETIC
+    changing = [factor for factor in size.args if _ties(factor, values)]
+    return len(changing) == 1 and _is_proportional(changing[0], values)
 
 
-def _has_ties(number: Read) -> bool:
-    return isinstance(number, Number) and bool(number.ties)
+def _ties(size: Any, values: Mapping[fx.Node, Read]) -> frozenset[int]:
+    """The channel sets that a size tells of."""
+    number = values[size] if isinstance(size, fx.Node) else None
+    return number.ties if isinstance(number, Number) else frozenset()

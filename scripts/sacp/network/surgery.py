@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
-from sacp.network.graph import BATCH_NORM, LINEAR, PLAIN, Graph, Kept, Node, Scales
+from sacp.network.graph import BATCH_NORM, PLAIN, Graph, Kept, Node, Scales
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 # Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
@@ -56,7 +56,7 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
 
 def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
     width = node.positions if node.kind == BATCH_NORM else 1  # values for each channel that it gives
-    outputs = None if node.group is None or node.kind == LINEAR else _elements(kept[node.group], width)
+    outputs = None if node.group is None else _elements(kept[node.group], width)
     inputs = None if node.in_group is None or not node.mixes else _elements(kept[node.in_group], node.positions)
     for name in (f"{node.name}.{own}" for own in PER_CHANNEL):
         if name not in state:

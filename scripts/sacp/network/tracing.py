@@ -231,7 +231,10 @@ def _prunable(state: Reading) -> dict[int, list[dict[str, Any]]]:
 def _misused(state: Reading) -> Iterable[ObstacleError]:
     """Obstacles that show once it is known what can be pruned."""
     prunable = _prunable(state)
-    yield from (obstacle for tie, obstacle in state.conditions if state.root(tie) in prunable)
+    for condition in state.conditions:
+        roots = {state.root(tie) for tie in condition.ties}
+        if roots & prunable.keys() and not (condition.unless_one and len(roots) == 1):
+            yield condition.obstacle
     layers = {node["name"] for node in state.nodes if node["kind"] not in PLAIN}
     for name, (direct, _, _, node) in state.direct.items():
         layer, _, own = name.rpartition(".")

@@ -66,7 +66,7 @@ def _draw_graph(axes: Axes, graph: Graph, kept: Sequence[int]) -> None:
     """A bar for each node, as long as it has channels, the kept ones coloured; arcs for edges that skip nodes."""
     widest = max(node.channels for node in graph.nodes)
     for place, node in enumerate(graph.nodes):
-        channels = node.channels if node.kind != LINEAR else node.in_channels
+        channels = node.channels if node.kind != LINEAR or node.group is not None else node.in_channels
         left = kept[node.group] if node.group is not None else channels
         thin = 0.7 if node.kind == CONV else 0.3
         colour = KEPT if node.group is not None else FREE
