@@ -6,9 +6,9 @@ from sacp.artefacts.files import write_csv
 from sacp.compute import job
 from sacp.encoder.scorer import dense_of_file
 from sacp.network.cost import costs_of_counts
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.space import kept_counts
 from sacp.report.predictors import raw_rows
 from sacp.report.trivial import trivial

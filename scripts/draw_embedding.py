@@ -8,9 +8,9 @@ from sacp.artefacts.files import read_json
 from sacp.compute import job
 from sacp.encoder.scorer import dense_of_file
 from sacp.network.cost import cost_of_graph, costs_of_counts
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.space import kept_counts
 from sacp.report.score_figures import Embeddings, embedding_figure
 from sacp.search.files import load_configs

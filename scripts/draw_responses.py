@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from sacp.compute import job
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.report.score_figures import response, response_figure
 from sacp.search.files import load_configs
 from sacp.search.scorers import of_score, score_all

@@ -1,9 +1,9 @@
 """Search for a method's own candidates, beyond the sample: exactly, or starting from the best of the sample."""
 
 from sacp.compute import job
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.space import Space
 from sacp.search.files import Candidates, attributes_of, check_configs, load_configs, new_configs
 from sacp.search.find import check_number, find

@@ -3,9 +3,9 @@
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.search.files import load_configs
 from sacp.training.evaluation import Calibration

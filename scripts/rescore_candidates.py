@@ -1,9 +1,9 @@
 """Rerank the candidates that are not tuned yet, by what was learned from the tuned ones."""
 
 from sacp.compute import job
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.search.files import Candidates, load_scores, save_scores
 from sacp.search.log_mass import log_mass_by_step, masses
 from sacp.search.relearn import rerank

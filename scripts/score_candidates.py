@@ -2,9 +2,9 @@
 
 from sacp.compute import job
 from sacp.network.cost import Budget, cost_of_graph
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.search import ranked
 from sacp.search.files import Candidates, check_configs, save_scores
 from sacp.search.matching import matching

@@ -6,9 +6,9 @@ from sacp.baselines.abcpruner import Counts, best_structure
 from sacp.baselines.colony_size import Colony
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.files import save_kept
 from sacp.seeds import derive

@@ -5,9 +5,9 @@ from sacp.artefacts.files import read_json
 from sacp.baselines.task import Task, checked
 from sacp.compute import job
 from sacp.images.splits import load_splits
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.files import save_kept
 from sacp.pruning.space import Space
 from sacp.seeds import derive

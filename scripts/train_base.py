@@ -5,8 +5,8 @@ from sacp.artefacts.files import write_csv, write_json
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
 from sacp.network.architectures import build
-from sacp.network.files import inherit, save_base
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import inherit, save_base
 from sacp.seeds import derive
 from sacp.training.evaluation import measure
 from sacp.training.loop import HISTORY_COLUMNS, train

@@ -5,10 +5,10 @@ from pathlib import Path
 from sacp.artefacts.files import write_csv, write_json
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune, widths
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.files import load_kept, load_scales, save_network
 from sacp.search.files import load_configs

@@ -5,9 +5,9 @@ from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
 from sacp.encoder.model import EncoderSettings, save
 from sacp.encoder.training import LOSS_COLUMNS, Labels, train_encoder
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import l1_norms
 from sacp.search.files import check_configs, load_configs
 from sacp.training import ranking

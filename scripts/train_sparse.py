@@ -3,8 +3,8 @@
 from sacp.artefacts.files import write_csv
 from sacp.compute import long_job
 from sacp.images.splits import load_splits
-from sacp.network.files import load_base, save_base
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base, save_base
 from sacp.seeds import derive
 from sacp.training.evaluation import measure
 from sacp.training.loop import HISTORY_COLUMNS, train

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from sacp.artefacts.clock import start_ticks
 from sacp.artefacts.files import atomic, read_json, remove, remove_left_over, write_csv, write_json
 from sacp.errors import InputError
-from sacp.network.files import save_base
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import save_base
 from sacp.pruning.files import save_network
 from sacp.report.drawing import save
 from sacp.search.files import new_configs, save_scores

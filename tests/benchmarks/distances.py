@@ -24,11 +24,11 @@ from sacp.images import parquet
 from sacp.images.splits import Splits, channel_statistics, digest
 from sacp.network.architectures import build
 from sacp.network.cost import Budget, cost_of_graph
-from sacp.network.files import load_base
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
 from sacp.network.tracing import trace
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space, Steps
 from sacp.search import exact, log_mass

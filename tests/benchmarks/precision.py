@@ -29,10 +29,10 @@ from sacp.images.batches import Batch
 from sacp.images.splits import Splits, channel_statistics, digest
 from sacp.network import cost
 from sacp.network.architectures import build
-from sacp.network.files import load_base, save_base
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
 from sacp.network.tracing import trace
+from sacp.network.weights import load_base, save_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space
 from sacp.seeds import derive

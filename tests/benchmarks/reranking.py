@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sacp.artefacts.files import read_json
-from sacp.network.files import load_base
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning.criteria import l1_norms
 from sacp.pruning.space import kept_counts
 from sacp.search import log_mass

@@ -22,9 +22,9 @@ from sacp.encoder.scorer import of_file
 from sacp.images.batches import Normalizer, evaluation_batches
 from sacp.images.splits import Splits, load_splits
 from sacp.network.cost import costs_of_counts
-from sacp.network.files import load_base
 from sacp.network.graph import BATCH_NORM, CONV, Graph, load_graph
 from sacp.network.spec import NetworkSpec
+from sacp.network.weights import load_base
 from sacp.pruning import criteria, space
 from sacp.search.files import load_configs
 from sacp.search.scorers import Scorer, score_all

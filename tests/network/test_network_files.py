@@ -17,11 +17,11 @@ from sacp.artefacts import record
 from sacp.artefacts.files import write_json
 from sacp.errors import InputError
 from sacp.network.architectures import build
-from sacp.network.files import inherit, load_base, save_base
 from sacp.network.graph import load_graph, save_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
 from sacp.network.tracing import trace
+from sacp.network.weights import inherit, load_base, save_base
 from sacp.pruning.files import load_kept, load_scales, save_kept, save_network
 
 SPEC = spec("resnet8", 0.25, 8)

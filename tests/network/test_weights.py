@@ -7,7 +7,7 @@ import torch
 import torchvision
 from sacp.errors import InputError
 from sacp.network import weights
-from sacp.network.files import inherit
+from sacp.network.weights import inherit
 from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights
 

@@ -1,15 +1,18 @@
-"""Weights that a base starts from: a file, or a name under which torchvision publishes them."""
+"""Files of the trained base, and weights that it starts from: a file, or a name under which torchvision has them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from sacp.artefacts.tensors import load_torch, save_torch
 from sacp.errors import InputError, nearest, one_line
-from sacp.network.spec import WEIGHTS_SUFFIXES, is_weights_file
+from sacp.network.architectures import build
+from sacp.network.spec import WEIGHTS_SUFFIXES, NetworkSpec, is_weights_file
 
 EXAMPLE = "ResNet18_Weights.IMAGENET1K_V1"
 
@@ -72,3 +75,31 @@ def _downloaded(name: str) -> dict[str, Tensor]:
         return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except (OSError, RuntimeError) as error:
         raise InputError(f"{name}: cannot be downloaded from {weights.url} ({one_line(error)})") from None
+
+
+def save_base(path: str | Path, network: nn.Module, spec: NetworkSpec) -> None:
+    """Write an unpruned network: weights on the CPU, and what builds it."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_torch(path, {"state": state, "network": asdict(spec)})
+
+
+def load_base(path: str | Path, spec: NetworkSpec) -> nn.Module:
+    """Read what `save_base` wrote; `InputError` if it was made for a network other than `spec`."""
+    value = load_torch(path, ("state", "network"))
+    if value["network"] != asdict(spec):
+        raise InputError(f"{path}: holds the network {value['network']}, expected {asdict(spec)}")
+    network = build(spec)
+    _load_state(network, value["state"], path)
+    return network
+
+
+def inherit(network: nn.Module, source: str | Path) -> None:
+    """Load weights, a file or a name of torchvision's, into `network`; `InputError` if they do not fit."""
+    _load_state(network, load(source), source)
+
+
+def _load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the network: {one_line(error)}") from None
