@@ -71,7 +71,7 @@ def test_a_refused_network_has_the_message() -> None:
     row = rows.measured("ours", Given("", "softmax", softmaxed()))
     assert (row["outcome"], row["parameters"]) == ("refused", "26")
     assert re.sub(r" \(.*?:\d+\)", "", row["why"]) == (
-        "network: operation 'softmax' at node 'softmax' is not understood, so not prunable"
+        "network: operation 'softmax' at node 'softmax' runs over channels that pruning changes"
     )
 
 
