@@ -117,7 +117,7 @@ def test_predictors_are_those_of_scipy_on_the_raw_rows(whole: Checkout) -> None:
 def test_the_whole_space_holds_better_ones_than_its_sample(whole: Checkout) -> None:
     """Searches that match lie within 1 % of the winner's FLOPs; both of these rank by the same closed form."""
     best = pd.read_parquet(whole.path / SEED / "log-mass/scores.parquet")
-    assert len(best) == 1000
+    assert 20 <= len(best) <= 1000  # m at least, of which any two differ in several groups
     assert (best["score"].diff().dropna() <= 0).all()
     assert (best["pruning_ratio"] >= 0.4 - 1e-12).all()
     flops = metrics(whole, "sacp/winner/metrics.json")["flops"]
