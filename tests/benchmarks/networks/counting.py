@@ -33,8 +33,20 @@ def _pooled(result: Tensor, *others: Any, **more: Any) -> int:
     return result.numel()
 
 
+def _resized(
+    result: Tensor,
+    inputs: Tensor,
+    size: Any = None,
+    scale: Any = None,
+    mode: str = "nearest",
+    *others: Any,
+    **more: Any,
+) -> int:
+    return {"nearest": 1, "bilinear": 11, "bicubic": 259}.get(mode, 0) * result.numel()
+
+
 RULES: Mapping[str, Callable[..., int]] = {
-    "conv2d": _mixed, "linear": _mixed, "batch_norm": _normed,
+    "conv2d": _mixed, "linear": _mixed, "batch_norm": _normed, "interpolate": _resized, "prelu": _pooled,
     "adaptive_avg_pool2d": _averaged, "mean": _averaged, "avg_pool2d": _pooled,
 }  # fmt: skip
 
