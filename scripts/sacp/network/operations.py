@@ -21,6 +21,7 @@ from sacp.network.reading import (
     Reading,
     Value,
     argument,
+    check_map,
     is_map,
     only,
     operation,
@@ -28,6 +29,7 @@ from sacp.network.reading import (
     shape_read,
     unknown,
     used_directly,
+    written,
 )
 from sacp.network.rearranging import is_over_positions, pad, reshape, resize, slice_positions, squeeze, unsqueeze, view
 
@@ -138,8 +140,7 @@ def _computes_as(module: nn.Module, kind: Any) -> bool:
 
 
 def _read_conv(state: Reading, conv: nn.Conv2d, node: fx.Node, inputs: Value) -> Value:
-    if not is_map(node):
-        raise ObstacleError(node, "convolution {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+    check_map(node, "convolution")
     window, area = math.prod(conv.kernel_size), math.prod(shape_of(node)[2:])
     bias = int(conv.bias is not None)
     name = str(node.target)
@@ -161,8 +162,7 @@ def _read_batch_norm(state: Reading, norm: _BatchNorm, node: fx.Node, inputs: Va
 
 
 def _read_pool(state: Reading, pool: nn.Module, node: fx.Node, inputs: Value) -> Value:
-    if not is_map(node):
-        raise ObstacleError(node, "pooling {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+    check_map(node, "pooling")
     cost = 0
     if isinstance(pool, nn.AdaptiveAvgPool2d):
         cost = _adaptive_cost(node)
@@ -186,8 +186,7 @@ def _pool_function(state: Reading, node: fx.Node, inputs: Value) -> Value:
 
 
 def _read_padding(state: Reading, module: nn.Module, node: fx.Node, inputs: Value) -> Value:
-    if not is_map(node):
-        raise ObstacleError(node, "padding {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+    check_map(node, "padding")
     return inputs
 
 
@@ -275,7 +274,7 @@ def _join(state: Reading, node: fx.Node, given: list[Read]) -> Read:
     for other, found in zip(values, shapes, strict=True):
         is_alike = (other.channels, other.positions, len(found)) == (first.channels, first.positions, len(shapes[0]))
         if not is_alike or len(found) != len(shape) or found[:2] != shape[:2]:
-            joined = " and ".join(str(["B", *each[1:]]).replace("'", "") for each in shapes)
+            joined = " and ".join(map(written, shapes))
             what = f"operation '{operation(node)}' at {{place}} joins {joined}; expected equal ranks and channels"
             raise ObstacleError(node, what, is_sure=False)
         state.unite(first.tie, other.tie)

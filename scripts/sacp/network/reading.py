@@ -144,6 +144,17 @@ def is_map(node: fx.Node) -> bool:
     return len(shape_read(node)) == 4
 
 
+def check_map(node: fx.Node, what: str) -> None:
+    """Raise `ObstacleError` if an operation, in words, does not read [B, C, H, W]."""
+    if not is_map(node):
+        raise ObstacleError(node, f"{what} {{place}} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+
+
+def written(shape: tuple[int, ...]) -> str:
+    """A shape as a message has it, whatever the number of images: [B, 8, 4, 4]."""
+    return str(["B", *shape[1:]]).replace("'", "")
+
+
 def argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
     """An argument of a function or method, given by its place or by its name."""
     return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)

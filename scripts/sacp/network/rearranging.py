@@ -17,11 +17,12 @@ from sacp.network.reading import (
     Reading,
     Value,
     argument,
-    is_map,
+    check_map,
     operation,
     shape_of,
     shape_read,
     unknown,
+    written,
 )
 
 # Operations for each value that a resizing gives, as thop 0.1.1 counts them; other modes are free.
@@ -30,8 +31,7 @@ RESIZE_COSTS = {"nearest": 1, "bilinear": 11, "bicubic": 259}
 
 def resize(state: Reading, node: fx.Node, inputs: Value, mode: str | None = None) -> Value:
     """Read a resizing of [B, C, H, W] to other heights and widths; `mode` is that of a module."""
-    if not is_map(node):
-        raise ObstacleError(node, "resizing {place} reads no [B, C, H, W]; cannot be pruned", is_sure=False)
+    check_map(node, "resizing")
     cost = RESIZE_COSTS.get(mode or argument(node, 3, "mode", "nearest"), 0)
     return state.add_plain(node, UPSAMPLE, inputs, cost * math.prod(shape_of(node)[2:]))
 
@@ -101,8 +101,10 @@ def reshape(node: fx.Node, inputs: Value) -> Value:
     before, after = shape_read(node), shape_of(node)
     is_flat, is_kept = len(after) == 2, inputs.positions == 1 and after[1:2] == (inputs.channels,)
     if after[:1] != before[:1] or math.prod(after[1:]) != math.prod(before[1:]) or not (is_flat or is_kept):
-        shapes = " to ".join(str(["B", *shape[1:]]).replace("'", "") for shape in (before, after))
-        raise ObstacleError(node, f"reshape of {shapes} at {{place}} is not one to [B, C, ...] or flatten(1)")
+        raise ObstacleError(
+            node,
+            f"reshape of {written(before)} to {written(after)} at {{place}} is not one to [B, C, ...] or flatten(1)",
+        )
     return Value(inputs.sources, inputs.tie, inputs.channels, math.prod(after[1:]) // inputs.channels if is_flat else 1)
 
 

@@ -81,7 +81,7 @@ def check_file(path: str | Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
     try:
-        value = json.loads(text, object_pairs_hook=lambda pairs: _checked(dict(pairs), [key for key, _ in pairs], path))
+        value = json.loads(text, object_pairs_hook=lambda pairs: _mapping(pairs, path))
     except ValueError:
         _check_yaml(text, path)
     else:
@@ -89,11 +89,12 @@ def check_file(path: str | Path) -> None:
             raise InputError(f"{path}: {NO_KEYS}")
 
 
-def _checked(value: dict[str, Any], keys: list[str], path: str | Path) -> dict[str, Any]:
+def _mapping(pairs: list[tuple[str, Any]], path: str | Path) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(f"{path}: key '{key}' stands twice in one mapping; expected it once")
-    return value
+    return dict(pairs)
 
 
 def _check_yaml(text: str, path: str | Path) -> None:

@@ -98,5 +98,5 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
     state = load_safetensors(weights)
     if file_digest(weights) != expected:
         raise InputError(f"{weights}: damaged or changed since it was written: not the weights of its network.json")
-    checked([folder / "network.json", weights])  # another network's pair is not what the record beside it names
+    checked([folder / "network.json"])  # another network's, with its weights, is not what the record beside it names
     return resized(original, state).eval()

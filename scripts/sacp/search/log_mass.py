@@ -14,8 +14,15 @@ def values(
     network: nn.Module, graph: Graph, levels: int, channels: float = 0.5, positions: float = 0
 ) -> NDArray[np.float64]:
     """What each group adds to the score at each step, with these exponents of the weights, [G, levels]."""
+    return values_of(masses(network, graph), graph, levels, channels, positions)
+
+
+def values_of(
+    norms: Norms, graph: Graph, levels: int, channels: float = 0.5, positions: float = 0
+) -> NDArray[np.float64]:
+    """As `values`, from `masses` that are known already."""
     weights = group_weights(graph, channels, positions)
-    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(masses(network, graph), levels)
+    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(norms, levels)
     return found
 
 

@@ -13,7 +13,7 @@ from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.surgery import prune
 from sacp.network.tracing import traced
 from sacp.pruning import proof as proofs
-from sacp.pruning.criteria import kept_channels, l1_order
+from sacp.pruning.criteria import highest_first, kept_channels
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import exact, log_mass
 
@@ -47,11 +47,12 @@ def shrink(
     _check_forms(network, input_shape, levels, proof)
     limits = _limits(flops=flops, parameters=parameters)
     original = traced(network, input_shape)
-    graph, values = original.graph, log_mass.values(network, original.graph, levels)
+    graph, norms = original.graph, log_mass.masses(network, original.graph)
+    values = log_mass.values_of(norms, graph, levels)
     budget = Budget.of(limits, cost_of_graph(graph))
     steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
     counts = kept_counts(steps[0], graph.channels, levels)
-    kept = kept_channels(l1_order(network, graph), counts)
+    kept = kept_channels(highest_first(norms), counts)
     smaller = prune(network, graph, kept)
     proofs.check(original, kept, smaller, input_shape, proof)
     if calibrate is not None:
