@@ -1,6 +1,7 @@
 """Small networks and helpers that several tests share."""
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,11 +11,11 @@ import thop
 import torch
 import torch.nn.functional as F
 from sacp.network.architectures import build
-from sacp.network.graph import Graph, Kept
+from sacp.network.graph import LINEAR, Graph, Kept, kept_elements
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
 from sacp.pruning.space import kept_counts
+from sacp.tracing.trace import trace
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import StochasticDepth
@@ -196,9 +197,96 @@ def linear_gate(num_classes: int = 10) -> nn.Module:
     )
 
 
+def concatenated(num_classes: int = 10) -> nn.Module:
+    """Maps beside one another, of two scales, read whole and in halves, normalised together and summed with others."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = F.relu(n.norm(n.conv(x)))  # [B, 8, 8, 8]
+        up = n.up(F.relu(n.norm2(n.down(x))))  # [B, 6, 8, 8]
+        both = n.norm3(torch.cat([x, up, x], dim=1))  # [B, 22, 8, 8]
+        both = F.pad(both, (0, 0, 0, 0, 2, 1)) + n.wide(up)  # channels of zeros before and behind
+        first, second = n.narrow(both).chunk(2, 1)
+        features = torch.cat([first * torch.sigmoid(second), both], 1)
+        pooled = torch.cat([F.adaptive_avg_pool2d(features, 1), F.adaptive_max_pool2d(features, 1)], 1).flatten(1)
+        classes: Tensor = n.classifier(pooled)
+        return classes
+
+    return Custom(
+        forward,
+        conv=nn.Conv2d(3, 8, 3, padding=1),
+        norm=nn.BatchNorm2d(8),
+        down=nn.Conv2d(8, 7, 2, stride=2),
+        norm2=nn.BatchNorm2d(7),
+        up=nn.ConvTranspose2d(7, 6, 2, stride=2),
+        norm3=nn.BatchNorm2d(22),
+        wide=nn.Conv2d(6, 25, 1),
+        narrow=nn.Conv2d(25, 10, 1),
+        classifier=nn.Linear(60, num_classes),
+    )
+
+
+def in_groups(num_classes: int = 10) -> nn.Module:
+    """Convolutions in few wide and many narrow groups, with more outputs than inputs; a shuffle; a group norm."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = F.relu(n.norm(n.stem(x)))  # [B, 16, 8, 8]
+        x = n.group_norm(n.wide(x))  # 2 groups of 8 -> 6
+        b, c, h, w = x.shape
+        x = x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, -1, h, w)
+        x = n.norm2(n.narrow(n.point(x)))  # 5 groups of 2 -> 4
+        x = n.more(n.again(n.again(x)))  # one filter and its two outputs for each channel
+        classes: Tensor = n.classifier(x.mean((2, 3)))
+        return classes
+
+    return Custom(
+        forward,
+        stem=nn.Conv2d(3, 16, 3, padding=1),
+        norm=nn.BatchNorm2d(16),
+        wide=nn.Conv2d(16, 12, 3, padding=1, groups=2),
+        group_norm=nn.GroupNorm(6, 12),
+        point=nn.Conv2d(12, 10, 1),
+        narrow=nn.Conv2d(10, 20, 3, padding=1, groups=5),
+        norm2=nn.BatchNorm2d(20),
+        again=nn.Conv2d(20, 20, 3, padding=1),
+        more=nn.Conv2d(20, 40, 3, groups=20),
+        classifier=nn.Linear(40, num_classes),
+    )
+
+
+def transformer(num_classes: int = 10) -> nn.Module:
+    """Patches, a class token, attention: hidden widths of the perceptron are pruned, and the convolution before."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = n.patches(F.relu(n.norm(n.stem(x)))).flatten(2).transpose(1, 2)  # [B, 16, 8]
+        x = torch.cat([n.token.expand(x.shape[0], -1, -1), x], dim=1) + n.places
+        y = n.norm1(x)
+        x = x + n.attention(y, y, y, need_weights=False)[0]
+        x = x + n.scale * n.shrink(F.gelu(n.widen(n.norm2(x))))
+        classes: Tensor = n.classifier(n.last(x)[:, 0])
+        return classes
+
+    network = Custom(
+        forward,
+        stem=nn.Conv2d(3, 9, 3, padding=1),
+        norm=nn.BatchNorm2d(9),
+        patches=nn.Conv2d(9, 8, 2, stride=2),
+        norm1=nn.LayerNorm(8),
+        attention=nn.MultiheadAttention(8, 2, batch_first=True),
+        norm2=nn.LayerNorm(8),
+        widen=nn.Linear(8, 12),
+        shrink=nn.Linear(12, 8),
+        last=nn.LayerNorm(8),
+        classifier=nn.Linear(8, num_classes),
+    )
+    for name, shape in (("token", (1, 1, 8)), ("places", (1, 17, 8)), ("scale", (8,))):
+        network.register_parameter(name, nn.Parameter(torch.linspace(-0.5, 0.8, math.prod(shape)).view(shape)))
+    return network
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
     "resampled": resampled, "normalised": normalised, "reshaped": reshaped, "linear_gate": linear_gate,
+    "concatenated": concatenated, "in_groups": in_groups, "transformer": transformer,
 }  # fmt: skip
 
 
@@ -228,17 +316,20 @@ def masked_where_read(network: nn.Module, graph: Graph, kept: Kept) -> nn.Module
     """A copy of a network whose layers read nothing of the removed channels, whatever is in them."""
     result = copy.deepcopy(network)
     for node in graph.nodes:
-        if node.mixes and node.in_group is not None:
+        left = kept_elements(node.inputs, kept) if node.mixes else None
+        if left is not None:
             mask = torch.zeros(node.in_channels, dtype=torch.bool)
-            mask[torch.as_tensor(kept[node.in_group])] = True
-            result.get_submodule(node.name).register_forward_pre_hook(partial(_zero_removed, mask, node.positions))
+            mask[torch.as_tensor(left)] = True
+            axis = -1 if node.kind == LINEAR else 1
+            result.get_submodule(node.name).register_forward_pre_hook(partial(_zero_removed, mask, axis))
     return result
 
 
-def _zero_removed(mask: Tensor, positions: int, module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-    (x,) = inputs  # [B, C, H, W] or [B, C * positions]
-    mask = mask.repeat_interleave(positions).view(1, -1, *[1] * (x.dim() - 2))
-    return torch.where(mask, x, torch.zeros((), dtype=x.dtype))
+def _zero_removed(mask: Tensor, axis: int, module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    (x,) = inputs
+    shape = [1] * x.dim()
+    shape[axis] = len(mask)
+    return torch.where(mask.view(shape), x, torch.zeros((), dtype=x.dtype))
 
 
 def random_kept(graph: Graph, rng: np.random.Generator, levels: int = 10) -> Kept:

@@ -32,7 +32,7 @@ GROUPS = ("a", "b", "c")
 
 
 def graph_of(groups=GROUPS, channels: int = 8) -> Graph:
-    return Graph((), (), tuple(Group(name, (name,), channels) for name in groups))
+    return Graph((), (), tuple(Group(name, (name,), channels, (1,)) for name in groups))
 
 
 def test_configs_of_this_network_and_config_are_taken(configs):

@@ -37,9 +37,9 @@ def test_uniform_counts_keep_the_same_share_of_every_group(name, share):
     assert (np.abs(counts - channels * (counts / channels).mean()) <= 2 + channels * 0.02).all()
 
 
-@pytest.mark.parametrize("share", [0.5, 1.1])
+@pytest.mark.parametrize("share", [0.001, 1.1])
 def test_uniform_counts_refuse_what_no_network_reaches(share):
-    _, graph = built("vgg11", 1 / 512)  # one channel per layer: nothing can be removed
+    _, graph = built("vgg11", 1 / 32)
     target = round(share * cost_of_graph(graph).flops)
     with pytest.raises(InputError, match=f"no uniform ratio within 2% of {target} FLOPs; the nearest is"):
         uniform.counts(graph, target)

@@ -15,8 +15,8 @@ from sacp.images.splits import ImageSet, Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.pruning.space import Space
+from sacp.tracing.trace import trace
 from torch import nn
 
 IMAGE_SHAPE = (1, 1, 4, 4)
@@ -148,14 +148,14 @@ def test_thinets_contributions_sum_up_to_the_layers_output(settings):
     assert torch.allclose(parts.sum(dim=1), expected, atol=1e-5)
 
 
-def test_thinets_contributions_to_a_linear_layer_sum_over_a_channels_positions():
+def test_thinets_contributions_to_a_linear_layer_sum_to_its_outputs():
     network = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.Linear(3 * 16, 5, bias=False))
     graph = trace(network, IMAGE_SHAPE)
     x = torch.randn(2, 48, generator=torch.Generator().manual_seed(0))
     parts = thinet._contributions(network[2], x, graph.nodes[-1], torch.Generator().manual_seed(1))
     outputs = torch.randint(5, (len(parts),), generator=torch.Generator().manual_seed(1))
     expected = network[2](x)[torch.arange(2).repeat_interleave(thinet.POSITIONS), outputs]
-    assert parts.shape == (2 * thinet.POSITIONS, 3)
+    assert parts.shape == (2 * thinet.POSITIONS, 48)
     assert torch.allclose(parts.sum(dim=1), expected, atol=1e-5)
 
 

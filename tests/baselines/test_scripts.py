@@ -14,9 +14,9 @@ from sacp.catalogue.criteria import CRITERIA
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import save_graph
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.network.weights import save_base
 from sacp.pruning.files import load_kept
+from sacp.tracing.trace import trace
 from stand_in import stand_in
 from trainings import RECIPE, SPEC, digits, fresh
 

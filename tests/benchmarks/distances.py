@@ -27,12 +27,12 @@ from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space, Steps
 from sacp.search import exact, log_mass
 from sacp.seeds import derive
+from sacp.tracing.trace import trace
 from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import train
 from sacp.training.recipe import Recipe

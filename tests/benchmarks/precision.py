@@ -31,11 +31,11 @@ from sacp.network import cost
 from sacp.network.architectures import build
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.network.weights import load_base, save_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space
 from sacp.seeds import derive
+from sacp.tracing.trace import trace
 from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import batches_of, train
 from sacp.training.recipe import Recipe

@@ -53,12 +53,13 @@ class Networks:
 
 def per_layer(networks: Networks, weight: Callable[[int, int, float, int], float], what: str, form=np.log) -> Values:
     """Sum over convolutions of weight(channels, positions, depth, layers of the group) * form(kept share)."""
-    nodes = [node for node in networks.graph.nodes if node.kind == CONV and node.group is not None]
+    nodes = [node for node in networks.graph.nodes if node.kind == CONV and node.groups]
     total = np.zeros(len(networks.flops))
     for place, node in enumerate(nodes):
         positions = node.flops_pair / max(1, node.params_pair)
-        layers = len(networks.graph.groups[node.group].layers)
-        total += weight(node.channels, positions, place / len(nodes), layers) * form(networks.kept[what][:, node.group])
+        (group,) = node.groups
+        layers = len(networks.graph.groups[group].layers)
+        total += weight(node.channels, positions, place / len(nodes), layers) * form(networks.kept[what][:, group])
     return total
 
 
@@ -66,9 +67,9 @@ def along_edges(networks: Networks) -> Values:
     """Sum over convolutions of (C_in C)^(1/4) * log of the product of what is kept on both sides."""
     total, logs = np.zeros(len(networks.flops)), np.log(networks.kept["L1"])
     for node in networks.graph.nodes:
-        if node.kind == CONV and node.group is not None:
-            before = logs[:, node.in_group] if node.in_group is not None else 0
-            total += (node.in_channels * node.channels) ** 0.25 * (logs[:, node.group] + before)
+        if node.kind == CONV and node.groups:
+            before = logs[:, node.in_groups].sum(axis=1)
+            total += (node.in_channels * node.channels) ** 0.25 * (logs[:, node.groups[0]] + before)
     return total
 
 
@@ -123,9 +124,9 @@ def feature_energy(network: nn.Module, graph: Graph, images: list[torch.Tensor])
         return hook
 
     handles = [
-        network.get_submodule(node.name).register_forward_hook(add(node.group))
+        network.get_submodule(node.name).register_forward_hook(add(node.groups[0]))
         for node in graph.nodes
-        if node.kind == BATCH_NORM and node.group is not None
+        if node.kind == BATCH_NORM and node.groups
     ]
     with torch.no_grad():
         for batch in images:
@@ -142,8 +143,8 @@ def masses(network: nn.Module, graph: Graph, images: list[torch.Tensor]) -> dict
         weights = [network.get_submodule(layer).weight.detach().double() for layer in group.layers]
         squares.append(sum((weight**2).sum(dim=(1, 2, 3)) for weight in weights).sqrt().numpy())
     for node in graph.nodes:
-        if node.kind == BATCH_NORM and node.group is not None:
-            scales[node.group] += network.get_submodule(node.name).weight.detach().abs().double().numpy()
+        if node.kind == BATCH_NORM and node.groups:
+            scales[node.groups[0]] += network.get_submodule(node.name).weight.detach().abs().double().numpy()
     return {
         "L1": criteria.l1_norms(network, graph), "L2": squares, "scales": scales,
         "channels": [np.ones(channels) for channels in graph.channels],

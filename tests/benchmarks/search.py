@@ -25,10 +25,10 @@ from sacp.encoder.model import Encoder, EncoderSettings, edge_index
 from sacp.encoder.training import objective_loss, train_encoder
 from sacp.network.architectures import build
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.pruning import criteria, space
 from sacp.search import ranked
 from sacp.search.scorers import score_all
+from sacp.tracing.trace import trace
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import global_mean_pool

@@ -28,9 +28,9 @@ from sacp.network.architectures import build
 from sacp.network.graph import Graph, Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space
+from sacp.tracing.trace import trace
 from sacp.training.candidates import tune_candidates
 from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import batches_of, train

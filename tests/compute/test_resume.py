@@ -19,8 +19,8 @@ from sacp.compute.parallel import ALONE
 from sacp.compute.resume import STOPS, Sidecar, key_of, stop_requests
 from sacp.errors import InputError
 from sacp.network.graph import Graph, Kept
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_of, l1_order
+from sacp.tracing.trace import trace
 from sacp.training import candidates
 from sacp.training.candidates import train_fully, tune_candidates
 from sacp.training.evaluation import Calibration, measure

@@ -8,7 +8,7 @@ from sacp.encoder.dense import DenseScorer
 from sacp.encoder.features import NodeFeatures
 from sacp.encoder.model import Encoder, edge_index, normalised_adjacency
 from sacp.errors import InputError
-from sacp.network.graph import CONV, Graph, Node
+from sacp.network.graph import CONV, Graph, Node, Run
 from sacp.pruning.criteria import Order, l1_order
 from sacp.pruning.space import draw_training
 from torch import Tensor
@@ -103,6 +103,6 @@ def test_weights_that_are_not_finite_are_refused(value):
     ],
 )
 def test_adjacency_of_a_chain_of_three_nodes(edges, expected):
-    node = Node("n", CONV, None, 1, 0, 1, 1, 0, 0, 0, 0)
+    node = Node("n", CONV, (Run(None, 0, 1),), (Run(0, 0, 1),), 0, 0, 0, 0)
     chain = Graph((node, node, node), ((0, 1), (1, 2)), ())
     assert torch.allclose(normalised_adjacency(chain, edges), torch.tensor(expected))

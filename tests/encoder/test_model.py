@@ -12,10 +12,10 @@ from sacp.encoder.model import Encoder, EncoderSettings, edge_index, load, save
 from sacp.encoder.training import Labels, objective_loss, pair_loss, train_encoder
 from sacp.errors import InputError
 from sacp.network.graph import Graph
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import Order, kept_channels, random_order
 from sacp.pruning.space import draw_training, kept_counts
 from sacp.seeds import derive
+from sacp.tracing.trace import trace
 from scipy import stats
 from torch import Tensor
 from torch_geometric.data import Batch, Data
@@ -51,9 +51,9 @@ def deficits(graph: Graph, norms: list[np.ndarray], step: np.ndarray) -> list[li
     rows = []
     for node in graph.nodes:
         row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
-        if node.group is not None:
-            values = sorted(norms[node.group], reverse=True)
-            lost = -math.log(sum(values[: counts[node.group]]) / sum(values))
+        for group in node.groups:
+            values = sorted(norms[group], reverse=True)
+            lost = -math.log(sum(values[: counts[group]]) / sum(values))
             row[: node.channels] = [lost] * node.channels
         rows.append(row)
     return rows
@@ -106,7 +106,7 @@ def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[fl
     for node in graph.nodes:
         row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
         for channel in range(node.channels if node.kind != "linear" else 0):
-            row[channel] = 1.0 if node.group is None or channel in kept[node.group] else -1.0
+            row[channel] = 1.0 if all(channel in kept[group] for group in node.groups) else -1.0
         rows.append(row)
     return rows
 

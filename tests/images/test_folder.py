@@ -27,9 +27,9 @@ from sacp.images.splits import Splits, load_splits
 from sacp.network.architectures import build
 from sacp.network.cost import cost_of_graph
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.plan.preflight import training_images
 from sacp.seeds import derive
+from sacp.tracing.trace import trace
 from sacp.training.evaluation import accuracy_percent
 from sacp.training.loop import batches_of, train
 from sacp.training.recipe import Recipe

@@ -7,8 +7,8 @@ import torch
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, spec, thop_count
 from sacp.errors import InputError
 from sacp.network.architectures import build, check_logits, check_name, scaled
-from sacp.network.cost import count
 from sacp.network.spec import NetworkSpec
+from sacp.tracing.trace import count
 from torch import Tensor, nn
 from users_code import importable
 

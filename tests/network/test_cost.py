@@ -11,11 +11,11 @@ from networks_zoo import (
     spec,
     thop_count,
 )  # fmt: skip
-from sacp.network.cost import Cost, cost_of_graph, costs_of_counts, count
+from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.space import draw_training, kept_counts
+from sacp.tracing.trace import count, trace
 from torch import nn
 
 

@@ -20,9 +20,9 @@ from sacp.network.architectures import build
 from sacp.network.graph import load_graph, save_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.network.weights import inherit, load_base, save_base
 from sacp.pruning.files import load_kept, load_scales, save_kept, save_network
+from sacp.tracing.trace import trace
 
 SPEC = spec("resnet8", 0.25, 8)
 

@@ -13,15 +13,17 @@ from networks_zoo import (
     Custom,
     any_network,
     flat,
+    masked_where_read,
     random_kept,
     randomised_norms,
 )  # fmt: skip
 from sacp.errors import InputError
-from sacp.network.cost import Cost, costs_of_counts, count
+from sacp.network.cost import Cost, costs_of_counts
+from sacp.network.graph import kept_elements, places
 from sacp.network.surgery import prune, resized, widths
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, random_order
 from sacp.pruning.space import kept_counts
+from sacp.tracing.trace import count, trace
 from torch import nn
 
 
@@ -37,13 +39,12 @@ def zero_removed(module, inputs, output, mask):
 
 
 def masked(network: nn.Module, graph, kept) -> nn.Module:
-    """Return a copy of the network that zeroes the removed channels after every batch norm."""
-    result = copy.deepcopy(network)
+    """Return a copy of the network that zeroes the removed channels after every batch norm, and where they are read."""
+    result = masked_where_read(network, graph, kept)
     for node in graph.nodes:
-        if node.kind == "bn" and node.group is not None:
+        if node.kind == "bn" and node.groups:
             mask = torch.zeros(node.channels, dtype=torch.float64)
-            mask[kept[node.group]] = 1
-            mask = mask.repeat_interleave(node.positions)
+            mask[kept_elements(node.outputs, kept)] = 1
             result.get_submodule(node.name).register_forward_hook(partial(zero_removed, mask=mask))
     return result
 
@@ -188,9 +189,15 @@ def test_factors_in_the_weights_equal_factors_of_what_they_read(name):
     hooked = copy.deepcopy(plain)
     for node in graph.nodes:
         original = network.get_submodule(node.name) if node.kind in ("conv", "linear") else None
-        if original is not None and node.in_group is not None and getattr(original, "groups", 1) == 1:
-            factors = torch.from_numpy(scales[node.in_group])
-            factors = factors.repeat_interleave(node.positions) if node.kind == "linear" else factors.view(-1, 1, 1)
+        if original is not None and node.in_groups and node.mixes:
+            every = np.ones(node.in_channels)
+            for group in node.in_groups:
+                of_channels = np.ones(graph.groups[group].channels)
+                of_channels[kept[group]] = scales[group]
+                elements, channels = places(node.inputs, group)
+                every[elements] = of_channels[channels]
+            factors = torch.from_numpy(every[kept_elements(node.inputs, kept)])
+            factors = factors if node.kind == "linear" else factors.view(-1, 1, 1)
             hooked.get_submodule(node.name).register_forward_pre_hook(partial(scale_inputs, factors=factors))
     with torch.no_grad():
         torch.testing.assert_close(scaled(images), hooked(images), rtol=1e-9, atol=1e-9)
@@ -323,4 +330,4 @@ def test_widths_are_the_output_channels_of_the_built_layers(name):
     kept = random_kept(graph, np.random.default_rng(6))
     smaller = prune(network, graph, kept)
     prunable = {layer for group in graph.groups for layer in group.layers}
-    assert widths(graph, kept) == {layer: smaller.get_submodule(layer).out_channels for layer in prunable}
+    assert widths(graph, kept) == {layer: len(smaller.get_submodule(layer).weight) for layer in prunable}

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network
 from sacp.errors import InputError
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_norms, l1_order, random_order
 from sacp.pruning.space import kept_counts
+from sacp.tracing.trace import trace
 from torch import nn
 
 

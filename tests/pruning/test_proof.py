@@ -18,8 +18,8 @@ from networks_zoo import (
 )  # fmt: skip
 from sacp.errors import InputError
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace, traced
 from sacp.pruning import proof
+from sacp.tracing.trace import trace, traced
 from torch import nn
 
 

@@ -87,13 +87,11 @@ def test_the_optimum_of_the_papers_networks_beats_a_sample(name: str, limits: di
     assert values[np.arange(len(values)), drawn[inside]].sum(axis=1).max() == pytest.approx(scores[0])
 
 
-def test_a_problem_that_is_too_large_says_what_to_do(monkeypatch) -> None:
+def test_a_problem_that_is_too_large_says_what_to_do() -> None:
     _, graph, _ = any_network("resnet8")
     values = spread(np.random.default_rng(0), graph, 10)
     space = Space.build(graph.weights, 10, 0.3)
-    monkeypatch.setattr(exact, "MOST_LISTED", 100)
     with pytest.raises(InputError, match=r"more than 100 configurations .* ask for fewer \(search\.found\)"):
-        exact.best(values, graph, space, Budget(), 1000)
-    monkeypatch.setattr(exact, "MOST_STATES", 100)
+        exact.best(values, graph, space, Budget(), 1000, most=100)
     with pytest.raises(InputError, match=r"tables of .* entries, more than 100; use 'search: local'"):
-        exact.best(values, graph, space, Budget.of({"flops": 0.2}, cost_of_graph(graph)), 10)
+        exact.best(values, graph, space, Budget.of({"flops": 0.2}, cost_of_graph(graph)), 10, states=100)

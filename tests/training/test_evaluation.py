@@ -8,8 +8,8 @@ import torch
 from sacp.images.batches import Normalizer
 from sacp.network.calibration import calibrate
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_order
+from sacp.tracing.trace import trace
 from sacp.training.candidates import train_fully, tune_candidates
 from sacp.training.evaluation import FAR, Calibration, accuracy_percent, warn_if_far
 from sacp.training.loop import train

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from sacp.compute.resume import Sidecar
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_of, l1_order
+from sacp.tracing.trace import trace
 from sacp.training import probes
 from sacp.training.evaluation import Calibration
 from trainings import digits, fresh

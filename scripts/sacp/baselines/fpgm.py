@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.network.graph import Graph
-from sacp.pruning.criteria import Order, highest_first
+from sacp.network.graph import Graph, places
+from sacp.pruning.criteria import Order, filters, highest_first
 
 
 def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> Order:
@@ -26,10 +26,13 @@ def scores(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
     The filter of a channel of several convolutions is all of their filters for it, one after the other.
     """
     found = []
-    for group in graph.groups:
-        weights = [network.get_submodule(layer).get_parameter("weight").detach() for layer in group.layers]
-        filters = torch.cat([weight.double().flatten(1) for weight in weights], dim=1)  # [C_g, values]
-        found.append(
-            torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(dim=1).cpu().numpy()
-        )
+    for number, group in enumerate(graph.groups):
+        parts = []
+        for layer, weight in filters(network, group).items():
+            elements, channels = places(graph.node(layer).outputs, number)
+            rows = torch.as_tensor(elements[np.argsort(channels, kind="stable")])
+            parts.append(weight.double().flatten(1).cpu()[rows].reshape(group.channels, -1))
+        of_channels = torch.cat(parts, dim=1)  # [C_g, values]
+        distances = torch.cdist(of_channels, of_channels, compute_mode="donot_use_mm_for_euclid_dist")
+        found.append(distances.sum(dim=1).numpy())
     return found

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from sacp.network.graph import Graph
-from sacp.network.maps import look_at_maps, maps_read
+from sacp.baselines.maps import look_at_maps, maps_read
+from sacp.errors import InputError
+from sacp.network.graph import CONV, Graph, places
 from sacp.pruning.criteria import Order, highest_first
 
 
@@ -30,7 +31,13 @@ def scores(network: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> list[
         network: the network, in evaluation mode.
         graph: its graph.
         batches: normalised images [B, C, H, W] on the network's device.
+
+    Raises:
+        InputError: a group has no maps, as that of a linear layer.
     """
+    for group in graph.groups:
+        if graph.node(group.layers[0]).kind != CONV:
+            raise InputError(f"hrank: layer '{group.layers[0]}' gives no feature maps, whose rank could be taken")
     traced = fx.symbolic_trace(network)
     values = {layer: maps_read(traced, layer) for group in graph.groups for layer in group.layers}
     totals: dict[fx.Node, Tensor] = {}
@@ -41,11 +48,11 @@ def scores(network: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> list[
 
     look_at_maps(traced, values.values(), batches, look)
     # DEVIATION: the authors rank and prune each convolution by its own maps; a group is pruned by the sum over its own.
-    return [
-        torch.stack([totals[values[layer]] for layer in group.layers])
-        .sum(dim=0)
-        .div(sum(map(len, batches)))
-        .cpu()
-        .numpy()
-        for group in graph.groups
-    ]
+    ranks = []
+    for number, group in enumerate(graph.groups):
+        total = torch.zeros(group.channels, dtype=torch.float64)
+        for layer in group.layers:
+            elements, channels = places(graph.node(layer).outputs, number)
+            total.index_add_(0, torch.as_tensor(channels), totals[values[layer]].cpu()[torch.as_tensor(elements)])
+        ranks.append(total.div(sum(map(len, batches))).numpy())
+    return ranks

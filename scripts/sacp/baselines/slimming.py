@@ -13,7 +13,7 @@ from torch import nn
 from sacp.baselines.match_flops import threshold_counts
 from sacp.baselines.task import Task
 from sacp.errors import InputError
-from sacp.network.graph import BATCH_NORM, Graph, Kept
+from sacp.network.graph import BATCH_NORM, Graph, Kept, places
 from sacp.pruning.criteria import highest_first, kept_channels
 
 
@@ -32,10 +32,14 @@ def scales(network: nn.Module, graph: Graph) -> list[NDArray[np.float64]]:
     """
     found = []
     for number, group in enumerate(graph.groups):
-        norms = [node for node in graph.nodes if node.kind == BATCH_NORM and node.group == number]
+        norms = [node for node in graph.nodes if node.kind == BATCH_NORM and number in node.groups]
         if not norms:
             raise InputError(f"slimming: no batch norm behind '{group.name}'; its channels have no scale to go by")
-        sizes = [network.get_parameter(f"{norm.name}.weight").detach().double().abs() for norm in norms]
-        by_channel = [size.view(norm.channels, -1).mean(dim=1) for size, norm in zip(sizes, norms, strict=True)]
-        found.append(torch.stack(by_channel).mean(dim=0).cpu().numpy())
+        by_channel = []
+        for norm in norms:
+            sizes = network.get_parameter(f"{norm.name}.weight").detach().double().abs().cpu()
+            elements, channels = places(norm.outputs, number)
+            rows = torch.as_tensor(elements[np.argsort(channels, kind="stable")])
+            by_channel.append(sizes[rows].view(group.channels, -1).mean(dim=1))
+        found.append(torch.stack(by_channel).mean(dim=0).numpy())
     return found

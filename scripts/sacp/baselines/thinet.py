@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.network.graph import Graph, Kept, Node, Scales
+from sacp.errors import InputError
+from sacp.network.graph import Graph, Kept, Node, Scales, places
 from sacp.pruning.criteria import Rescaled
 
 POSITIONS = 10  # of each image and consumer; section 4.1 samples ten instances of an image
@@ -74,19 +75,22 @@ def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: in
     grams = [torch.zeros(group.channels, group.channels, dtype=torch.float64) for group in graph.groups]
     generator = torch.Generator().manual_seed(seed)
 
-    def watch(node: Node, group: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def watch(node: Node) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            parts = _contributions(module, inputs[0], node, generator).double().cpu()  # [samples, C]
-            grams[group] += parts.T @ parts
+            parts = _contributions(module, inputs[0], node, generator).double().cpu()  # [samples, inputs]
+            for group in node.in_groups:
+                elements, channels = (torch.as_tensor(each) for each in places(node.inputs, group))
+                here = elements < parts.shape[1]  # of channels in step, the first
+                of_channels = torch.zeros(len(parts), len(grams[group]), dtype=torch.float64)
+                of_channels.index_add_(1, channels[here], parts[:, elements[here]])
+                grams[group] += of_channels.T @ of_channels
 
         return look
 
     # DEVIATION: in the paper one layer reads a channel; here all that read it count, and share its factor.
     # A depthwise convolution gives each channel by itself: it misses nothing that its group does not lose itself.
-    consumers = [(node, node.in_group) for node in graph.nodes if node.in_group is not None and node.mixes]
-    handles = [
-        network.get_submodule(node.name).register_forward_pre_hook(watch(node, group)) for node, group in consumers
-    ]
+    consumers = [node for node in graph.nodes if node.in_groups and node.mixes]
+    handles = [network.get_submodule(node.name).register_forward_pre_hook(watch(node)) for node in consumers]
     try:
         with torch.no_grad():
             for batch in batches:
@@ -99,14 +103,18 @@ def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: in
 
 
 def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Generator) -> Tensor:
-    """What each input channel adds to sampled outputs (eq. 4), [B, ...] -> [B * POSITIONS, C]."""
-    batch, weight = len(x), module.get_parameter("weight")
-    images = torch.arange(batch).repeat_interleave(POSITIONS)
+    """What each input adds to sampled outputs (eq. 4), [B, ...] -> [B * POSITIONS, inputs that one output has]."""
+    weight = module.get_parameter("weight")
+    if isinstance(module, nn.Linear):
+        x = x.flatten(0, -2)
+    images = torch.arange(len(x)).repeat_interleave(POSITIONS)
     outputs = torch.randint(len(weight), (len(images),), generator=generator)
     if isinstance(module, nn.Linear):
-        products = x[images] * weight[outputs]  # [samples, C * positions of a flattened channel]
-        return products.reshape(len(images), -1, node.positions).sum(dim=2)
-    assert isinstance(module, nn.Conv2d)
+        products: Tensor = x[images] * weight[outputs]
+        return products
+    if not isinstance(module, nn.Conv2d):
+        found = f"thinet: layer '{node.name}' is a {type(module).__name__}"
+        raise InputError(f"{found}; only Conv2d and Linear can be read by this method")
     windows = nn.functional.unfold(
         x,
         module.kernel_size,
@@ -114,9 +122,11 @@ def _contributions(module: nn.Module, x: Tensor, node: Node, generator: torch.Ge
         padding=_padding(module),
         stride=module.stride,
     )  # [B, C * k * k, L]
-    places = torch.randint(windows.shape[2], (len(images),), generator=generator)
-    products = windows[images, :, places] * weight.flatten(1)[outputs]  # [samples, C * k * k]
-    return products.reshape(len(images), x.shape[1], -1).sum(dim=2)
+    spots = torch.randint(windows.shape[2], (len(images),), generator=generator)
+    seen = windows[images, :, spots].unflatten(1, (module.groups, -1))  # [samples, groups, C / groups * k * k]
+    mine = seen[torch.arange(len(images)), outputs // (len(weight) // module.groups)]
+    products = mine * weight.flatten(1)[outputs]
+    return products.reshape(len(images), weight.shape[1], -1).sum(dim=2)
 
 
 def _padding(module: nn.Conv2d) -> tuple[int, ...]:

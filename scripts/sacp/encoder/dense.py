@@ -43,8 +43,8 @@ class DenseScorer:
         self.topology = Topology(graph, features, edges)
         self.adjacency = self.topology.adjacency
         with torch.no_grad():
-            self.rows = features.table(order)  # [G * levels + K, d]
-            self.table = encoder.layers[0].lin(self.rows)  # X W, [G * levels + K, hidden]
+            self.rows = features.table(order)  # [R * levels + K, d]
+            self.table = encoder.layers[0].lin(self.rows)  # X W, [R * levels + K, hidden]
             unpruned = self.table[features.unpruned()]
             self.original = encoder.embed_products(unpruned, self.topology)[0]  # [hidden]
             self.original_outputs = encoder.node_outputs(unpruned, self.topology)  # [1, V, hidden]
@@ -57,6 +57,8 @@ class DenseScorer:
 
     def first_products(self, steps: Steps, nodes: list[int]) -> Tensor:
         """X W of the first layer at some nodes, [B, G] -> [B, n, hidden]."""
+        if self.features.rows is None:
+            return self.features.of_nodes(self.table[self.features.index(steps)], nodes)
         products: Tensor = self.table[self.features.index(steps)[:, self.features.rows[nodes]]]
         return products
 

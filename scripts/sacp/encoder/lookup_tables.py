@@ -36,8 +36,9 @@ CHUNK = 1 << 14  # candidates looked up at a time: their indices and sums stay i
 def node_fields(dense: DenseScorer, hops: int) -> list[Field]:
     """Groups that reach each node within `hops` edges, itself included; nodes outside the groups add none."""
     reach = _reach(dense.adjacency, hops)
-    rows, groups = dense.features.rows.numpy(), len(dense.features.channels)
-    return [tuple(sorted({int(row) for row in rows[nodes] if row < groups})) for nodes in reach]
+    groups = dense.features.groups.numpy()
+    members = dense.features.members.numpy()[:, : len(groups)] > 0  # [V, R]
+    return [tuple(sorted(set(groups[members[nodes].any(axis=0)].tolist()))) for nodes in reach]
 
 
 def _reach(adjacency: Tensor, hops: int) -> NDArray[np.bool_]:

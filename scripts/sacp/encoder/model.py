@@ -94,11 +94,11 @@ class Encoder(nn.Module):
         The nodes of a group share their features, so X W is taken once a group; mean and last layer are linear, so
         the mean over nodes comes before the last product.
 
-        Shapes: products X W of groups and constants [B, G + K, hidden] -> [B, hidden] of unit length.
+        Shapes: products X W of all rows [B, R + K, hidden] -> [B, hidden] of unit length.
         """
         first, *others = self.layers
         if not others:
-            return nn.functional.normalize(topology.mean @ topology.spread_rows(products) + first.bias, dim=-1)
+            return nn.functional.normalize(topology.mean @ topology.features.of_nodes(products) + first.bias, dim=-1)
         x = topology.spread @ products + first.bias  # [B, V, hidden]
         for conv in others[:-1]:
             x = topology.adjacency @ conv.lin(x.relu()) + conv.bias
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
     def node_outputs(self, products: Tensor, topology: "Topology") -> Tensor:
         """Outputs of the last layer at every node, by dense products.
 
-        Shapes: products X W of groups and constants [B, G + K, hidden] -> [B, V, hidden].
+        Shapes: products X W of all rows [B, R + K, hidden] -> [B, V, hidden].
         """
         first, *others = self.layers
         x = topology.spread @ products + first.bias
@@ -169,19 +169,14 @@ class Topology:
 
     adjacency [V, V]: Kipf's normalisation with self-loops; row v holds the weights of v's sources.
     mean [V]: weight of each node in the mean over all nodes of the next layer.
-    spread [V, G + K]: the adjacency, its columns summed over the nodes of each group.
+    spread [V, R + K]: the adjacency, its columns summed over the nodes that carry each row.
     """
 
     def __init__(self, graph: Graph, features: NodeFeatures, edges: str) -> None:
         self.adjacency = normalised_adjacency(graph, edges)
-        self.rows = features.rows
+        self.features = features
         self.mean = self.adjacency.mean(dim=0)
-        row_count = len(graph.groups) + len(features.constants)
-        self.spread = self.adjacency @ nn.functional.one_hot(features.rows, row_count).float()
-
-    def spread_rows(self, rows: Tensor) -> Tensor:
-        """Rows of groups and constants at every node, [B, G + K, h] -> [B, V, h]."""
-        return rows[:, self.rows]
+        self.spread = self.adjacency @ features.members
 
 
 def normalised_adjacency(graph: Graph, edges: str) -> Tensor:

@@ -85,9 +85,9 @@ class _Lesson:
     def contrast(self, steps: Steps, generator: torch.Generator) -> Tensor:
         """Contrastive loss of configurations [B, G]."""
         features, number = self.features, len(steps)
-        index, products = features.index(steps), self.first(self.l1_table)  # [B, G + K], [R, h]
+        index, products = features.index(steps), self.first(self.l1_table)  # [B, R + K], [R * levels + K, h]
         constants = products[len(products) - len(features.constants) :].expand(number, -1, -1)
-        random = self.first(features.random_rows(features.counts(steps), generator))  # [B, G, h]
+        random = self.first(features.random_rows(features.counts(steps), generator))  # [B, R, h]
         positive, negative = products[index], torch.cat([random, constants], dim=1)
         is_original = self.settings.anchor == "original"
         anchor = products[features.unpruned()] if is_original else self.first(self.plain_table)[index]

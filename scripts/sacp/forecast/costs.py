@@ -27,12 +27,12 @@ from sacp.network.architectures import build
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.plan.experiments import network_settings
 from sacp.plan.preflight import training_images
 from sacp.plan.stages import score_settings
 from sacp.pruning.space import Space, kept_counts
 from sacp.search.matching import matched
+from sacp.tracing.trace import trace
 
 log = logging.getLogger(__name__)
 STEP_SECONDS = 7.0  # that training steps are measured for a recipe, over all its networks

@@ -16,12 +16,12 @@ from sacp.forecast.processes import serve
 from sacp.network.architectures import build
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import Norms, l1_norms
 from sacp.pruning.space import Space, Steps, draw_training
 from sacp.search import files, ranked  # noqa: F401 (files: the stages import it, which takes time)
 from sacp.search.find import find
 from sacp.search.scorers import Scorer, of_score
+from sacp.tracing.trace import trace
 
 SAMPLE = "sample"  # the way of a search that finds no candidates of its own
 CANDIDATES = 1 << 17  # drawn and scored, at most

@@ -21,9 +21,9 @@ from sacp.network.architectures import build
 from sacp.network.cost import costs_of_counts
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.network.tracing import trace
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.search import files  # noqa: F401 (a training imports it, which takes time)
+from sacp.tracing.trace import trace
 from sacp.training.evaluation import accuracy_percent
 from sacp.training.loop import batches_of, train
 from sacp.training.recipe import Recipe

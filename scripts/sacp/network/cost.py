@@ -11,10 +11,8 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from sacp.network.graph import Graph
-from sacp.network.tracing import trace
 
 Term = tuple[int, int, int]  # coefficient, group, group; the group number G stands for the constant 1
 
@@ -70,20 +68,19 @@ def terms(graph: Graph, pair: str, channel: str) -> list[Term]:
     """Return a cost as a quadratic form in the kept counts of the groups: the sum of coefficient * k_i * k_j."""
     constant = len(graph.groups)
     total: dict[tuple[int, int], int] = {}
+
+    def add(coefficient: int, i: int, j: int) -> None:
+        key = (min(i, j), max(i, j))
+        total[key] = total.get(key, 0) + coefficient
+
     for tensor in graph.direct if channel == "params_channel" else ():
-        index = constant if tensor.group is None else tensor.group
-        key = (index, constant)
-        total[key] = total.get(key, 0) + tensor.params_channel
-    for node in graph.nodes:
-        in_index, in_factor = (constant, node.in_channels) if node.in_group is None else (node.in_group, 1)
-        index, factor = (constant, node.channels) if node.group is None else (node.group, 1)
-        for coefficient, i, j in (
-            (getattr(node, pair) * in_factor * factor, in_index, index),
-            (getattr(node, channel) * factor, constant, index),
-        ):
-            if coefficient:
-                key = (min(i, j), max(i, j))
-                total[key] = total.get(key, 0) + coefficient
+        for group, values in graph.multiples_of(tensor.values).items():
+            add(values * tensor.params_channel, group, constant)
+    for node, (inputs, outputs) in zip(graph.nodes, graph.multiples, strict=True):
+        for group, channels in outputs.items():
+            add(getattr(node, channel) * channels, group, constant)
+            for in_group, in_channels in inputs.items() if getattr(node, pair) else ():
+                add(getattr(node, pair) * in_channels * channels // node.divisor, in_group, group)
     return [(coefficient, i, j) for (i, j), coefficient in total.items() if coefficient]
 
 
@@ -104,8 +101,3 @@ def cost_of_graph(graph: Graph) -> Cost:
     """Cost of the network as it stands, nothing pruned."""
     flops, parameters = costs_of_counts(graph, np.array([graph.channels], np.int64))
     return Cost(int(flops[0]), int(parameters[0]))
-
-
-def count(network: nn.Module, input_shape: tuple[int, int, int, int]) -> Cost:
-    """Count a built network by tracing it, whatever made it."""
-    return cost_of_graph(trace(network, input_shape))

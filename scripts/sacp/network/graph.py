@@ -3,8 +3,9 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,62 @@ from sacp.network.spec import NetworkSpec
 Kept = list[NDArray[np.int64]]  # per group, the kept channel numbers in ascending order
 Scales = list[NDArray[np.float64]]  # per group, factors of the kept channels in the layers that read them
 CONV, BATCH_NORM, LINEAR = "conv", "bn", "linear"
-POOL, UPSAMPLE, ACTIVATION = PLAIN = "pool", "upsample", "activation"  # without weights of their own
+# Without weights that are cut; `fixed` is what is taken as a whole, as attention.
+POOL, UPSAMPLE, ACTIVATION, FIXED = PLAIN = "pool", "upsample", "activation", "fixed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Elements of an axis that follow one another: those of `count` channels of a group, `each` of them together.
+
+    A flattened map has `each` = H * W elements for each channel. Channels that are never pruned have no group.
+    """
+
+    group: int | None
+    start: int  # the first channel's number in the group; 0 without a group
+    count: int
+    each: int = 1
+
+
+Axis = tuple[Run, ...]  # all elements of an axis, in their order
+
+
+def length(axis: Axis) -> int:
+    """Elements of an axis."""
+    return sum(run.count * run.each for run in axis)
+
+
+def kept_elements(axis: Axis, kept: Kept) -> NDArray[np.int64] | None:
+    """Which elements of an axis are left, ascending; None where all of them are never pruned."""
+    if all(run.group is None for run in axis):
+        return None
+    parts, first = [], 0
+    for run in axis:
+        left = np.arange(run.count) if run.group is None else _within(kept[run.group], run)
+        if run.each > 1:
+            left = (left[:, None] * run.each + np.arange(run.each)).ravel()
+        parts.append(left + first)
+        first += run.count * run.each
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _within(kept: NDArray[np.int64], run: Run) -> NDArray[np.int64]:
+    """Which channels of a run are kept, counted from its first."""
+    start, end = np.searchsorted(kept, (run.start, run.start + run.count))
+    left: NDArray[np.int64] = kept[start:end] - run.start
+    return left
+
+
+def places(axis: Axis, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Elements of an axis that belong to a group, and the numbers of their channels in it, [n] and [n]."""
+    numbers = np.concatenate([np.repeat(_numbers(run, group), run.each) for run in axis])
+    elements = np.flatnonzero(numbers >= 0)
+    return elements, numbers[elements]
+
+
+def _numbers(run: Run, group: int) -> NDArray[np.int64]:
+    """Channel numbers of a run, [count]; -1 where it is not the group's."""
+    return np.arange(run.start, run.start + run.count) if run.group == group else np.full(run.count, -1)
 
 
 @dataclass(frozen=True)
@@ -26,53 +82,77 @@ class Node:
     """One node of the network graph: a convolution, batch norm, pooling or fully connected layer, or what costs FLOPs.
 
     Costs are polynomials in the channel counts: a node with c_in input and c output channels takes
-    `flops_pair * c_in * c + flops_channel * c` multiply-accumulates, and so for its parameters.
+    `(flops_pair * c_in / divisor + flops_channel) * c` multiply-accumulates, and so for its parameters.
     """
 
     name: str  # module path; for a function, the name of its traced operation
     kind: str  # conv, bn or linear, or one of PLAIN
-    in_group: int | None  # the group of the input channels; None where they are never pruned
-    in_channels: int
-    group: int | None  # the group of the output channels
-    channels: int
-    positions: int  # linear: inputs per channel, H * W of what was flattened; otherwise 1
+    inputs: Axis
+    outputs: Axis
     flops_pair: int
     flops_channel: int
     params_pair: int
     params_channel: int
+    divisor: int = 1  # groups of a convolution, in which channels go in step
+
+    @property
+    def in_channels(self) -> int:
+        """Input channels; of what was flattened, inputs."""
+        return length(self.inputs)
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return length(self.outputs)
+
+    @property
+    def in_groups(self) -> list[int]:
+        """The groups that its input channels belong to, ascending; none where they are never pruned."""
+        return groups_of(self.inputs)
+
+    @property
+    def groups(self) -> list[int]:
+        """The groups that its output channels belong to, ascending."""
+        return groups_of(self.outputs)
 
     @property
     def mixes(self) -> bool:
-        """Whether its weights have an axis of input channels: a convolution that is not depthwise, a linear layer."""
+        """Whether its weights have an axis of input channels: not those of batch norms and depthwise convolutions."""
         return self.params_pair > 0
+
+
+def groups_of(axis: Axis) -> list[int]:
+    """The groups that elements of an axis belong to, ascending."""
+    return sorted({run.group for run in axis if run.group is not None})
 
 
 @dataclass(frozen=True)
 class Group:
-    """Convolutions whose output channels are pruned alike, named by the first of them.
+    """Layers whose output channels are pruned alike, named by the first of them.
 
-    What follows them, as batch norms and the last linear layer of a gate, is cut with them and counts as none of them.
+    These are convolutions, or linear layers where there is no convolution among them. What follows them, as batch norms
+    and the last linear layer of a gate, is cut with them and counts as none of them.
     """
 
     name: str
     layers: tuple[str, ...]
     channels: int
+    copies: tuple[int, ...]  # of each channel, by layer: more than one where some of a layer's channels go in step
 
     @property
     def weight(self) -> int:
         """Channels over all layers of the group: its weight in the pruning ratio (eq. 1 sums over layers)."""
-        return self.channels * len(self.layers)
+        return self.channels * sum(self.copies)
 
 
 @dataclass(frozen=True)
 class DirectTensor:
-    """A parameter or buffer that forward uses directly: a value for each channel of a group, or a constant."""
+    """A parameter or buffer that forward uses directly: a value for each channel, or a constant."""
 
     name: str  # in the state dict
     axis: int  # that of the channels
-    group: int | None  # the group of its channels; None for a constant
-    channels: int  # 1 for a constant
-    params_channel: int  # parameters for each channel; 0 for a buffer
+    values: Axis  # one value that is never pruned for a constant
+    params_channel: int  # parameters for each of the values; 0 for a buffer
 
 
 @dataclass(frozen=True)
@@ -96,23 +176,57 @@ class Graph:
 
     @property
     def max_channels(self) -> int:
-        """d of section 3.2: the largest number of output channels of a prunable layer."""
-        return max(self.channels)
+        """d of section 3.2: the most channels, of prunable layers or of what carries theirs, side by side or not."""
+        carriers = [sum(run.count for run in node.outputs) for node in self.nodes if node.groups]
+        return max([*self.channels, *carriers])
+
+    @cached_property
+    def multiples(self) -> list[tuple[dict[int, int], dict[int, int]]]:
+        """Of each node, its inputs and its outputs for each channel of a group; as group G, those never pruned."""
+        return [(self.multiples_of(node.inputs), self.multiples_of(node.outputs)) for node in self.nodes]
+
+    def multiples_of(self, axis: Axis) -> dict[int, int]:
+        """Elements of an axis for each channel of a group that is kept; as group G, those that are never pruned."""
+        counts: dict[int, int] = {}
+        for run in axis:
+            group = len(self.groups) if run.group is None else run.group
+            counts[group] = counts.get(group, 0) + run.count * run.each
+        sizes = [*self.channels, 1]
+        return {group: elements // sizes[group] for group, elements in counts.items()}
+
+    def node(self, name: str) -> Node:
+        """The node of a name."""
+        return next(node for node in self.nodes if node.name == name)
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
-    """Return the graph as plain lists and dicts; without `direct` where the network uses no parameter directly."""
+    """Return the graph as plain lists and dicts, runs as [group, start, count, each]."""
     value = dataclasses.asdict(graph)
-    return value if graph.direct else {key: part for key, part in value.items() if key != "direct"}
+    for node, plain in zip(graph.nodes, value["nodes"], strict=True):
+        plain |= {"inputs": _plain(node.inputs), "outputs": _plain(node.outputs)}
+    for tensor, plain in zip(graph.direct, value["direct"], strict=True):
+        plain["values"] = _plain(tensor.values)
+    return value
+
+
+def _plain(axis: Axis) -> list[list[int | None]]:
+    return [[run.group, run.start, run.count, run.each] for run in axis]
+
+
+def _axis(runs: Any) -> Axis:
+    return tuple(Run(*run) for run in runs)
 
 
 def from_json(value: Mapping[str, Any]) -> Graph:
     """Rebuild the graph that `to_json` wrote."""
     return Graph(
-        nodes=tuple(Node(**node) for node in value["nodes"]),
+        nodes=tuple(
+            Node(**node | {"inputs": _axis(node["inputs"]), "outputs": _axis(node["outputs"])})
+            for node in value["nodes"]
+        ),
         edges=tuple((source, target) for source, target in value["edges"]),
-        groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"]) for g in value["groups"]),
-        direct=tuple(DirectTensor(**tensor) for tensor in value.get("direct", ())),
+        groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"], tuple(g["copies"])) for g in value["groups"]),
+        direct=tuple(DirectTensor(**tensor | {"values": _axis(tensor["values"])}) for tensor in value["direct"]),
     )
 
 
@@ -121,9 +235,9 @@ def fingerprint(graph: Graph) -> str:
     return hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode()).hexdigest()
 
 
-def save_graph(path: str | Path, graph: Graph, spec: NetworkSpec) -> None:
-    """Write `network.json`: the graph and what builds the network it was traced from."""
-    write_json(path, {"network": asdict(spec), **to_json(graph)})
+def save_graph(path: str | Path, graph: Graph, spec: NetworkSpec, stays: Sequence[str] = ()) -> None:
+    """Write `network.json`: the graph, what builds the network it was traced from, and what of it is not pruned."""
+    write_json(path, {"network": asdict(spec), **to_json(graph), "stays": list(stays)})
 
 
 def load_graph(path: str | Path) -> Graph:

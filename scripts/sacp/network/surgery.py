@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
-from sacp.network.graph import BATCH_NORM, PLAIN, Graph, Kept, Node, Scales
+from sacp.network.graph import PLAIN, Graph, Kept, Node, Scales, groups_of, kept_elements, places
 
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 # Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
@@ -41,44 +42,71 @@ def prune(network: nn.Module, graph: Graph, kept: Kept, scales: Scales | None = 
     state = dict(before)
     for node in graph.nodes:
         if node.kind not in PLAIN:
-            _slice_node(state, node, kept)
-            if scales is not None and node.in_group is not None and node.mixes:
-                _scale_inputs(state, node, scales[node.in_group])
+            axes = weight_axes(network.get_submodule(node.name))
+            _slice_node(state, node, kept, *axes)
+            if scales is not None and node.mixes:
+                _scale_inputs(state, node, kept, scales, axes[1])
     for direct in graph.direct:
-        if direct.group is not None:
-            channels = torch.as_tensor(kept[direct.group], device=state[direct.name].device)
-            state[direct.name] = state[direct.name].index_select(direct.axis, channels)
+        if (elements := kept_elements(direct.values, kept)) is not None:
+            state[direct.name] = _taken(state[direct.name], direct.axis, elements)
     for name, value in before.items():
         if state[name] is value:
             state[name] = value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
     return resized(network, {name: state[names[id(value)]] for name, value in own.items()})
 
 
-def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept) -> None:
-    width = node.positions if node.kind == BATCH_NORM else 1  # values for each channel that it gives
-    outputs = None if node.group is None else _elements(kept[node.group], width)
-    inputs = None if node.in_group is None or not node.mixes else _elements(kept[node.in_group], node.positions)
+def weight_axes(layer: nn.Module) -> tuple[int, int]:
+    """The axes of a layer's weight that hold its output and input channels."""
+    return (1, 0) if isinstance(layer, _ConvTransposeNd) else (0, 1)
+
+
+def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept, out_axis: int, in_axis: int) -> None:
+    outputs, inputs = kept_elements(node.outputs, kept), _weight_inputs(node, kept)
+    weight = f"{node.name}.weight"
     for name in (f"{node.name}.{own}" for own in PER_CHANNEL):
         if name not in state:
             continue
-        tensor = state[name]
         if outputs is not None:
-            tensor = tensor[outputs.to(tensor.device)]
-        if inputs is not None and name == f"{node.name}.weight":
-            tensor = tensor[:, inputs.to(tensor.device)]
-        state[name] = tensor.contiguous()
+            state[name] = _taken(state[name], out_axis if name == weight else 0, outputs)
+        if inputs is not None and name == weight:
+            state[name] = _taken(state[name], in_axis, inputs)
 
 
-def _elements(channels: NDArray[np.int64], positions: int) -> Tensor:
-    """Where the elements of channels [C] lie along an axis that holds so many for each, [C * positions]."""
-    return (torch.as_tensor(channels)[:, None] * positions + torch.arange(positions)).flatten()
+def _weight_inputs(node: Node, kept: Kept) -> NDArray[np.int64] | None:
+    """Input channels that a layer's weight keeps; of channels in step, those of the first group of a convolution."""
+    elements = kept_elements(node.inputs, kept) if node.mixes else None
+    return None if elements is None else elements[elements < node.in_channels // node.divisor]
 
 
-def _scale_inputs(state: dict[str, Tensor], node: Node, factors: NDArray[np.float64]) -> None:
-    """Multiply the weights [C_out, C_in * positions, ...] of a layer by its input channels' factors [C_in]."""
+def _taken(tensor: Tensor, axis: int, elements: NDArray[np.int64]) -> Tensor:
+    return tensor.index_select(axis, torch.as_tensor(elements, device=tensor.device)).contiguous()
+
+
+def _scale_inputs(state: dict[str, Tensor], node: Node, kept: Kept, scales: Scales, axis: int) -> None:
+    """Multiply what is left of a layer's weight by the factors of the channels that it reads."""
+    factors = np.ones(node.in_channels)
+    for group in groups_of(node.inputs):
+        elements, numbers = places(node.inputs, group)
+        of_channels = np.zeros(numbers.max() + 1)
+        is_known = kept[group] <= numbers.max()
+        of_channels[kept[group][is_known]] = scales[group][is_known]
+        factors[elements] = of_channels[numbers]
+    left = _weight_inputs(node, kept)
+    if left is None:
+        return
     weight = state[f"{node.name}.weight"]
-    columns = torch.as_tensor(factors).repeat_interleave(node.positions).to(weight)
-    state[f"{node.name}.weight"] = weight * columns.view(1, -1, *[1] * (weight.dim() - 2))
+    shape = [1] * weight.dim()
+    shape[axis] = len(left)
+    state[f"{node.name}.weight"] = weight * torch.as_tensor(factors[left]).to(weight).view(shape)
+
+
+def goes_by_groups(conv: nn.Module) -> bool:
+    """Whether whole groups of a convolution are pruned, as of a depthwise one, not channels of all groups in step.
+
+    What leaves more to choose from is done. Nothing is chosen by what was pruned before: a weight's sizes tell.
+    """
+    groups, inputs, outputs = (int(getattr(conv, name)) for name in ("groups", "in_channels", "out_channels"))
+    return groups > 1 and groups > min(inputs, outputs) // groups
 
 
 def resized(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
@@ -123,8 +151,13 @@ def _resize(layer: nn.Module, prefix: str, state: Mapping[str, Any]) -> None:
         for name, tensor in tensors_of(layer)
         if isinstance(state.get(prefix + name), Tensor) and state[prefix + name].dim() == tensor.dim()
     }
-    if isinstance(layer, nn.Conv2d):
+    if isinstance(layer, _ConvNd):
         shapes = _resize_conv(layer, shapes)
+    elif isinstance(layer, nn.GroupNorm):
+        size = layer.num_channels // layer.num_groups  # channels of a group
+        layer.num_channels = shapes.get("weight", (layer.num_channels,))[0]
+        layer.num_groups = layer.num_channels // size
+        shapes |= {name: (layer.num_channels,) for name in shapes}
     elif isinstance(layer, _NormBase):
         layer.num_features = next((shapes[name][0] for name in PER_CHANNEL if name in shapes), layer.num_features)
         shapes |= {name: (layer.num_features,) for name in PER_CHANNEL if name in shapes}
@@ -141,13 +174,17 @@ def _resize(layer: nn.Module, prefix: str, state: Mapping[str, Any]) -> None:
             setattr(layer, name, nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty)
 
 
-def _resize_conv(conv: nn.Conv2d, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def _resize_conv(conv: _ConvNd, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Shapes of a convolution's tensors, of which its numbers of channels are set; none if the kernel is another's."""
     shape = shapes.get("weight", ())
     if shape[2:] != tuple(conv.weight.shape[2:]):
         return {}
-    conv.groups = shape[0] if conv.groups > 1 else 1  # more than one: depthwise
-    conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
+    if conv.transposed:  # of one group
+        conv.in_channels, conv.out_channels = shape[:2]
+    else:
+        if goes_by_groups(conv):
+            conv.groups = max(1, shape[0] * conv.groups // conv.out_channels)
+        conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
     return {**shapes, "bias": (conv.out_channels,)}
 
 
@@ -210,7 +247,6 @@ def _ways_out(path: str, module: nn.Module) -> list[str]:
 
 def widths(graph: Graph, kept: Kept) -> dict[str, int]:
     """Kept output channels of every prunable layer, by layer name."""
-    counts = {
-        layer: len(channels) for group, channels in zip(graph.groups, kept, strict=True) for layer in group.layers
-    }
-    return {node.name: counts[node.name] for node in graph.nodes if node.name in counts}
+    layers = {layer for group in graph.groups for layer in group.layers}
+    left = {node.name: kept_elements(node.outputs, kept) for node in graph.nodes if node.name in layers}
+    return {name: len(elements) for name, elements in left.items() if elements is not None}

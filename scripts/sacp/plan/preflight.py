@@ -19,12 +19,12 @@ from sacp.network.architectures import build, check_logits, check_name
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.network.tracing import trace
 from sacp.plan.experiments import network_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
 from sacp.pruning.space import Space, kept_counts
 from sacp.seeds import derive
+from sacp.tracing.trace import trace
 
 ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.errors import InputError
-from sacp.network.graph import Graph, Kept, Scales
+from sacp.network.graph import Graph, Group, Kept, Scales, places
+from sacp.network.surgery import weight_axes
 from sacp.pruning.space import Steps, kept_counts
 
 Norms = list[NDArray[np.float64]]  # per group, the L1 norm of each channel, [C_g]
@@ -31,18 +32,26 @@ def l1_norms(network: nn.Module, graph: Graph) -> Norms:
         InputError: weights are not finite.
     """
     norms = []
-    for group in graph.groups:
+    for number, group in enumerate(graph.groups):
         total: Tensor = torch.zeros(group.channels, dtype=torch.float64)
-        for layer in group.layers:
-            weight = network.get_submodule(layer).get_parameter("weight").detach()  # [C_out, C_in, k, k]
-            own = weight.double().abs().sum(dim=(1, 2, 3)).cpu()
+        for layer, weight in filters(network, group).items():
+            own = weight.double().abs().flatten(1).sum(dim=1).cpu()
             if not own.isfinite().all():
-                number = int(own.isfinite().logical_not().sum())
-                found = f"{number} of {len(own)} filters of layer '{layer}' hold NaN or infinite weights"
+                wrong = int(own.isfinite().logical_not().sum())
+                found = f"{wrong} of {len(own)} filters of layer '{layer}' hold NaN or infinite weights"
                 raise InputError(f"network: {found}; expected finite ones")
-            total += own
+            elements, channels = places(graph.node(layer).outputs, number)
+            total.index_add_(0, torch.as_tensor(channels), own[torch.as_tensor(elements)])
         norms.append(total.numpy())
     return norms
+
+
+def filters(network: nn.Module, group: Group) -> dict[str, Tensor]:
+    """The weights of a group's layers by name, output channels first, [C_out, ...]."""
+    layers = {layer: network.get_submodule(layer) for layer in group.layers}
+    return {
+        name: layer.get_parameter("weight").detach().movedim(weight_axes(layer)[0], 0) for name, layer in layers.items()
+    }
 
 
 def l1_order(network: nn.Module, graph: Graph) -> Order:

@@ -3,20 +3,23 @@
 import copy
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from sacp.errors import INTERRUPTS, InputError
 from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
-from sacp.network.graph import CONV, LINEAR, Graph, Kept, Node
+from sacp.network.graph import CONV, LINEAR, Axis, Graph, Kept, Node, kept_elements
 from sacp.network.surgery import prune
-from sacp.network.tracing import Shape, Traced, images_like, retraced, traced
+from sacp.tracing.trace import Shape, Traced, images_like, retraced, traced
 
 log = logging.getLogger(__name__)
 PRECISIONS = ("auto", "float64")
@@ -72,15 +75,17 @@ def rehearse(network: nn.Module, input_shape: Shape) -> Graph:
 def _check_plan(original: Traced, kept: Kept, found: Traced) -> None:
     """Compare the graph of a pruned network, and all its parameters, with what the original's graph says of them."""
     counts = [len(channels) for channels in kept]
+
+    def width(axis: Axis, channels: int) -> int:
+        elements = kept_elements(axis, kept)
+        return channels if elements is None else len(elements)
+
     names = [[node.name for node in traced.graph.nodes] for traced in (original, found)]
     if names[0] != names[1]:
         other = next(iter(set(names[0]) ^ set(names[1])), names[1][0])
         raise InputError(f"network: pruned, it has other layers than before, among them '{other}'")
     for planned, node in zip(original.graph.nodes, found.graph.nodes, strict=True):
-        widths = [
-            channels if group is None else counts[group]
-            for channels, group in ((planned.in_channels, planned.in_group), (planned.channels, planned.group))
-        ]
+        widths = [width(planned.inputs, planned.in_channels), width(planned.outputs, planned.channels)]
         if widths != [node.in_channels, node.channels]:
             has, expected = f"{node.in_channels} -> {node.channels}", " -> ".join(map(str, widths))
             raise InputError(f"network: layer '{node.name}' has {has} channels when pruned, expected {expected}")
@@ -116,20 +121,21 @@ def _image(original: Traced, shape: Shape) -> Tensor:
 @torch.no_grad()
 def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> str | None:
     """The first layer of the pruned network that does not give what the masked original gives, and by how much."""
-    tolerance, given = TOLERANCES[image.dtype], dict[str, Tensor]()
-    channels = [torch.as_tensor(numbers) for numbers in kept]
+    tolerance, given = TOLERANCES[image.dtype], dict[str, deque[Tensor]]()
 
     def mask(layer: Node, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        if layer.in_group is None or not layer.mixes:
-            return inputs
-        return (_without_others(inputs[0], layer, channels[layer.in_group]), *inputs[1:])
+        left = kept_elements(layer.inputs, kept) if layer.mixes else None
+        return inputs if left is None else (_without_others(inputs[0], layer, left), *inputs[1:])
 
     def note(layer: Node, output: Tensor) -> None:
+        left = kept_elements(layer.outputs, kept)
         # A copy: what comes next may change it in place.
-        given[layer.name] = output.clone() if layer.group is None else output[:, channels[layer.group]]
+        output = output.clone() if left is None else output.index_select(_axis(layer, output), torch.as_tensor(left))
+        given.setdefault(layer.name, deque()).append(output)
 
     def compare(layer: Node, output: Tensor) -> None:
-        if difference := _compare(f"layer '{layer.name}'", output, given[layer.name], tolerance):
+        expected = given[layer.name].popleft()  # of each call
+        if difference := _compare(f"layer '{layer.name}'", output, expected, tolerance):
             raise _DiffersError(difference)
 
     expected = _run(original, image, mask, note)
@@ -143,16 +149,19 @@ def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> s
 @torch.no_grad()
 def _unsteady(original: Traced, image: Tensor) -> str | None:
     """Which layer of the original gives other values each time, if one does."""
-    given: dict[str, Tensor] = {}
+    given, calls = list[Tensor](), count()
 
     def compare(layer: Node, output: Tensor) -> None:
-        if not torch.equal(given.setdefault(layer.name, output.clone()), output):
+        call = next(calls)
+        given.extend([output.clone()] if call == len(given) else [])
+        if not torch.equal(given[call], output):
             raise _DiffersError(
                 f"already '{layer.name}' of the original gives other values each time in evaluation mode"
             )
 
     try:
         for _ in range(2):
+            calls = count()
             _run(original, image, lambda layer, inputs: inputs, compare)
     except _DiffersError as difference:
         return str(difference)
@@ -180,11 +189,18 @@ def _run(
             handle.remove()
 
 
-def _without_others(x: Tensor, node: Node, kept: Tensor) -> Tensor:
-    """What a layer reads, [B, C, H, W] or [B, C * positions], with zeros in all but the kept channels."""
+def _axis(node: Node, x: Tensor) -> int:
+    """The axis of the channels of what a layer reads or gives, [B, C, ...], or [..., C] of a linear layer."""
+    return x.dim() - 1 if node.kind == LINEAR else 1
+
+
+def _without_others(x: Tensor, node: Node, kept: NDArray[np.int64]) -> Tensor:
+    """What a layer reads, with zeros in all but the kept elements along the axis of the channels."""
     removed = torch.ones(node.in_channels, dtype=torch.bool)
-    removed[kept] = False
-    return x.masked_fill(removed.repeat_interleave(node.positions).view(1, -1, *[1] * (x.dim() - 2)), 0)
+    removed[torch.as_tensor(kept)] = False
+    shape = [1] * x.dim()
+    shape[_axis(node, x)] = node.in_channels
+    return x.masked_fill(removed.view(shape), 0)
 
 
 def _in(dtype: torch.dtype, network: nn.Module) -> nn.Module:

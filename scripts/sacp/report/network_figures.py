@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
 
-from sacp.network.graph import CONV, LINEAR, Graph
+from sacp.network.graph import CONV, LINEAR, Graph, Node
 from sacp.report.drawing import BASE_STYLE, save
 
 Values = NDArray[np.float64]
@@ -66,14 +66,14 @@ def _draw_graph(axes: Axes, graph: Graph, kept: Sequence[int]) -> None:
     """A bar for each node, as long as it has channels, the kept ones coloured; arcs for edges that skip nodes."""
     widest = max(node.channels for node in graph.nodes)
     for place, node in enumerate(graph.nodes):
-        channels = node.channels if node.kind != LINEAR or node.group is not None else node.in_channels
-        left = kept[node.group] if node.group is not None else channels
+        channels = node.channels if node.kind != LINEAR or node.groups else node.in_channels
+        left = _left(graph, node, kept) if node.groups else channels
         thin = 0.7 if node.kind == CONV else 0.3
-        colour = KEPT if node.group is not None else FREE
+        colour = KEPT if node.groups else FREE
         axes.add_patch(Rectangle((0, place - thin / 2), channels, thin, color=PRUNED, lw=0))
         axes.add_patch(Rectangle((0, place - thin / 2), left, thin, color=colour, lw=0))
         if node.kind in (CONV, LINEAR):
-            text = f"{node.name}  {left}/{channels}" if node.group is not None else node.name
+            text = f"{node.name}  {left}/{channels}" if node.groups else node.name
             axes.annotate(text, (channels, place), xytext=(4, 0), textcoords="offset points", fontsize=6, va="center")
     for source, target in graph.edges:
         if target == source + 1:
@@ -90,6 +90,12 @@ def _draw_graph(axes: Axes, graph: Graph, kept: Sequence[int]) -> None:
     axes.set_title("network graph: thick bars are convolutions; kept channels in colour", fontsize=9)
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _left(graph: Graph, node: Node, kept: Sequence[int]) -> int:
+    """Output channels that a node keeps; `kept` counts those of each group."""
+    shares = [1.0 if run.group is None else kept[run.group] / graph.groups[run.group].channels for run in node.outputs]
+    return round(sum(run.count * run.each * share for run, share in zip(node.outputs, shares, strict=True)))
 
 
 def _draw_stages(axes: Axes, stages: Sequence[tuple[str, str]]) -> None:

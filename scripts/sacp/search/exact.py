@@ -39,8 +39,9 @@ Values = NDArray[np.float64]
 
 
 def best(
-    values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1, enough: int | None = None
-) -> tuple[Steps, Values]:
+    values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1,
+    enough: int | None = None, most: int = MOST_LISTED, states: int = MOST_STATES,
+) -> tuple[Steps, Values]:  # fmt: skip
     """The `found` networks of the highest sums of values, best first: steps [n, G] and sums [n].
 
     Args:
@@ -51,19 +52,21 @@ def best(
         found: how many to return; fewer if the space within the budget holds fewer.
         distance: groups in which any two of them differ at least; of those nearer, the better one stays.
         enough: return fewer than `found`, but no fewer than this, if more of them ask for a longer list.
+        most: configurations that are listed at most.
+        states: entries of one group's table at most.
 
     Raises:
         TooLargeError: the problem is too large to be solved exactly.
         InputError: nothing is within the budget.
     """
-    problem = _Problem(values, graph, space, budget)
+    problem = _Problem(values, graph, space, budget, states)
     relaxations = problem.relaxations()
     top = min(relaxed.top for relaxed in relaxations)
     # The first list is as short as rounding allows; each is a little deeper than the one before.
     depth = 1e-6 * (1 + abs(top))
     while True:
         level = top - depth if top - depth >= relaxations[0].floor else -np.inf
-        listed = _listed(relaxations, level)
+        listed = _listed(relaxations, level, most)
         chosen, sums = problem.inside(listed)
         sure = sums >= level
         chosen, sums = apart(chosen[sure], sums[sure], found, distance)
@@ -74,6 +77,19 @@ def best(
         raise InputError(f"search.budget: no configuration of the space is within {budget}")
     log.info("exact search: %d listed, %d kept, scores %.6g to %.6g", len(listed), len(chosen), sums[0], sums[-1])
     return chosen, sums
+
+
+def relaxed(
+    values: Values, graph: Graph, space: Space, budget: Budget, states: int = MOST_STATES
+) -> tuple[float, Steps]:
+    """What no sum of values within the budget exceeds, by the relaxation alone, and configurations near it, [n, G].
+
+    Raises:
+        TooLargeError: its tables are too large.
+    """
+    problem = _Problem(values, graph, space, budget, states)
+    relaxations = problem.relaxations()
+    return min(each.top for each in relaxations), np.concatenate([each.maximiser() for each in relaxations])
 
 
 def apart(steps: Steps, sums: Values, found: int, distance: int) -> tuple[Steps, Values]:
@@ -97,6 +113,7 @@ class _Problem:
     graph: Graph
     space: Space
     budget: Budget
+    states: int
 
     @cached_property
     def costs(self) -> list[list[Term]]:
@@ -179,7 +196,7 @@ class _Relaxation:
 
     def __init__(self, problem: _Problem, prices: list[float], order: list[int] | None = None) -> None:
         space, graph = problem.space, problem.graph
-        self.groups, self.levels = len(graph.groups), space.levels
+        self.groups, self.levels, self.states = len(graph.groups), space.levels, problem.states
         self.order = order or list(range(self.groups))
         self.weights, self.need = [space.weights[group] for group in self.order], len(space.ways[0]) - 1
         place = {group: number for number, group in enumerate([*self.order, self.groups])}
@@ -223,10 +240,10 @@ class _Relaxation:
         for group in reversed(range(self.groups)):
             before, after = self.open[group], self.open[group + 1]
             size = self.levels ** len(before) * (self.need + 1)
-            if size > MOST_STATES:
+            if size > self.states:
                 raise TooLargeError(
                     f"search: an exact search under this budget has tables of {size:.2g} entries, more than "
-                    f"{MOST_STATES}; use 'search: local', fewer levels, or no budget"
+                    f"{self.states}; use 'search: local', fewer levels, or no budget"
                 )
             table: Values = np.full((self.levels,) * len(before) + (self.need + 1,), -np.inf)
             for step in range(self.levels):
@@ -288,7 +305,7 @@ class _Relaxation:
         return float(low + sum(term.min() for pairs in self.pairs for term in pairs.values()))
 
 
-def _listed(relaxations: list[_Relaxation], level: float) -> Steps:
+def _listed(relaxations: list[_Relaxation], level: float, most: int) -> Steps:
     """All configurations whose bound reaches the level in every relaxation, [n, G]."""
     first = relaxations[0]
     steps, state = np.empty((1, 0), np.uint8), np.array([first.need])
@@ -308,9 +325,9 @@ def _listed(relaxations: list[_Relaxation], level: float) -> Steps:
             grown.append((np.hstack([steps[rows], new]), left[rows], totals[:, rows]))
         steps, state = np.concatenate([g[0] for g in grown]), np.concatenate([g[1] for g in grown])
         sums = np.concatenate([g[2] for g in grown], axis=1)
-        if len(steps) > MOST_LISTED:
+        if len(steps) > most:
             raise TooLargeError(
-                f"search: more than {MOST_LISTED} configurations come so near to the best that none can be left "
+                f"search: more than {most} configurations come so near to the best that none can be left "
                 "out, and too few of them are within the budget; ask for fewer (search.found), a smaller "
                 "search.distance, one budget instead of two, or a wider one"
             )

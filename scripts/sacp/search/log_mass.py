@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sacp.errors import InputError
-from sacp.network.graph import CONV, Graph, Node
+from sacp.network.graph import CONV, LINEAR, Graph, Node
 from sacp.pruning.criteria import Norms, l1_norms
 from sacp.pruning.space import kept_counts
 
@@ -62,10 +62,13 @@ def group_weights(graph: Graph, channels: float = 0.5, positions: float = 0) -> 
 
     A layer of C channels that computes P positions has the weight C^channels * P^positions.
     """
-    computed = {node.name: _positions(node) for node in graph.nodes if node.kind == CONV}
+    computed = {node.name: _positions(node) for node in graph.nodes if node.kind in (CONV, LINEAR)}
     weights: NDArray[np.float64] = np.array(
         [
-            sum(group.channels**channels * computed[layer] ** positions for layer in group.layers)
+            sum(
+                (group.channels * copies) ** channels * computed[layer] ** positions
+                for layer, copies in zip(group.layers, group.copies, strict=True)
+            )
             for group in graph.groups
         ]
     )
@@ -73,7 +76,7 @@ def group_weights(graph: Graph, channels: float = 0.5, positions: float = 0) -> 
 
 
 def _positions(conv: Node) -> float:
-    """Positions that a convolution computes: multiply-accumulates for each of its weights."""
+    """Positions that a layer computes: multiply-accumulates for each of its weights."""
     if conv.params_pair:
         return conv.flops_pair / conv.params_pair
     return conv.flops_channel / conv.params_channel  # depthwise; a bias, if there is one, counts as a weight

@@ -1,5 +1,6 @@
 """A network in memory -> a smaller one, without a workflow: the best of the whole space by the score `log-mass`."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
@@ -11,12 +12,13 @@ from sacp.errors import InputError
 from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.surgery import prune
-from sacp.network.tracing import traced
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import highest_first, kept_channels
 from sacp.pruning.space import Space, kept_counts
-from sacp.search import exact, log_mass
+from sacp.search import bounded, log_mass
+from sacp.tracing.trace import traced
 
+log = logging.getLogger(__name__)
 MOST_LEVELS = 256  # steps are bytes
 
 
@@ -28,6 +30,9 @@ def shrink(
 
     Of all ways to remove tenths of the channels of each group within the budget, the one that keeps most of the layers'
     L1 mass: the highest sum over layers of sqrt(C) ln(kept share). The channels of the largest L1 norm stay.
+
+    Channels that cannot be pruned, as those that a layer norm or an attention mixes, stay; each reason is a warning of
+    the log.
 
     Args:
         network: any that `tracing.trace` understands; it stays as it is.
@@ -47,11 +52,15 @@ def shrink(
     _check_forms(network, input_shape, levels, proof)
     limits = _limits(flops=flops, parameters=parameters)
     original = traced(network, input_shape)
+    for why in original.stays:
+        log.warning("not pruned: %s", why)
     graph, norms = original.graph, log_mass.masses(network, original.graph)
     values = log_mass.values_of(norms, graph, levels)
     budget = Budget.of(limits, cost_of_graph(graph))
-    steps, _ = exact.best(values, graph, Space.build(graph.weights, levels, 0), budget, found=1)
-    counts = kept_counts(steps[0], graph.channels, levels)
+    found = bounded.best(values, graph, Space.build(graph.weights, levels, 0), budget)
+    if found.value < found.bound:
+        log.warning("score %.6g found, at most %.6g possible: too large to be solved exactly", found.value, found.bound)
+    counts = kept_counts(found.steps[0], graph.channels, levels)
     kept = kept_channels(highest_first(norms), counts)
     smaller = prune(network, graph, kept)
     proofs.check(original, kept, smaller, input_shape, proof)

@@ -13,10 +13,11 @@ from sacp.compute.arithmetic import EXACT, Engine
 from sacp.compute.parallel import ALONE, Team
 from sacp.compute.resume import Sidecar
 from sacp.images.splits import Splits
-from sacp.network import cost
+from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
+from sacp.tracing.trace import count
 from sacp.training.evaluation import Calibration, accuracy_percent, measure, warn_if_far
 from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, batches_of, train
 from sacp.training.recipe import Recipe
@@ -66,7 +67,7 @@ class Tuner:
         except DivergenceError as error:
             failure = str(error)
             log.warning("%s; recorded as failed", failure)
-        flops, parameters = cost.costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
+        flops, parameters = costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
         self.sidecar.state.pop("training", None)
         self.rows.append(
             {
@@ -109,7 +110,7 @@ def train_fully(
         history = train(network, splits, recipe, seed, label, engine, sidecar, None, team, calibration)
     except DivergenceError as error:
         log.warning("%s; recorded as failed", error)
-        counted = asdict(cost.count(network, spec.input_shape))
+        counted = asdict(count(network, spec.input_shape))
         return {
             "validation_accuracy_percent": None,
             "test_accuracy_percent": None,

@@ -11,10 +11,10 @@ from torch import nn
 from sacp.compute.parallel import ALONE, Team
 from sacp.images.batches import Normalizer, drawn_batches, evaluation_batches
 from sacp.images.splits import Images, Splits
-from sacp.network import cost
 from sacp.network.calibration import calibrate, running_norms
 from sacp.network.spec import NetworkSpec
 from sacp.seeds import derive
+from sacp.tracing.trace import count
 
 BATCH = 128  # images at a time that batch norms are calibrated with
 FAR = 20.0  # percentage points between training and validation accuracy that are worth a warning
@@ -71,7 +71,7 @@ def accuracy_percent(network: nn.Module, data: Images, splits: Splits, team: Tea
 
 def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = ALONE) -> dict[str, Any]:
     """Validation and test accuracy of a finished network, and its cost as counted on the network itself."""
-    counted = cost.count(network, spec.input_shape)
+    counted = count(network, spec.input_shape)
     team.share_buffers(network)
     return {
         "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits, team),

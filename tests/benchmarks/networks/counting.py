@@ -25,6 +25,22 @@ def _normed(
     return (2 if weight is None else 4) * result.numel()
 
 
+def _transposed(result: Tensor, inputs: Tensor, weight: Tensor, *others: Any, **more: Any) -> int:
+    """A transposed convolution, by its outputs, as thop counts it."""
+    return result.numel() * weight.shape[0] * math.prod(weight.shape[2:])
+
+
+def _normed_alike(result: Tensor, inputs: Tensor, *others: Any, **more: Any) -> int:
+    """A layer, group or instance norm, affine if it is given a weight."""
+    given = [each for each in (*others, *more.values()) if isinstance(each, Tensor)]
+    return (4 if given else 2) * result.numel()
+
+
+def _attended(result: Any, query: Tensor, key: Tensor, value: Tensor, width: int, *others: Any, **more: Any) -> int:
+    """The four linear maps of an attention."""
+    return 4 * query.numel() * width
+
+
 def _averaged(result: Tensor, inputs: Tensor, *others: Any, **more: Any) -> int:
     return inputs.numel() + result.numel()
 
@@ -46,7 +62,10 @@ def _resized(
 
 
 RULES: Mapping[str, Callable[..., int]] = {
-    "conv2d": _mixed, "linear": _mixed, "batch_norm": _normed, "interpolate": _resized, "prelu": _pooled,
+    "conv1d": _mixed, "conv2d": _mixed, "conv3d": _mixed, "conv_transpose2d": _transposed,
+    "layer_norm": _normed_alike, "group_norm": _normed_alike, "instance_norm": _normed_alike,
+    "multi_head_attention_forward": _attended, "linear": _mixed,
+    "batch_norm": _normed, "interpolate": _resized, "prelu": _pooled,
     "adaptive_avg_pool2d": _averaged, "mean": _averaged, "avg_pool2d": _pooled,
 }  # fmt: skip
 

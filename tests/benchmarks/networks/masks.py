@@ -17,6 +17,8 @@ import torch
 from sacp.network.graph import Graph, Kept
 from sacp.network.surgery import prune
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_leaves
 
 # Difference of two images' outputs, relative to them, below which rounding is too near.
@@ -103,17 +105,24 @@ def _left(network: nn.Module, graph: Graph, kept: Kept) -> dict[str, _Left]:
         coded.get_submodule(name).weight = nn.Parameter(_places(weight))
     pruned = _weighted(prune(coded, graph, kept))
     return {
-        name: _decoded(weight, pruned[name], getattr(network.get_submodule(name), "groups", 1))
+        name: _decoded(
+            weight,
+            pruned[name],
+            getattr(network.get_submodule(name), "groups", 1),
+            getattr(network.get_submodule(name), "transposed", False),
+        )
         for name, weight in _weighted(network).items()
         if weight.shape != pruned[name].shape
     }
 
 
-def _decoded(weight: Tensor, pruned: Tensor, groups: int) -> _Left:
+def _decoded(weight: Tensor, pruned: Tensor, groups: int, is_transposed: bool) -> _Left:
     """Read rows and columns; a column of a convolution in groups counts from its row's group on."""
     columns = weight.shape[1] if weight.dim() > 1 else 1
     places = pruned.flatten(2)[..., 0] if pruned.dim() > 2 else pruned.view(len(pruned), -1)
     rows = places[:, 0].long() // columns
+    if is_transposed:
+        return _Left(torch.unique(places.long() % columns), rows)
     first = rows // (weight.shape[0] // groups) * columns
     return _Left(rows, torch.unique(first[:, None] + places.long() % columns))
 
@@ -125,7 +134,7 @@ def _masked(network: nn.Module, left: Mapping[str, _Left]) -> Iterator[None]:
     for name, each in left.items():
         module = network.get_submodule(name)
         handles.append(module.register_forward_hook(partial(_zero_outputs, channels=each.outputs)))
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, _ConvNd | nn.Linear):
             handles.append(module.register_forward_pre_hook(partial(_zero_inputs, channels=each.inputs)))
     try:
         yield
@@ -144,7 +153,7 @@ def _zero_inputs(module: nn.Module, inputs: tuple[Tensor, ...], channels: Tensor
 
 def _zeroed(module: nn.Module, values: Tensor, channels: Tensor) -> Tensor:
     """All but these channels of `values` set to zero."""
-    axis = 1 if isinstance(module, nn.Conv2d | nn.BatchNorm2d) else -1
+    axis = 1 if isinstance(module, _ConvNd | _NormBase | nn.GroupNorm) else -1
     rest = torch.ones(values.shape[axis], dtype=torch.bool)
     rest[channels] = False
     return values.index_fill(axis, rest.nonzero().flatten(), 0)

@@ -35,7 +35,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         "networks": _table(
             (
                 "network", "parameters (M)", "ours", "groups", "channels", "random widths", "extreme widths", "costs",
-                "seconds", "groups against Torch-Pruning's", "Torch-Pruning", "its seconds",
+                "seconds", "FLOPs left (%)", "groups against Torch-Pruning's", "Torch-Pruning", "its seconds",
             ),
             map(_cells, rows),
         ),
@@ -62,7 +62,16 @@ def _counts(rows: Sequence[Row]) -> list[Sequence[object]]:
 
 def _cells(row: Row) -> list[str]:
     parameters = f"{int(row['parameters']) / 1e6:.1f}" if row.get("parameters") else ""
-    columns = ("outcome", "groups", "channels", "random_widths", "extreme_widths", "costs", "cpu_seconds")
+    columns = (
+        "outcome",
+        "groups",
+        "channels",
+        "random_widths",
+        "extreme_widths",
+        "costs",
+        "cpu_seconds",
+        "flops_percent",
+    )
     theirs = ("torch_pruning_groups", "peer", "peer_cpu_seconds")
     return [row["network"], parameters, *(row.get(column, "") for column in (*columns, *theirs))]
 

@@ -23,7 +23,7 @@ PARTS: Mapping[str, Callable[[nn.Module, ours.Shape], Iterator[ours.Part]]] = {
 COLUMNS = {
     "ours": (
         "parameters", "precision", "outcome", "why", "groups", "channels", "random_widths", "extreme_widths", "costs",
-        "cpu_seconds", "torch_pruning_groups",
+        "cpu_seconds", "flops_percent", "torch_pruning_groups",
     ),
     "peer": ("peer", "peer_why", "peer_parameters_percent", "peer_cpu_seconds"),
 }  # fmt: skip

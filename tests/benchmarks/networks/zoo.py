@@ -18,7 +18,7 @@ BACKBONES, TIMM = "torchvision detection backbones", "timm"
 FAMILIES = (CLASSIFIERS, SEGMENTATION, BACKBONES, TIMM)
 IMAGE_SIZE = 64
 # Networks that take no smaller images, by the beginning of their names.
-IMAGE_SIZES = {"vit_": 224, "maxvit_": 224, "inception_v3": 96, "ssd300": 300, "ssdlite320": 320}
+IMAGE_SIZES = {"vit_": 224, "maxvit_": 224, "inception_v3": 299, "ssd300": 300, "ssdlite320": 320}
 TIMM_NETWORKS = (
     "resnet26d", "legacy_seresnet18", "ecaresnet26t", "res2net50_26w_4s", "resnest14d", "skresnet18", "dla34",
     "dpn48b", "ese_vovnet19b_dw", "hrnet_w18_small", "cspresnet50", "repvgg_a0", "mobileone_s0", "ghostnet_100",

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from sacp.network.operations import ELEMENTWISE_MODULES, JOINS, SIZES, is_elementwise
+from sacp.tracing.layers import ELEMENTWISE, NORMS
+from sacp.tracing.operations import JOINS, SIZES, is_elementwise
 
 
 def maps_read(traced: fx.GraphModule, layer: str) -> fx.Node:
@@ -57,5 +57,5 @@ class _Watch(fx.Interpreter):
 def _is_passed(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether a node keeps channels and positions as they are, so that it gives maps of the layer before it."""
     if node.op == "call_module":
-        return isinstance(traced.get_submodule(str(node.target)), (_BatchNorm, nn.PReLU, *ELEMENTWISE_MODULES))
+        return isinstance(traced.get_submodule(str(node.target)), (*NORMS, nn.PReLU, *ELEMENTWISE))
     return is_elementwise(node) or node.target in JOINS

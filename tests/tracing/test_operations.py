@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, masked_where_read, random_kept
 from sacp.errors import InputError
-from sacp.network.cost import cost_of_graph, costs_of_counts, count
-from sacp.network.graph import LINEAR, from_json, to_json
+from sacp.network.cost import cost_of_graph, costs_of_counts
+from sacp.network.graph import LINEAR, Run, from_json, to_json
 from sacp.network.surgery import prune, resized
-from sacp.network.tracing import trace
+from sacp.tracing.trace import count, trace, traced
 from torch import nn
 
 
@@ -86,6 +87,9 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
         with_gate(lambda n, y: F.pad(y, (2, 1, 0, 1), "reflect")),
         with_gate(lambda n, y: F.interpolate(y, scale_factor=0.5, mode="area") + F.max_pool2d(y, 2)),
         with_gate(lambda n, y: n.scale.expand_as(y) * y, SCALE),
+        with_gate(lambda n, y: y * n.gamma.view(1, -1, 1, 1) + n.gamma[:, None, None], {"gamma": PER_CHANNEL}),
+        with_gate(lambda n, y: n.fc2((y.flatten(1) * n.flat).view(y.size(0), -1))[:, :, None, None] + y,
+                  {"flat": torch.rand(512)}, attributes={"fc2": nn.Linear(512, 8)}),
     ],
 )  # fmt: skip
 def test_constants_and_values_per_channel_are_pruned_exactly(network):
@@ -108,12 +112,12 @@ def test_a_parameter_used_by_two_groups_ties_them():
     assert_exact(network)
 
 
-def test_the_last_linear_layer_of_a_gate_follows_its_group_and_hidden_ones_stay():
+def test_the_last_linear_layer_of_a_gate_follows_its_group_and_hidden_ones_have_their_own():
     graph = trace(CUSTOM_NETWORKS["linear_gate"](), CUSTOM_SHAPE)
-    assert [group.layers for group in graph.groups] == [("conv",), ("conv2",)]
-    ties = {node.name: (node.in_group, node.group) for node in graph.nodes if node.kind == LINEAR}
+    assert [group.layers for group in graph.groups] == [("conv",), ("down",), ("conv2",), ("gate2.0",)]
+    ties = {node.name: (node.in_groups, node.groups) for node in graph.nodes if node.kind == LINEAR}
     assert ties == {
-        "down": (0, None), "up": (None, 0), "gate2.0": (1, None), "gate2.2": (None, 1), "classifier": (1, None),
+        "down": ([0], [1]), "up": ([1], [0]), "gate2.0": ([2], [3]), "gate2.2": ([3], [2]), "classifier": ([2], []),
     }  # fmt: skip
 
 
@@ -121,7 +125,7 @@ def test_the_logits_can_be_scaled():
     network = with_gate(lambda n, y: y)
     network.rule, rule = lambda n, x: rule(n, x) * n.scale, network.rule
     network.scale = nn.Parameter(torch.rand(5))
-    assert trace(network, CUSTOM_SHAPE).direct[0].group is None
+    assert trace(network, CUSTOM_SHAPE).direct[0].values == (Run(None, 0, 1),)
     assert_exact(network)
 
 
@@ -164,16 +168,13 @@ def gap(x):
         (lambda n, y: y.reshape(-1, y.size(2), 8, y.size(1)), "is used as a number at node 'reshape'"),
         (lambda n, y: y * gap(y).flatten(0).mean(), "reshape of .* at node 'flatten'"),
         (lambda n, y: y * y.flatten(0, 1).mean(), r"reshape of \[B, 8, 8, 8\] to \[B, 8, 8\] at node 'flatten'"),
-        (lambda n, y: y * y.view(y.size(0), 2, 4, 8, 8)[:, :1, 0], r"to \[B, 2, 4, 8, 8\] at node 'view'"),
         (lambda n, y: y * F.max_pool2d(y, 8).squeeze()[:, :, None, None], "operation 'squeeze' at node 'squeeze'"),
-        (lambda n, y: y + gap(y).unsqueeze(1).unsqueeze(1), "operation 'unsqueeze' at node 'unsqueeze'"),
-        (lambda n, y: y * y.flatten(1)[:, :, None, None].mean(), "operation 'getitem' at node 'getitem'"),
+        (lambda n, y: y + gap(y).unsqueeze(1).unsqueeze(1), r"'add' at .* joins \[B, 8, 8, 8\] and \[B, 1, 1, 8\]"),
+        (lambda n, y: y * y.flatten(1)[:, :, None, None].mean(), "'mean over None' of a tensor of 4 axes"),
         (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
-        (lambda n, y: y * y[:, 1:2], "operation 'getitem' at node 'getitem'"),
-        (lambda n, y: y * y[..., 1:2, :, :], "operation 'getitem' at node 'getitem'"),
         (lambda n, y: y * y[0], "operation 'getitem' at node 'getitem'"),
         (lambda n, y: y[:, :, y.size(1) - 7 :], "is used as a number at node 'getitem'"),
-        (lambda n, y: F.pad(y, (0, 0, 0, 0, -1, 1)), "padding at node 'pad'.* pads more than positions"),
+        (lambda n, y: F.pad(y, (0, 0, 0, 0, -1, 1)), "padding at node 'pad'.* pads channels, or cuts some off"),
         (lambda n, y: F.pad(y, (1, 1, y.size(1), 0)), "is used as a number at node 'pad'"),
     ],
 )  # fmt: skip
@@ -185,6 +186,34 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("gate", "what"),
+    [
+        (lambda n, y: y * y[:, 1:2], "takes channels from written places"),
+        (lambda n, y: y[..., 4:, :, :].repeat(1, 2, 1, 1) + 1, "takes channels from written places"),
+        (lambda n, y: y * y.view(y.size(0), 2, 4, 8, 8)[:, :1, 0], "cuts channels in parts of written sizes"),
+        (lambda n, y: torch.cat(y.split([3, 5], 1), 1), "cuts channels in parts of written sizes; cut them by chunk"),
+        (lambda n, y: F.layer_norm(y, (8, 8, 8)), "layer norm .* runs over channels"),
+        (lambda n, y: n.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), "layer norm 'norm' .* runs over channels"),
+        (lambda n, y: n.all(y), "layer 'all' .* normalises over all channels"),
+        (lambda n, y: F.normalize(y), "operation 'normalize' at node 'normalize' .* runs over channels"),
+        (lambda n, y: y * n.eca(gap(y)[:, None]).view(-1, 8, 1, 1), "layer 'eca' .* mixes positions, or channels"),
+        (lambda n, y: y @ y, "operation 'matmul' at node 'matmul' .* multiplies activations"),
+        (lambda n, y: n.attention(*[y.flatten(2).transpose(1, 2)] * 3)[0].transpose(1, 2).view(-1, 8, 8, 8),
+         "MultiheadAttention 'attention' .* mixes channels"),
+    ],
+)  # fmt: skip
+def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
+    layers = {"norm": nn.LayerNorm(8), "all": nn.GroupNorm(1, 8), "eca": nn.Conv1d(1, 1, 3, padding=1)}
+    network = with_gate(gate, attributes=layers | {"attention": nn.MultiheadAttention(8, 2, batch_first=True)})
+    found = traced(network, CUSTOM_SHAPE)
+    assert [group.layers for group in found.graph.groups] == [("b",)]
+    assert re.search(what, "; ".join(found.stays))
+    for name in {*layers, "attention"} - {node.name for node in found.graph.nodes}:
+        delattr(network, name)  # of what is not called, parameters are not counted
+    assert_exact(network)
+
+
 def test_a_number_of_channels_that_stay_is_a_number():
     network = with_gate(lambda n, y: y)
     network.rule, rule = lambda n, x: rule(n, x / x.size(1)) * x.size(1), network.rule
@@ -194,27 +223,22 @@ def test_a_number_of_channels_that_stay_is_a_number():
 @pytest.mark.parametrize(
     ("gate", "holds", "message"),
     [
-        (lambda n, y: y * n.gamma.view(1, -1, 1, 1), {"parameters": {"gamma": PER_CHANNEL}},
-         "parameter 'gamma' is used directly in forward, by 'view' at node 'view'"),
         (lambda n, y: y * F.softmax(n.gamma, 1), {"parameters": {"gamma": PER_CHANNEL.view(1, 8, 1, 1)}},
          "parameter 'gamma' is used directly in forward, by 'softmax' at node 'softmax'"),
         (lambda n, y: F.conv2d(y, n.kernel), {"buffers": {"kernel": torch.rand(8, 8, 1, 1)}},
          "buffer 'kernel' is used directly in forward, by 'conv2d' at node 'conv2d'"),
         (lambda n, y: y * n.mask, {"attributes": {"mask": PER_CHANNEL.view(1, 8, 1, 1)}},
          "tensor 'mask' is used directly in forward, by 'mul' at node 'mul' .*: register it as a persistent buffer"),
-        (lambda n, y: y + n.b.bias[:1], {}, "parameter 'b.bias' is used directly in forward, by 'getitem'"),
-        (lambda n, y: y * n.a.weight.mean(), {}, "parameter 'a.weight' is used directly in forward, by 'mean'"),
+        (lambda n, y: y + n.b.bias[:1], {}, "parameter 'b.bias' is used directly in forward, .*, and by its own layer"),
+        (lambda n, y: y * n.a.weight.mean(), {}, "'a.weight' is used directly in forward, .*, and by its own layer"),
         (lambda n, y: y[:, :, :5, :6] + n.b.bias, {},
          "parameter 'b.bias' is used directly in forward, at node 'add' .*, and by its own layer"),
         (lambda n, y: F.avg_pool2d(y, 1)[:, :, :, :6] + n.fc.bias[0], {},
-         "parameter 'fc.bias' is used directly in forward, by 'getitem'"),
+         "parameter 'fc.bias' is used directly in forward, .*, and by its own layer"),
         (lambda n, y: F.max_pool2d(y, (1, 3), (1, 1)) + n.b.bias, {},
          "parameter 'b.bias' is used directly in forward, at node 'add' .*, and by its own layer"),
-        (lambda n, y: y * n.scale + gap(y * n.scale.sum()).mean(), {"parameters": SCALE},
-         "parameter 'scale' is used directly in forward, by 'sum'"),
-        (lambda n, y: n.fc2((y.flatten(1) * n.flat).view(y.size(0), -1))[:, :, None, None] + y,
-         {"parameters": {"flat": torch.rand(512)}, "attributes": {"fc2": nn.Linear(512, 8)}},
-         "parameter 'flat' is used directly in forward, by 'mul' at node 'mul' .*, with 512 values for 8 channels"),
+        (lambda n, y: y * n.scale + gap(y * n.scale.sum())[:, :, None, None], {"parameters": SCALE},
+         "parameter 'scale' is used directly in forward, .*, once for each channel and once not"),
     ],
 )  # fmt: skip
 def test_other_uses_of_parameters_and_buffers_are_refused_by_name(gate, holds, message):

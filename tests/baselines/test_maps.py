@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network, randomised_norms
-from sacp.network.maps import look_at_maps, maps_read
+from sacp.baselines.maps import look_at_maps, maps_read
+from sacp.network.graph import CONV
 from torch import Tensor, fx, nn
 
 
@@ -103,12 +104,13 @@ def test_a_depthwise_convolution_reads_the_maps_of_the_one_before_it():
 def test_every_layer_of_every_network_has_maps_of_its_channels(name):
     network, graph, shape = any_network(name)
     traced, sizes = fx.symbolic_trace(network.eval()), {}
-    values = {layer: maps_read(traced, layer) for group in graph.groups for layer in group.layers}
+    groups = [group for group in graph.groups if graph.node(group.layers[0]).kind == CONV]
+    values = {layer: maps_read(traced, layer) for group in groups for layer in group.layers}
     look_at_maps(traced, values.values(), [torch.randn(2, *shape[1:])], lambda value, maps: sizes.update({value: maps}))
-    for group in graph.groups:
+    for group in groups:
         for layer in group.layers:
             assert sizes[values[layer]].dim() == 4
-            assert sizes[values[layer]].shape[:2] == (2, group.channels)
+            assert sizes[values[layer]].shape[:2] == (2, graph.node(layer).channels)
 
 
 def test_a_layer_named_as_a_size_reads_the_maps():

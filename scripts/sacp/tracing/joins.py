@@ -1,0 +1,164 @@
+"""Operations of several tensors: sums and products, which tie channels to one another, and concatenations."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import fx
+
+from sacp.tracing.values import (
+    Direct,
+    Labels,
+    Number,
+    ObstacleError,
+    Read,
+    Reading,
+    Value,
+    argument,
+    operation,
+    shape_of,
+    unknown,
+    used_directly,
+    written,
+)
+
+
+def join(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
+    """Read a sum or a product, whose shapes are aligned from the right: of tensors, constants and values per channel.
+
+    Channels that meet are tied. What has one element along the channels' axis joins all of them.
+    """
+    tensors = [
+        (value, shape_of(arg))
+        for arg, value in zip(node.all_input_nodes, given, strict=True)
+        if isinstance(value, Value)
+    ]
+    direct = [value for value in given if isinstance(value, Direct)]
+    if not tensors and len(direct) == 1:
+        return direct[0]
+    if not tensors or any(not isinstance(value, (Value, Number, Direct)) for value in given):
+        raise unknown(node, direct)
+    rank = len(shape_of(node))
+    sources = tuple(dict.fromkeys(source for value, _ in tensors for source in value.sources))
+    labelled = [(value, value.axis + rank - len(shape)) for value, shape in tensors if value.labels is not None]
+    axes = {axis for value, axis in labelled if value.labels is not None and len(value.labels) > 1}
+    if len(axes) > 1:
+        shapes = " and ".join(written(shape) for _, shape in tensors)
+        found = f"operation '{operation(node)}' at {{place}} joins {shapes}; expected equal ranks and channels"
+        raise ObstacleError(node, found)
+    if not labelled:
+        result = Value(sources, obstacle=_obstacle([value for value, _ in tensors]))
+    else:
+        axis = min(axes, default=labelled[0][1])
+        result = Value(sources, _tied(state, node, tensors, axis), axis)
+    for value in direct:
+        join_direct(state, node, result, value)
+    return result
+
+
+def stack(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
+    """Read `stack`, which ties the channels of tensors along a new axis."""
+    parts, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
+    known = dict(zip(node.all_input_nodes, given, strict=True))
+    if not isinstance(dim, int) or not isinstance(parts, (tuple, list)):
+        raise unknown(node, given)
+    values = [value for part in parts if isinstance(value := known[part], Value)]
+    if len(values) < len(parts) or len({value.axis for value in values if value.labels is not None}) > 1:
+        raise unknown(node, given)
+    sources = tuple(dict.fromkeys(source for value in values for source in value.sources))
+    first = next((value for value in values if value.labels is not None), None)
+    if first is None or first.labels is None:
+        return Value(sources, obstacle=_obstacle(values))
+    for value in values:
+        if value.obstacle is not None:
+            raise value.obstacle
+        state.unite(first.labels, np.zeros(1, np.int64) if value.labels is None else value.labels)
+    return Value(sources, first.labels, first.axis + (dim % len(shape_of(node)) <= first.axis))
+
+
+def products(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
+    """Read products of activations, as in attention: what they read stays."""
+    if any(isinstance(value, Direct) for value in given):
+        raise unknown(node, given)
+    raise ObstacleError(node, f"operation '{operation(node)}' at {{place}} multiplies activations", stays=True)
+
+
+def _obstacle(values: Sequence[Value]) -> ObstacleError | None:
+    """Why the result of several constants cannot meet channels; None if anything of an image comes to it."""
+    return values[0].obstacle if values and all(value.obstacle for value in values) else None
+
+
+def _tied(state: Reading, node: fx.Node, tensors: Sequence[tuple[Value, tuple[int, ...]]], axis: int) -> Labels:
+    """Tie the channels of tensors that meet along an axis of the result; return their labels."""
+    length, rank = shape_of(node)[axis], len(shape_of(node))
+    first: Labels | None = None
+    for value, shape in tensors:
+        own = axis - (rank - len(shape))
+        if value.labels is not None and len(value.labels) == length and value.axis == own:
+            if first is not None:
+                state.unite(first, value.labels)
+            first = value.labels if first is None else first
+        elif value.labels is not None:
+            state.fix(value.labels)  # a single one, which joins all
+    if first is None:
+        return np.zeros(length, np.int64)
+    for value, shape in tensors:
+        own = axis - (rank - len(shape))
+        if value.labels is None and own >= 0 and shape[own] > 1:
+            if value.obstacle is not None:
+                raise value.obstacle
+            state.fix(first)
+    return first
+
+
+def join_direct(state: Reading, node: fx.Node, value: Value, direct: Direct) -> None:
+    """Take a parameter or buffer, aligned from the right, as a constant or as values per channel."""
+    shape = shape_of(node)
+    axis = value.axis - (len(shape) - len(direct.shape))  # that of the channels; negative if there is none
+    size = direct.shape[axis] if 0 <= axis < len(direct.shape) else 1
+    if value.labels is None or size == 1:
+        state.use_directly(node, direct)
+    elif size == len(value.labels) and len(direct.shape) <= len(shape):
+        state.use_directly(node, direct, 0 if direct.is_line else axis, value.labels)
+    else:
+        raise used_directly(node, direct, f", with {size} values for {len(value.labels)} channels")
+
+
+def concatenate(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
+    """Read `cat`: channels follow one another, or are tied where positions do."""
+    parts, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
+    known = dict(zip(node.all_input_nodes, given, strict=True))
+    if not isinstance(dim, int) or not isinstance(parts, (tuple, list)):
+        raise unknown(node, given)
+    values = [value for part in parts if isinstance(value := known[part], Value)]
+    direct = [value for part in parts if isinstance(value := known[part], Direct)]
+    dim %= len(shape_of(node))
+    if len(values) + len(direct) < len(parts) or (
+        direct and any(value.axis == dim for value in values if value.labels is not None)
+    ):
+        raise unknown(node, given)
+    shapes = [shape_of(part) for part in parts if isinstance(known[part], Value)]
+    sources = tuple(dict.fromkeys(source for value in values for source in value.sources))
+    axes = {value.axis for value in values if value.labels is not None}
+    if not axes:
+        for each in direct:
+            state.use_directly(node, each)
+        return Value(sources, obstacle=_obstacle(values))
+    if len(axes) > 1:
+        shapes_read = " and ".join(map(written, shapes))
+        raise ObstacleError(node, f"operation 'cat' at {{place}} joins {shapes_read}, channels along different axes")
+    if axes == {dim}:
+        labels = [
+            np.zeros(shape[dim], np.int64) if value.labels is None else value.labels
+            for value, shape in zip(values, shapes, strict=True)
+        ]
+        return Value(sources, np.concatenate(labels), dim)
+    axis = axes.pop()
+    first = next(value.labels for value in values if value.labels is not None)
+    for value in values:
+        if value.obstacle is not None:
+            raise value.obstacle
+        state.unite(first, np.zeros(1, np.int64) if value.labels is None else value.labels)
+    result = Value(sources, first, axis)
+    for each in direct:
+        join_direct(state, node, result, each)
+    return result
