@@ -141,3 +141,48 @@ def test_a_job_behind_one_that_ran_runs_whatever_checkpoint_ends_between(workflo
 
 def test_snakemake_alone_still_runs_what_need_not(workflow: Workflow):
     assert "train" in workflow.run("1nd", replanning=False)
+
+
+REFUSING = """
+import sys
+
+sys.path.insert(0, {scripts!r})
+from sacp.errors import InputError
+from sacp.plan import replanning
+
+replanning.install()
+
+
+def chosen(wildcards):
+    if config["after"]:
+        checkpoints.choose.get()
+    raise {error}
+
+
+checkpoint choose:
+    output: "chosen"
+    shell: "touch {{output}}"
+
+rule train:
+    input: chosen
+    output: "trained"
+    shell: "touch {{output}}"
+"""
+
+
+@pytest.mark.parametrize("after", ["", "1"], ids=["before all jobs", "after a checkpoint"])
+@pytest.mark.parametrize(
+    ("error", "is_mistake"), [("InputError('topm.csv: damaged; delete it')", True), ("KeyError('ours')", False)]
+)
+def test_a_mistake_is_worded_as_everywhere_and_a_defect_with_its_place(
+    tmp_path: Path, after: str, error: str, is_mistake: bool
+):
+    (tmp_path / "Snakefile").write_text(REFUSING.format(scripts=str(ROOT / "scripts"), error=error))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "trained", "--config", f"after={after}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert ("error: topm.csv: damaged; delete it" in lines) == is_mistake
+    assert ("Traceback:" in lines) != is_mistake
+    assert "RefusedError:" not in lines
+    assert (tmp_path / "chosen").exists() == bool(after)

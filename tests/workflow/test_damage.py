@@ -219,7 +219,7 @@ def outcome(finished: Checkout, folder: Path, artefact: Artefact, damage: str) -
         return "anew"
     # Another record than that of a file beside it makes that file the one that is not as it was.
     names = [path, *(path.with_name(each) for each in artefact.outputs)]
-    named = [f"{each.relative_to(folder)}: " for each in names]
+    named = [f"error: {each.relative_to(folder)}: " for each in names]
     assert any(each in run.output for each in named), f"{damage} of {artefact.name}:\n{run.output}"
     assert "Traceback" not in run.output, run.output
     assert not target.exists() or file_digest(target) == digest

@@ -4,16 +4,16 @@ When a checkpoint is done, Snakemake looks again at the jobs that depend on it, 
 they were. It does not look again at what it planned behind a dropped job, which runs although nothing has changed, and
 a checkpoint there is never resolved for the jobs that wait for it. Both are mended here, in the plan itself, and not
 rule by rule. Seen in Snakemake 9.27 (`DAG.update_needrun`, `DAG.update_checkpoint_dependencies`), whose private fields
-this module reads; a test shows that it is still needed.
+this module reads; a test shows that it is still needed. What ends the planning is worded here too.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 import snakemake.api  # noqa: F401 - first, as its other modules import one another
-from snakemake import rules, workflow
+from snakemake import exceptions, rules, workflow
 from snakemake.dag import DAG
-from snakemake.exceptions import InputFunctionException, WorkflowError
+from snakemake.exceptions import InputFunctionException, WorkflowError, format_error
 
 from sacp.errors import InputError
 from sacp.plan.recorded import RecallingPersistence
@@ -23,18 +23,27 @@ def install() -> None:
     """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made."""
     workflow.DAG, rules.InputFunctionException = ReplanningDAG, RefusedError
     workflow.FilePersistence = RecallingPersistence
+    exceptions.format_error = _worded
 
 
 class RefusedError(InputFunctionException):  # type: ignore[misc]
-    """An input function failed. What a user can mend is shown in one line, below this class's name."""
+    """An input function failed: by what a user can mend, which is shown in one line, or by a defect."""
 
     __traceback__ = None  # Snakemake would show it below
 
     def __init__(self, error: Exception, **place: Any) -> None:
-        if isinstance(error, InputError):
+        self.is_mistake = isinstance(error, InputError)
+        if self.is_mistake:
             WorkflowError.__init__(self, str(error))
         else:
             super().__init__(error, **place)
+
+
+def _worded(error: Exception, *arguments: Any, **settings: Any) -> str:
+    """An exception in Snakemake's words, which begin with its class; a user's mistake as all others of theirs."""
+    if isinstance(error, RefusedError) and error.is_mistake:
+        return f"error: {error}"
+    return str(format_error(error, *arguments, **settings))
 
 
 class ReplanningDAG(DAG):  # type: ignore[misc]
