@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -296,20 +297,22 @@ def run_in(folder: Path, threads: int = 1, lr: float = 0.1, seed: int = 0) -> Pa
 def test_two_artefacts_that_differ_in_threads_alone_are_told_so(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     paths = [run_in(Path("a"), threads=1), run_in(Path("b"), threads=2)]
-    assert differences(*paths) == [
+    assert differences(*map(explain, paths)) == [
         "other bytes",
         "net/seed0/base.provenance.json: threads 1 and 2",
         "net/seed0/sacp/tuned.provenance.json: threads 1 and 2",
         "they differ in the number of threads alone, which can change the last bits of a sum",
     ]
-    assert differences(paths[0], paths[0]) == ["the same bytes"]
+    assert differences(explain(paths[0]), explain(paths[0])) == ["the same bytes"]
 
 
 def test_all_else_that_two_artefacts_differ_in_is_named_where_it_stands(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     paths = [run_in(Path("a")), run_in(Path("b"), threads=2, lr=0.2)]
     Path("b").rename("moved")
-    assert differences(paths[0], Path("moved/net/seed0/sacp/tuned.csv")) == [
+    other = explain(Path("moved/net/seed0/sacp/tuned.csv"))
+    assert (other.broken, other.unexplained, other.results) == ([], [], {Path("moved")})
+    assert differences(explain(paths[0]), other) == [
         "other bytes",
         "net/seed0/base.provenance.json: settings lr 0.1 and 0.2",
         "net/seed0/base.provenance.json: threads 1 and 2",
@@ -320,17 +323,44 @@ def test_all_else_that_two_artefacts_differ_in_is_named_where_it_stands(tmp_path
 def test_what_stands_in_one_chain_alone_is_named(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     one, other = run_in(Path("a")), run_in(Path("a"), seed=1)
-    assert differences(one, other)[1:] == [
+    assert differences(explain(one), explain(other))[1:] == [
         f"net/seed{seed}/{name}.provenance.json: only in the chain of {path}"
         for seed, path in enumerate((one, other))
         for name in ("base", "sacp/tuned")
     ]
 
 
-def test_two_files_are_compared_on_the_command_line(chain: Path) -> None:
-    command = [sys.executable, "-m", "sacp.artefacts.explain", str(chain), "data.csv"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True, check=False
-    )
-    words = f"error: {chain}: no record says how it was made; expected a file below the results folder\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+@pytest.mark.parametrize("results", ["b", "moved"])
+@pytest.mark.parametrize("name", ["net/seed0/base.pt", "net/seed0/sacp/tuned.csv"])
+def test_what_has_changed_since_it_was_written_is_named_beside_the_differences(
+    tmp_path: Path, monkeypatch, name: str, results: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, _ = run_in(Path("a")), run_in(Path("b"), threads=2)
+    Path("b").rename(results)
+    changed = Path(results) / name
+    changed.write_text("changed")
+    status, errors = status_and_errors(str(one), f"{results}/net/seed0/sacp/tuned.csv")
+    assert (status, errors) == (1, [f"error: not what was used: {changed} (changed)"])
+    changed.unlink()
+    assert status_and_errors(f"{results}/net/seed0/sacp/tuned.csv", str(one))[0] == 1
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "paper/net/seed0/sacp"])
+def test_a_copy_with_its_record_alone_is_followed_to_where_it_was_made(tmp_path: Path, monkeypatch, folder) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = run_in(Path("a")), run_in(Path("b"), lr=0.2)
+    Path(folder).mkdir(parents=True)
+    for path in (other, other.with_suffix(".provenance.json")):
+        shutil.copy(path, folder)
+    copy = explain(Path(folder) / "tuned.csv")
+    assert (copy.artefacts[1:], copy.broken) == (["b/net/seed0/base.pt"], [])
+    found = differences(explain(one), copy)
+    assert found == ["other bytes", "net/seed0/base.provenance.json: settings lr 0.1 and 0.2"]
+
+
+def test_what_is_compared_on_the_command_line_was_made_in_a_place_of_the_results(chain: Path) -> None:
+    words = "error: data.csv: no record says how it was made; expected a file below the results folder"
+    assert status_and_errors(str(chain), "data.csv") == (1, [words])
+    words = f"error: {chain}: no record says where it was made; expected a file of the results"
+    assert status_and_errors(str(chain), str(chain)) == (1, [words])

@@ -1,7 +1,7 @@
 """The chain of files that led to an artefact, back to the data: `python -m sacp.artefacts.explain FILE`.
 
 Run it where the pipeline was run: records name files as Snakemake did, relative to that folder. With two files, of one
-run or of two, it says what their chains differ in.
+run or of two, it says what their chains differ in. Files that are not what their records say are named either way.
 """
 
 import argparse
@@ -36,6 +36,7 @@ class Chain:
     unexplained: list[str] = field(default_factory=list)  # files without, among those that the pipeline made
     results: set[Path] = field(default_factory=set)  # folders of all that the runs have made
     beside: set[Path] = field(default_factory=set)  # folders of records that do not say which that is
+    records: dict[str, lookup.Record] = field(default_factory=dict)  # by their place in the results; sources first
 
     def follow(self, path: Path) -> None:
         """Add a file and all that it was made from.
@@ -65,10 +66,11 @@ class Chain:
             return
         holder, record = found
         self.artefacts.append(name)
-        if record.get("results") is None:
+        results = _results_now(holder, record)
+        if results is None:
             self.beside.add(holder.parent)
         else:
-            self.results.add(Path(record["results"]))
+            self.results.add(results)
         state = self._state(path, {digest, record["outputs"].get(path.name)})
         self.lines.append(f"{indent}{name}{state}")
         self.lines += [f"{indent}  | {line}" for line in describe(record)]
@@ -76,9 +78,12 @@ class Chain:
             if sibling != path.name:
                 beside = holder.with_name(sibling)
                 self.lines.append(f"{indent}  | with {beside.as_posix()}{self._state(beside, {expected})}")
-        given.update(Path(source).as_posix() for source in record["inputs"] if record["rule"] == lookup.READER)
-        for source, expected in record["inputs"].items():
-            self._follow(Path(source), expected, depth + 1, given)
+        inputs = {_lies_now(Path(source), record, results): expected for source, expected in record["inputs"].items()}
+        given.update(source.as_posix() for source in inputs if record["rule"] == lookup.READER)
+        for source, expected in inputs.items():
+            self._follow(source, expected, depth + 1, given)
+        if record["place"] is not None:
+            self.records[record["place"]] = record
 
     def _is_made(self, path: Path) -> bool:
         """Does a file lie where the pipeline puts what it makes?"""
@@ -97,6 +102,23 @@ class Chain:
             state = "CHANGED"
         self.broken.append(f"{path.as_posix()} ({state.lower()})")
         return f" {state}"
+
+
+def _results_now(holder: Path, record: lookup.Record) -> Path | None:
+    """The folder in which all that a run has made lies now, which may have been moved; None if nothing says it."""
+    place = Path(record["place"] or "").parts
+    if place and holder.parts[-len(place) :] == place:
+        return holder.parents[len(place) - 1]
+    return None if record["results"] is None else Path(record["results"])
+
+
+def _lies_now(source: Path, record: lookup.Record, results: Path | None) -> Path:
+    """Where a file that a record names lies now; beside a copy of some of the results, where it was."""
+    was = record["results"]
+    if was is None or results is None or not source.is_relative_to(was):
+        return source
+    moved = results / source.relative_to(was)
+    return source if source.is_file() and not moved.is_file() else moved
 
 
 def describe(record: lookup.Record) -> list[str]:
@@ -138,40 +160,29 @@ def explain(path: Path) -> Chain:
     return chain
 
 
-def differences(one: Path, other: Path) -> list[str]:
+def differences(one: Chain, other: Chain) -> list[str]:
     """What two artefacts differ in: their bytes, and how they and all that they were made from were made, in words.
 
     Raises:
-        InputError: one is not there, or nothing says how it was made.
+        InputError: nothing says where in the results one of them was made.
     """
-    same = file_digest(one) == file_digest(other) if one.is_file() and other.is_file() else False
+    (first, *_), (second, *_) = one.artefacts, other.artefacts
+    for chain in (one, other):
+        if not chain.records:
+            raise InputError(f"{chain.artefacts[0]}: no record says where it was made; expected a file of the results")
+    same = file_digest(first) == file_digest(second)
     lines, keys = ["the same bytes" if same else "other bytes"], set[str]()
-    first, second = _records(one), _records(other)
-    for place in dict.fromkeys([*first, *second]):
-        if place in first and place in second:
-            found = list(_differing(first[place], second[place]))
+    for place in dict.fromkeys([*one.records, *other.records]):
+        if place in one.records and place in other.records:
+            found = list(_differing(one.records[place], other.records[place]))
             lines += [f"{place}: {key} {' and '.join(values)}" for key, values in found]
             keys.update(key for key, _ in found)
         else:
-            lines.append(f"{place}: only in the chain of {one if place in first else other}")
+            lines.append(f"{place}: only in the chain of {first if place in one.records else second}")
             keys.add(place)
     if keys == {THREADS}:
         lines.append("they differ in the number of threads alone, which can change the last bits of a sum")
     return lines
-
-
-def _records(path: Path) -> dict[str, lookup.Record]:
-    """The records of an artefact and of all that it was made from, by their place in the results; sources first."""
-    pair = lookup.find(path)
-    if pair is None or pair[1]["place"] is None:
-        raise InputError(f"{path}: no record says how it was made; expected a file below the results folder")
-    holder, record = pair
-    root = holder.parents[len(Path(record["place"]).parts) - 1]
-    found: dict[str, lookup.Record] = {}
-    for source in record["inputs"]:
-        if Path(source).is_relative_to(record["results"]):
-            found |= _records(root / Path(source).relative_to(record["results"]))
-    return found | {record["place"]: record}
 
 
 def _differing(one: lookup.Record, other: lookup.Record) -> Iterator[tuple[str, list[str]]]:
@@ -193,26 +204,34 @@ def _short(value: Any) -> str:
 
 
 def main() -> int:
-    """Print the chain; the status is 1 if a file on the way is not what was used, or none knows how it was made."""
+    """Print the chain, or what two differ in; the status is 1 if a file on the way is not what was used, or unknown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="an artefact of the pipeline")
     parser.add_argument("other", type=Path, nargs="?", help="another, to say what the two differ in")
     given = parser.parse_args()
     try:
-        if given.other:
-            print("\n".join(differences(given.file, given.other)))
-            return 0
-        chain = explain(given.file)
+        chains = [explain(path) for path in (given.file, given.other) if path]
+        lines = differences(*chains) if given.other else _listed(*chains)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n".join(chain.lines))
-    print(f"\nartefacts: {len(chain.artefacts)}, sources: {len(chain.sources)}")
-    for name in dict.fromkeys(chain.broken):
-        print(f"error: not what was used: {name}", file=sys.stderr)
-    for name in chain.unexplained:
-        print(f"error: no record says how it was made: {name}; expected one beside it that names it", file=sys.stderr)
-    return bool(chain.broken or chain.unexplained)
+    print("\n".join(lines))
+    faults = list(dict.fromkeys(fault for chain in chains for fault in _faults(chain)))
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return bool(faults)
+
+
+def _listed(chain: Chain) -> list[str]:
+    return [*chain.lines, "", f"artefacts: {len(chain.artefacts)}, sources: {len(chain.sources)}"]
+
+
+def _faults(chain: Chain) -> list[str]:
+    """Files on the way that are not what was used, or of which nothing says how they were made."""
+    expected = "expected one beside it that names it"
+    return [f"not what was used: {name}" for name in chain.broken] + [
+        f"no record says how it was made: {name}; {expected}" for name in chain.unexplained
+    ]
 
 
 if __name__ == "__main__":
