@@ -139,16 +139,17 @@ def test_truncated_weights_are_refused_by_file(tmp_path, size):
     saved(tmp_path)
     weights = tmp_path / "network.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
-    with pytest.raises(InputError, match=r"network\.safetensors: cannot be read as safetensors") as caught:
+    with pytest.raises(
+        InputError, match=r"network\.safetensors: cannot be read as safetensors .*; copy the folder again"
+    ):
         sacp.load(tmp_path)
-    assert str(weights) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["network.json", "network.safetensors"])
 def test_missing_file_is_refused_by_name(tmp_path, name):
     saved(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path / name))}: .*; (copy|expected) the folder"):
         sacp.load(tmp_path)
 
 
@@ -156,15 +157,21 @@ def test_missing_file_is_refused_by_name(tmp_path, name):
 def test_description_that_is_none_is_refused(tmp_path, text):
     saved(tmp_path)
     (tmp_path / "network.json").write_text(text)
-    with pytest.raises(InputError, match=r"network\.json: "):
+    with pytest.raises(InputError, match=r"network\.json: .*; copy the folder again .*, or delete it and make"):
         sacp.load(tmp_path)
+
+
+def test_a_builder_of_another_network_is_refused_by_the_folder(tmp_path):
+    saved(tmp_path, "depthwise")
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path))}: weights do not fit the network: "):
+        sacp.load(tmp_path, network=CUSTOM_NETWORKS["flat"])
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     saved(tmp_path / "a", "vgg16")
     saved(tmp_path / "b", "resnet18")
     (tmp_path / "a" / "network.safetensors").replace(tmp_path / "b" / "network.safetensors")
-    with pytest.raises(InputError, match=r"network\.safetensors: .*: not the weights of its network\.json$"):
+    with pytest.raises(InputError, match=r"network\.safetensors: .*: not the weights of its network\.json; "):
         sacp.load(tmp_path / "b")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sacp.artefacts.digests import file_digest, sealed, unsealed
 from sacp.artefacts.files import read_json, write_json
@@ -21,6 +21,7 @@ from sacp.network.surgery import resized
 from sacp.network.weights import load_safetensors
 
 WEIGHTS_DIGEST = "weights_sha256"  # in the description of a network
+AGAIN = "copy the folder again from where it came, or delete it and make the network again"
 
 
 def save_kept(path: str | Path, graph: Graph, kept: Kept, scales: Scales | None = None) -> None:
@@ -79,10 +80,8 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
         InputError: files are missing, damaged, changed since they were written, or do not fit together.
     """
     folder = Path(folder)
-    weights = folder / "network.safetensors"
-    description = unsealed(folder / "network.json", read_json(folder / "network.json"))
+    description, state = _intact(folder)
     try:
-        expected = description[WEIGHTS_DIGEST]
         spec = NetworkSpec(**description["network"])
         failure = description.get("metrics", {}).get("failure")
     except (KeyError, TypeError, AttributeError) as error:
@@ -93,10 +92,22 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
         raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
     try:
         original = build(spec) if network is None else module_of(network(num_classes=spec.num_classes), "network")
+        return resized(original, state).eval()
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
-    state = load_safetensors(weights)
-    if file_digest(weights) != expected:
-        raise InputError(f"{weights}: damaged or changed since it was written: not the weights of its network.json")
-    checked([folder / "network.json"])  # another network's, with its weights, is not what the record beside it names
-    return resized(original, state).eval()
+
+
+def _intact(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and weights of a pruned network, as they were written; `InputError` says what to do otherwise."""
+    about, weights = folder / "network.json", folder / "network.safetensors"
+    if not about.exists():
+        raise InputError(f"{about}: no such file; expected the folder of a pruned network")
+    try:
+        description = unsealed(about, read_json(about))
+        state = load_safetensors(weights)
+        if file_digest(weights) != description.get(WEIGHTS_DIGEST):
+            raise InputError(f"{weights}: damaged or changed since it was written: not the weights of its network.json")
+    except InputError as error:
+        raise InputError(f"{error}; {AGAIN}") from None
+    checked([about])  # another network's, with its weights, is not what the record beside it names
+    return description, state
