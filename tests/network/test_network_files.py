@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks_zoo import CUSTOM_NETWORKS, PAPER_NETWORKS, any_network, random_kept, randomised_norms, spec
 from sacp.artefacts import record
+from sacp.artefacts.digests import sealed
 from sacp.artefacts.files import write_json
 from sacp.errors import InputError
 from sacp.network.architectures import build
 from sacp.network.graph import load_graph, save_graph
 from sacp.network.spec import NetworkSpec
-from sacp.network.surgery import prune
+from sacp.network.surgery import prune, widths
 from sacp.network.weights import inherit, load_base, save_base
 from sacp.pruning.files import load_kept, load_scales, save_kept, save_network
 from sacp.tracing.trace import trace
@@ -36,8 +37,10 @@ def spec_of(name: str) -> NetworkSpec:
 def saved(folder: Path, name: str = "resnet8") -> torch.nn.Module:
     """Save a pruned network in `folder` and return it, in evaluation mode."""
     network, graph, _ = any_network(name)
-    smaller = prune(randomised_norms(network), graph, random_kept(graph, np.random.default_rng(1)))
-    save_network(folder, smaller, spec_of(name), {"mean": [0.5], "std": [0.2]})
+    kept = random_kept(graph, np.random.default_rng(1))
+    smaller = prune(randomised_norms(network), graph, kept)
+    about = {"widths": widths(graph, kept), "mean": [0.5] * 3, "std": [0.2] * 3, "metrics": {"flops": 1}}
+    save_network(folder, smaller, spec_of(name), about)
     return smaller.eval()
 
 
@@ -159,6 +162,57 @@ def test_description_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "network.json").write_text(text)
     with pytest.raises(InputError, match=r"network\.json: .*; copy the folder again .*, or delete it and make"):
         sacp.load(tmp_path)
+
+
+NO_DESCRIPTION = "not the description of a pruned network: "
+ABSENT = object()
+FORGED = [
+    ("network", ABSENT, "network: missing; expected an object"),
+    ("network", [], "network: found [], expected an object"),
+    ("network/name", None, "network.name: found None, expected a text"),
+    ("network/name", "resnet" + "8" * 5000, "expected a text of 255 letters at most"),
+    ("network/width", ABSENT, "network.width: missing; expected a number above 0, 16 at most"),
+    *(("network/width", value, f"network.width: found {value!r}, ") for value in (-1, 0, "1", True, [], 17, 1e308)),
+    ("network/width", float("nan"), "network.width: found nan, expected"),
+    *(("network/in_channels", value, f"network.in_channels: found {value!r}, ") for value in (-3, 0, "3", 1.5, None)),
+    ("network/image_size", {}, "network.image_size: found {}, expected an integer from 1 to 1000000"),
+    ("network/num_classes", 10**12, "network.num_classes: found 1000000000000, expected an integer from 1 to 1000000"),
+    ("network/depth", 8, "network.depth: unknown; expected what builds a network alone"),
+    ("widths", [4], "widths: found [4], expected an object"),
+    *(("widths/conv1", value, f"widths.conv1: found {value!r}, expected ") for value in (-4, 0, "4", 99, None)),
+    ("widths/conv9", 4, "widths.conv9: the network has no layer of this name"),
+    ("mean", "0.5", "mean: found '0.5', expected a list of numbers"),
+    ("mean", [0.5], "mean: found 1 numbers, expected one for each of 3 channels"),
+    ("std", [0.2, -0.2, 0.2], "std: found [0.2, -0.2, 0.2], expected a list of numbers, none below 0"),
+    ("metrics", None, "metrics: found None, expected an object"),
+    ("metrics/failure", ["diverged"], "metrics.failure: found ['diverged'], expected a text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), FORGED)
+def test_a_description_with_its_own_seal_and_other_values_is_refused_by_file_and_key(tmp_path, key, value, expected):
+    saved(tmp_path)
+    path = tmp_path / "network.json"
+    description = json.loads(path.read_text())
+    *above, last = key.split("/")
+    place = description[above[0]] if above else description
+    if value is ABSENT:
+        del place[last]
+    else:
+        place[last] = value
+    path.write_text(json.dumps(sealed(description)))
+    with pytest.raises(InputError) as caught:
+        sacp.load(tmp_path)
+    assert expected in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: {NO_DESCRIPTION}")
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_draws_no_random_numbers(tmp_path):
+    saved(tmp_path)
+    before = torch.get_rng_state()
+    sacp.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_builder_of_another_network_is_refused_by_the_folder(tmp_path):

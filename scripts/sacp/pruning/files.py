@@ -1,11 +1,13 @@
 """Files of pruned networks and of kept channels. Loading runs no code from a file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,6 +21,7 @@ from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import resized
 from sacp.network.weights import load_safetensors
+from sacp.pruning.description import check_widths, spec_of
 
 WEIGHTS_DIGEST = "weights_sha256"  # in the description of a network
 AGAIN = "copy the folder again from where it came, or delete it and make the network again"
@@ -77,24 +80,38 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
             because a file names it.
 
     Raises:
-        InputError: files are missing, damaged, changed since they were written, or do not fit together.
+        InputError: files are missing, damaged, changed since they were written, do not fit together, or say of the
+            network what cannot be.
     """
     folder = Path(folder)
     description, state = _intact(folder)
-    try:
-        spec = NetworkSpec(**description["network"])
-        failure = description.get("metrics", {}).get("failure")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / 'network.json'}: not the description of a network ({error})") from None
-    if failure:
+    with _describing(folder):
+        spec = spec_of(description)
+    if failure := description.get("metrics", {}).get("failure"):
         raise InputError(f"{folder}: the training of this network failed: {failure}")
     if ":" in spec.name and network is None:
         raise InputError(f"{folder}: the network is '{spec.name}'; pass that function: sacp.load(folder, network=...)")
     try:
-        original = build(spec) if network is None else module_of(network(num_classes=spec.num_classes), "network")
-        return resized(original, state).eval()
+        if network is None:
+            with torch.device("meta"):  # without memory: the file's weights take the place of all
+                original = build(spec)
+        else:
+            original = module_of(network(num_classes=spec.num_classes), "network")
+        loaded = resized(original, state).eval()
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
+    with _describing(folder):
+        check_widths(description, loaded)
+    return loaded
+
+
+@contextmanager
+def _describing(folder: Path) -> Iterator[None]:
+    """Name the description of a pruned network in what is said against it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{folder / 'network.json'}: not the description of a pruned network: {error}") from None
 
 
 def _intact(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,0 +1,104 @@
+"""What `network.json` of a pruned network says, checked where it is read: a seal keeps out damage, not odd values."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from sacp.errors import InputError
+from sacp.network.spec import NetworkSpec
+
+LARGEST = 1_000_000  # of what a network's input and output have
+LONGEST = 255  # letters of a network's name
+WIDEST = 16  # factor on all widths, as in a config
+ABSENT = object()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value <= LARGEST
+
+
+def _is_factor(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= WIDEST
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) in (int, float) and -math.inf < each < math.inf for each in value)
+
+
+def _are_deviations(value: Any) -> bool:
+    return _are_numbers(value) and all(each >= 0 for each in value)
+
+
+SIZE = f"an integer from 1 to {LARGEST}"
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # an object stands before what is in it
+    "network": ("an object", _is_object),
+    "network.name": (f"a text of {LONGEST} letters at most", _is_name),
+    "network.width": (f"a number above 0, {WIDEST} at most", _is_factor),
+    "network.in_channels": (SIZE, _is_size),
+    "network.image_size": (SIZE, _is_size),
+    "network.num_classes": (SIZE, _is_size),
+    "widths": ("an object", _is_object),
+    "mean": ("a list of numbers", _are_numbers),
+    "std": ("a list of numbers, none below 0", _are_deviations),
+    "metrics": ("an object", _is_object),
+    "metrics.failure": ("a text", _is_text),
+}
+MAY_LACK = ("widths", "mean", "std", "metrics", "metrics.failure")
+
+
+def spec_of(description: Mapping[str, Any]) -> NetworkSpec:
+    """What builds the unpruned network.
+
+    Raises:
+        InputError: something is missing, unknown, or has another form than it should; names the key.
+    """
+    for key, (expected, is_right) in KINDS.items():
+        value = _at(description, key)
+        if value is ABSENT and key not in MAY_LACK:
+            raise InputError(f"{key}: missing; expected {expected}")
+        if value is not ABSENT and not is_right(value):
+            raise InputError(f"{key}: found {value!r:.40}, expected {expected}")
+    for name in description["network"]:
+        if f"network.{name}" not in KINDS:
+            raise InputError(f"network.{name:.40}: unknown; expected what builds a network alone")
+    spec = NetworkSpec(**description["network"])
+    for key in ("mean", "std"):
+        if len(description.get(key, range(spec.in_channels))) != spec.in_channels:
+            raise InputError(
+                f"{key}: found {len(description[key])} numbers, expected one for each of {spec.in_channels} channels"
+            )
+    return spec
+
+
+def _at(description: Mapping[str, Any], key: str) -> Any:
+    """What stands under a key `object.name`; `ABSENT` if nothing does."""
+    *above, last = key.split(".")
+    for name in above:
+        description = description.get(name, {})
+    return description.get(last, ABSENT)
+
+
+def check_widths(description: Mapping[str, Any], network: nn.Module) -> None:
+    """Raise `InputError` unless the layers of a network with its weights are as wide as its description says."""
+    layers = dict(network.named_modules())
+    for name, width in description.get("widths", {}).items():
+        weight = getattr(layers.get(name), "weight", None)
+        found = len(weight) if isinstance(weight, Tensor) else None
+        if found is None:
+            raise InputError(f"widths.{name:.40}: the network has no layer of this name")
+        if type(width) is not int or width != found:
+            raise InputError(f"widths.{name:.40}: found {width!r:.40}, expected {found} as the layer's weights have it")
