@@ -1,6 +1,8 @@
 """Configs and what is refused before any job starts; the messages are what a user sees."""
 
 import copy
+import errno
+import os
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -492,16 +494,16 @@ MISTAKES = [
      "space.search_size: M = 600, but only 1 configurations of 6 groups reach the threshold 0.9"),
     ("experiments/net/reported", "resnet99", "net.reported: no rows for 'resnet99'; known models: resnet18, resnet56"),
     ("experiments/net/validation", 5000, "experiments.net.validation: 5000 holds out 5000 of"),
-    ("datasets/cifar", {"source": "parquet"}, "datasets.cifar: source 'parquet' needs a path"),
-    ("datasets/cifar", {"source": "parquet", "path": "nowhere"}, "nowhere/train.parquet: no such file"),
-    ("datasets/cifar", PARQUET, "truncated/train.parquet: truncated or not a parquet file"),
+    ("datasets/cifar", {"source": "parquet"}, "datasets.cifar.path: missing; source 'parquet' needs a folder"),
+    ("datasets/cifar", {"source": "parquet", "path": "nowhere"}, "cifar.path: nowhere/train.parquet: no such file"),
+    ("datasets/cifar", PARQUET, "cifar.path: truncated/train.parquet: truncated or not a parquet file"),
     ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['image'"),
     ("experiments/net/search/budget", {"flops": 100}, "search.budget.flops: no configuration is within 100 (100"),
     ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
     ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
     ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
-    ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "nowhere: no folder 'train' here"),
-    ("datasets/tree", {"source": "imagefolder", "path": "x"}, "datasets.tree: source 'imagefolder' needs the number"),
+    ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "tree.path: nowhere: no folder 't"),
+    ("datasets/tree", {"source": "imagefolder", "path": "x"}, "datasets.tree.classes: missing; source 'imagefolder'"),
     ("datasets/tree", {"source": "imagefolder", "path": "x", "classes": 1}, "datasets.tree.classes: found 1"),
     ("datasets/digits/image_size", 8, "digits.image_size: source 'digits' has none; only 'imagefolder' has it"),
     (
@@ -557,7 +559,11 @@ MISTAKES = [
         )
     ),
     ("experiments/net/network/weights", "ResNet18_Weights.V1", "network.weights: ResNet18_Weights.V1: torchvision"),
-    ("datasets/cifar", {"source": "folder", "path": "truncated"}, "truncated: no folder 'cifar-10-batches-py' here"),
+    ("datasets/cifar", {"source": "folder", "path": "truncated"}, "cifar.path: truncated: no folder 'cifar-10-"),
+    ("datasets/cifar", {"source": "torchvision"}, "datasets.cifar.path: missing; source 'torchvision' needs a folder"),
+    ("datasets/cifar", {"source": "torchvision", "path": "mine.py/x"}, "cifar.path: 'mine.py' is a file; expected a"),
+    ("datasets/few", {"source": "digits", "training_images": 1439}, "datasets.few.training_images: found 1439, but"),
+    ("datasets/digits", {"source": "digits", "training_images": 1439}, "datasets.digits.training_images: found 1439"),
 ]  # fmt: skip
 
 
@@ -568,6 +574,30 @@ def test_a_mistake_is_told_in_one_line_that_names_the_file_and_the_key(key, valu
     assert message.startswith("my.yaml: ")
     assert expected in message
     assert "\n" not in message
+
+
+LOCKED = [
+    ("pathvars/results", "locked/results", "pathvars.results: locked/results"),
+    ("experiments/net/network/weights", "locked/net.pt", "experiments.net.network.weights: locked/net.pt"),
+    *(
+        ("datasets/own", {"source": source, "path": "locked/own"}, "datasets.own.path: locked/own")
+        for source in ("torchvision", "folder", "parquet")
+    ),
+]
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(("key", "value", "expected"), LOCKED)
+def test_a_path_in_a_folder_that_may_not_be_entered_is_told_with_its_key(monkeypatch, key, value, expected):
+    stat = Path.stat
+
+    def denied(path: Path, **settings: Any) -> os.stat_result:  # as it is for all but root
+        if path.is_relative_to("locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **settings)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    assert refusal(with_value(key, value)) == f"my.yaml: {expected}: cannot be read (Permission denied)"
 
 
 def test_a_search_of_its_own_must_find_as_many_as_are_tuned():

@@ -1,7 +1,8 @@
 """Checks before any job starts that need more than the config's text: files, networks and the size of the space."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sacp.pruning.space import Space, kept_counts
 from sacp.seeds import derive
 from sacp.tracing.trace import trace
 
+NEEDED = {"path": "a folder", "classes": "the number of class folders"}  # by sources that have these keys
 ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
 
 
@@ -47,12 +49,15 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
     try:
         if here:
             device(config["device"])
-        _check_results(Path(config["pathvars"]["results"]))
+        with _naming("pathvars.results: "):
+            _check_results(Path(config["pathvars"]["results"]))
         for name, dataset in config["datasets"].items():
-            _check_dataset(name, dataset)
+            with _naming(f"datasets.{name}."):
+                _check_dataset(dataset)
         models = set(pd.read_csv(reported_path)["model"])
         for name, experiment in config["experiments"].items():
-            _check_experiment(name, experiment, config, models)
+            with _naming(f"experiments.{name}."):
+                _check_experiment(experiment, config, models)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     except (MemoryError, RuntimeError) as error:
@@ -63,26 +68,45 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
         ) from None
 
 
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Put a key before what is refused in the block, or may not be read there."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{key}{error}") from None
+    except PermissionError as error:
+        raise InputError(f"{key}{error.filename}: cannot be read ({error.strerror})") from None
+
+
 def _check_results(folder: Path) -> None:
+    existing = _existing(folder)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"the folder '{existing}' cannot be written to; give another one")
+
+
+def _existing(folder: Path) -> Path:
+    """A folder or, where it is not made yet, the nearest around it; `InputError` if that is a file."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
-        raise InputError(f"pathvars.results: '{existing}' is a file; expected a folder for the results")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"pathvars.results: the folder '{existing}' cannot be written to; give another one")
+        raise InputError(f"'{existing}' is a file; expected a folder")
+    return existing
 
 
-def _check_dataset(name: str, dataset: Mapping[str, Any]) -> None:
+def _check_dataset(dataset: Mapping[str, Any]) -> None:
     known, kind = sources.source(dataset), dataset["source"]
-    if "path" in known.keys and "path" not in dataset:
-        raise InputError(f"datasets.{name}: source '{kind}' needs a path; none found")
-    if "classes" in known.keys and "classes" not in dataset:
-        raise InputError(f"datasets.{name}: source '{kind}' needs the number of classes; none found")
+    for key, expected in NEEDED.items():
+        if key in known.keys and key not in dataset:
+            raise InputError(f"{key}: missing; source '{kind}' needs {expected}")
     for key in dataset:
         if key not in ("source", *known.keys):
             owners = [f"'{other}'" for other, source in sources.SOURCES.items() if key in source.keys]
             only = f"only {', '.join(owners)} {'have' if len(owners) > 1 else 'has'} it"
-            raise InputError(f"datasets.{name}.{key}: source '{kind}' has none; {only}")
-    imports.load(f"{known.module}:check")(dataset)
+            raise InputError(f"{key}: source '{kind}' has none; {only}")
+    with _naming("path: "):
+        _existing(Path(dataset.get("path", "")))
+        imports.load(f"{known.module}:check")(dataset)
+    training_images(dataset)
 
 
 def training_images(dataset: Mapping[str, Any]) -> int | None:
@@ -96,36 +120,35 @@ def training_images(dataset: Mapping[str, Any]) -> int | None:
     return wanted
 
 
-def _check_experiment(name: str, experiment: Mapping[str, Any], config: Mapping[str, Any], models: set[str]) -> None:
+def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], models: set[str]) -> None:
     space, datasets = experiment["space"], config["datasets"]
-    try:
-        if experiment.get("reported", next(iter(models))) not in models:
-            found = experiment["reported"]
-            raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
-        dataset = datasets[experiment["dataset"]]
-        images = training_images(dataset)
-        if images is not None:
-            _check_validation(images, experiment["validation"])
-        _check_weights(experiment["network"].get("weights"))
-        check_name(experiment["network"]["name"])
-        spec = NetworkSpec(**network_settings(experiment, datasets))
-        network = build(spec)
-        graph = (rehearse if imports.is_path(spec.name) else trace)(network, spec.input_shape)
-        if imports.is_path(spec.name):
-            check_logits(network, spec)
-        constrained = Space.build(graph.weights, space["levels"], space["threshold"])
-        if space["search_size"] > constrained.count:
-            raise InputError(
-                f"space.search_size: M = {space['search_size']}, but only {constrained.count} configurations of "
-                f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
-            )
-        _check_budget(graph, space["levels"], experiment["search"]["budget"])
-        _check_distance(graph, experiment)
-        _check_searches(graph, constrained, experiment, config["seeds"])
-        for method, settings in experiment["methods"].items():
-            _check_imports(method, settings)
-    except InputError as error:
-        raise InputError(f"experiments.{name}.{error}") from None
+    if experiment.get("reported", next(iter(models))) not in models:
+        found = experiment["reported"]
+        raise InputError(f"reported: no rows for '{found}'; known models: {', '.join(sorted(models))}")
+    dataset = datasets[experiment["dataset"]]
+    images = training_images(dataset)
+    if images is not None:
+        _check_validation(images, experiment["validation"])
+    if "weights" in experiment["network"]:
+        with _naming("network.weights: "):
+            weights.check(experiment["network"]["weights"])
+    check_name(experiment["network"]["name"])
+    spec = NetworkSpec(**network_settings(experiment, datasets))
+    network = build(spec)
+    graph = (rehearse if imports.is_path(spec.name) else trace)(network, spec.input_shape)
+    if imports.is_path(spec.name):
+        check_logits(network, spec)
+    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    if space["search_size"] > constrained.count:
+        raise InputError(
+            f"space.search_size: M = {space['search_size']}, but only {constrained.count} configurations of "
+            f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
+        )
+    _check_budget(graph, space["levels"], experiment["search"]["budget"])
+    _check_distance(graph, experiment)
+    _check_searches(graph, constrained, experiment, config["seeds"])
+    for method, settings in experiment["methods"].items():
+        _check_imports(method, settings)
 
 
 def _check_validation(images: int, validation: float) -> None:
@@ -134,23 +157,13 @@ def _check_validation(images: int, validation: float) -> None:
         raise InputError(f"validation: {validation} leaves {left} of {images} images to train on; leave at least two")
 
 
-def _check_weights(initial: str | None) -> None:
-    try:
-        if initial is not None:
-            weights.check(initial)
-    except InputError as error:
-        raise InputError(f"network.weights: {error}") from None
-
-
 def _check_imports(name: str, method: Mapping[str, Any]) -> None:
     """What a method names by an import path is there and can be called with what it is given."""
     for key, arguments in ARGUMENTS.items():
         path = str(method.get(key, ""))
-        try:
+        with _naming(f"methods.{name}.{key}: "):
             if imports.is_path(path):
                 imports.check_call(path, arguments)
-        except InputError as error:
-            raise InputError(f"methods.{name}.{key}: {error}") from None
 
 
 def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
