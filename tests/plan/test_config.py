@@ -269,7 +269,9 @@ MISTAKES = [
     ("save_seconds", -1, "save_seconds: found -1, expected at least 0"),
     ("seeds", [-1], "seeds.0: found -1, expected at least 0"),
     ("seeds", [], "seeds: found [], expected a length of at least 1"),
-    ("seeds", [1, 1], "seeds: [1, 1] has non-unique elements"),
+    ("seeds", [1, 0, 1], "seeds: 1 stands twice; expected each value once"),
+    ("seeds", [0, "0"], "seeds: 0 stands twice; expected each value once"),
+    ("experiments/net/sweep", {"m": [5, 5.0]}, "experiments.net.sweep.m: 5 stands twice; expected each value once"),
     ("threads", 0, "threads: found 0, expected at least 1"),
     ("experiments", {}, "experiments: found {}, expected a number of entries of at least 1"),
     ("experiments/My Net", {}, "experiments: found 'My Net', expected a name that matches"),
@@ -500,6 +502,10 @@ MISTAKES = [
     ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['image'"),
     ("experiments/net/search/budget", {"flops": 100}, "search.budget.flops: no configuration is within 100 (100"),
     ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
+    *(
+        ("experiments/net/search/budget", {"flops": limit}, f"flops: found {limit}, expected a number, or [at least")
+        for limit in ([], [0.1], [0.1, 0.2, 0.3])
+    ),
     ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
     ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
     ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "tree.path: nowhere: no folder 't"),

@@ -120,6 +120,11 @@ def _describe(error: ValidationError) -> str:
     if error.validator == "enum":
         choice = nearest(str(found), map(str, expected))
         return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
+    if error.validator == "uniqueItems":
+        twice = next(item for item in found if found.count(item) > 1)
+        return f"{key}: {twice!r} stands twice; expected each value once"
+    if error.validator in ("minItems", "maxItems") and "title" in schema:
+        return f"{key}: found {found!r}, expected {schema['title']}"
     limits = {
         "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
         "minItems": "a length of at least", "minProperties": "a number of entries of at least",
