@@ -3,6 +3,7 @@
 import copy
 import errno
 import os
+import subprocess
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -232,7 +233,7 @@ def refusal(value: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-METHODS = "experiments/net/methods"
+METHODS, RESULTS = "experiments/net/methods", "pathvars/results"
 MISTAKES = [
     # misspelt keys, at every depth
     ("sedes", [1], "top level: unknown key 'sedes' (did you mean 'seeds'?)"),
@@ -312,7 +313,7 @@ MISTAKES = [
     ("experiments/net/search/distance", 2, "net.search.distance: found 2, but all searches rank the sample, which it"),
     # parts of paths
     *(
-        ("pathvars/results", folder, f"pathvars.results: found {folder!r}{reason}")
+        (RESULTS, folder, f"pathvars.results: found {folder!r}{reason}")
         for folder, reason in (
             ("", ", expected a folder for the results alone"),
             (".", ", expected a folder for the results alone"),
@@ -328,9 +329,9 @@ MISTAKES = [
             ("/scratch/$USER", ", in which '$' is not expanded"),
         )
     ),
-    ("pathvars/results", "é" * 128, "pathvars.results: 'éé"),
-    ("pathvars/results", "é" * 128, "...' holds a name of 256 bytes; expected 255 at most"),
-    ("pathvars/results", "a/" * 2000 + "b", "...' has 4001 characters; expected a shorter path"),
+    (RESULTS, "é" * 128, "pathvars.results: 'éé"),
+    (RESULTS, "é" * 128, "...' holds a name of 256 bytes; expected 255 at most"),
+    (RESULTS, "a/" * 2000 + "b", "...' has 4001 characters; expected a shorter path"),
     ("datasets/cifar", {"source": "parquet", "path": "data/{x}"}, "datasets.cifar.path: found 'data/{x}'; expected a"),
     ("experiments/net/network/weights", "a<b>.safetensors", "net.network.weights: found 'a<b>.safetensors'; expected"),
     ("experiments/" + "n" * 65, MINIMAL["experiments"]["net"], "n', expected a length of at most 64"),
@@ -582,8 +583,30 @@ def test_a_mistake_is_told_in_one_line_that_names_the_file_and_the_key(key, valu
     assert "\n" not in message
 
 
+def tracked_folders() -> list[str]:
+    """Folders of the repository, at its top, as git knows them."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return sorted({file.partition("/")[0] for file in files.splitlines() if "/" in file})
+
+
+def test_results_are_not_mixed_with_the_projects_own_files(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "elsewhere").symlink_to(ROOT / "docs")
+    of_project = [*tracked_folders(), ".git", ".venv", ".snakemake/mine", "config/mine", str(ROOT / "tests/workflow")]
+    for folder in (*of_project, str(tmp_path / "elsewhere/mine")):
+        assert f"results: found '{folder}', in the project's own folder '" in refusal(with_value(RESULTS, folder))
+    for folder in ("..", "../..", str(ROOT), str(ROOT.parent)):
+        expected = f"my.yaml: pathvars.results: found '{folder}', which holds the project or the working folder; expe"
+        assert refusal(with_value(RESULTS, folder)).startswith(expected)
+    for folder in ("results", "results/mine", "results/config", "runs", str(tmp_path / "config")):
+        preflight.check(resolved(with_value(RESULTS, folder)), "my.yaml", REPORTED)
+    monkeypatch.chdir(tmp_path)
+    preflight.check(resolved(with_value(RESULTS, "config/mine")), "my.yaml", REPORTED)  # of another working folder
+    assert "which holds the project or the working folder" in refusal(with_value(RESULTS, str(tmp_path)))
+
+
 LOCKED = [
-    ("pathvars/results", "locked/results", "pathvars.results: locked/results"),
+    (RESULTS, "locked/results", "pathvars.results: locked/results"),
     ("experiments/net/network/weights", "locked/net.pt", "experiments.net.network.weights: locked/net.pt"),
     *(
         ("datasets/own", {"source": source, "path": "locked/own"}, "datasets.own.path: locked/own")

@@ -35,6 +35,11 @@ MISTAKES = {
         "no more than 10 configurations differ in",
     ),
     "results at the root": ("results/demo}", "''}", "found '', expected a folder for the results alone"),
+    "results among the rules": (
+        "results/demo}",
+        "rules/demo}",
+        "in the project's own folder 'rules'; expected a folder",
+    ),
     "results with a wildcard": ("results/demo}", "'results/{date}'}", "expected a path without '{'"),
     "results with a line break": ("results/demo}", '"results\\n/demo"}', "which holds a line break"),
     "results of a long name": ("results/demo}", "N" * 256 + "}", "holds a name of 256 bytes; expected 255 at most"),

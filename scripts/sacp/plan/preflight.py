@@ -27,6 +27,11 @@ from sacp.pruning.space import Space, kept_counts
 from sacp.seeds import derive
 from sacp.tracing.trace import trace
 
+PROJECT = Path(__file__).resolve().parents[3]
+# Folders of the project, which no results may be mixed with.
+FOLDERS = (
+    ".ci", ".git", ".snakemake", ".venv", "config", "docs", "envs", "profiles", "rules", "scripts", "slurm", "tests",
+)  # fmt: skip
 NEEDED = {"path": "a folder", "classes": "the number of class folders"}  # by sources that have these keys
 ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
 
@@ -41,10 +46,10 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
         here: whether jobs run on this machine, so that its GPUs are theirs.
 
     Raises:
-        InputError: the results cannot be written, data are missing or truncated, a GPU is asked for and absent, a
-            network is unknown, cannot be traced or gives no logits, what an import path names cannot be called as it
-            will be, a threshold cannot be reached, M exceeds the constrained space, or a search has fewer than m
-            candidates.
+        InputError: the results cannot be written or have no folder of their own, data are missing or truncated, a GPU
+            is asked for and absent, a network is unknown, cannot be traced or gives no logits, what an import path
+            names cannot be called as it will be, a threshold cannot be reached, M exceeds the constrained space, or a
+            search has fewer than m candidates.
     """
     try:
         if here:
@@ -80,6 +85,13 @@ def _naming(key: str) -> Iterator[None]:
 
 
 def _check_results(folder: Path) -> None:
+    """The results have a folder of their own, beside all that the project has or in another place."""
+    expected = "expected a folder for the results alone, such as 'results/mine'"
+    for place in (Path(os.path.abspath(folder)), Path(os.path.realpath(folder))):  # as it is called, and where it lies
+        if any(whole.is_relative_to(place) for whole in (PROJECT, Path.cwd())):
+            raise InputError(f"found '{folder}', which holds the project or the working folder; {expected}")
+        if place.is_relative_to(PROJECT) and (own := place.relative_to(PROJECT).parts[0]) in FOLDERS:
+            raise InputError(f"found '{folder}', in the project's own folder '{own}'; {expected}")
     existing = _existing(folder)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"the folder '{existing}' cannot be written to; give another one")
