@@ -58,13 +58,17 @@ def test_what_is_right_passes(tmp_path: Path, text: str) -> None:
     reading.check_file(tmp_path / "my.yaml")
 
 
-@pytest.mark.parametrize("content", [None, b"a: \xff\n"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "my.yaml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=r"my\.yaml: cannot be read"):
-        reading.check_file(path)
+def test_a_file_that_cannot_be_read_is_named_once_with_the_line_where_it_is_not_utf_8(tmp_path: Path) -> None:
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("a: 1\n# gr\u00fcn\n".encode("latin-1"))
+    for path, words in (
+        (tmp_path / "missing.yaml", ": cannot be read (No such file or directory)"),
+        (tmp_path, ": cannot be read (Is a directory)"),
+        (latin, ", line 2: found the byte 0xfc, which is not UTF-8; expected UTF-8"),
+    ):
+        with pytest.raises(InputError) as caught:
+            reading.check_file(path)
+        assert str(caught.value) == f"{path}{words}"
 
 
 def test_the_command_names_the_line_with_status_1_and_is_silent_where_all_is_right(tmp_path: Path) -> None:

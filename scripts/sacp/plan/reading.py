@@ -1,8 +1,8 @@
 """What a config says, taken as it is meant: files without slips that YAML passes over, text for numbers as numbers.
 
-Snakemake reads the files itself: in silence where a key stands twice, and without a line where one is no YAML at all.
-Those of `--configfile` it reads before it reads the Snakefile, so that nothing of ours runs; `make config` names the
-line of these.
+Snakemake reads the files itself: in silence where a key stands twice, without a line where one is no YAML at all, and
+with a traceback where one is missing, a folder or not UTF-8. Those of `--configfile` it reads before it reads the
+Snakefile, so that nothing of ours runs (`ConfigSettings` in Snakemake 9.27); `make config` names the line of these.
 """
 
 import json
@@ -78,8 +78,11 @@ def check_file(path: str | Path) -> None:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        line, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
+        raise InputError(f"{path}, line {line}: found the byte {byte:#x}, which is not UTF-8; expected UTF-8") from None
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _mapping(pairs, path))
     except ValueError:
