@@ -134,7 +134,10 @@ def _layer_norm(
 
 
 def fixed_node(state: Reading, node: fx.Node, sources: tuple[int, ...], flops: int, parameters: int = 0) -> Value:
-    """Add a node for what is taken as a whole."""
+    """Add a node for what is taken as a whole. Its parameters count once, and no operations of training alone."""
+    if node.op == "call_module" and state.place_of(str(node.target)) is not None:
+        parameters = 0
+    flops = 0 if state.in_training else flops
     if not flops and not parameters:
         return Value(sources)
     whole = np.zeros(1, np.int64)

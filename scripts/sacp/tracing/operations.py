@@ -150,8 +150,7 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         flops, parameters = _attention_cost(module, node), sum(each.numel() for each in module.parameters())
-    if state.place_of(str(node.target)) is None and (parameters or (flops and not state.in_training)):
-        sources = fixed_node(state, node, sources, flops, parameters).sources
+    sources = fixed_node(state, node, sources, flops, parameters).sources
     if tensors and any(value.obstacle is None for value in tensors):
         return Value(sources)
     return Value(sources, obstacle=tensors[0].obstacle if tensors else obstacle)

@@ -79,6 +79,10 @@ def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced
     Its graph has no groups: it is not to be pruned again.
     """
     shadow, operations = _evaluated(smaller, input_shape)
+    for node in original.in_training.nodes:
+        # Tensors that a forward makes of nothing are attributes that a trace gives to the network.
+        if node.op == "get_attr" and not hasattr(shadow, str(node.target)) and "." not in str(node.target):
+            setattr(shadow, str(node.target), getattr(original.network, str(node.target)))
     with torch.random.fork_rng(devices=[]):
         _note_shapes(shadow.train(), original.in_training, input_shape)
     is_same = original.in_training is original.operations

@@ -152,7 +152,6 @@ class Reading:
                 raise ObstacleError(node, "layer {place} is called in training alone", stays=True)
             if not costs.get("params_channel"):
                 return Value(value.sources, outputs, axis, value.obstacle)
-            costs["flops_channel"] = 0  # its parameters count, not what only training does
         if place is None:
             zero = dict.fromkeys(("flops_pair", "flops_channel", "params_pair", "params_channel"), 0)
             self.nodes.append({"name": name, "kind": kind, "inputs": inputs, "outputs": outputs} | zero | costs)

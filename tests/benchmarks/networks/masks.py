@@ -6,6 +6,7 @@ would have lost, and read zeros where they would read nothing.
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_leaves
 
 # Difference of two images' outputs, relative to them, below which rounding is too near.
+NEXT_TO_NOTHING = 1e-4
 LEAST_SIGNALS = {torch.float64: 1e-6, torch.float32: 1e-3}
 
 
@@ -50,6 +52,7 @@ def difference(network: nn.Module, graph: Graph, kept: Kept, images: Tensor) -> 
     """
     fitted = copy.deepcopy(network)
     with torch.no_grad():
+        _enliven(fitted)
         with _masked(fitted, _left(network, graph, kept)):
             _fit_norms(fitted, images)
             masked = _outputs(fitted, images)
@@ -60,6 +63,15 @@ def difference(network: nn.Module, graph: Graph, kept: Kept, images: Tensor) -> 
     signal = max(_largest(each[0] - each[1]) for each in masked)
     distance = np.max([_largest(ours - each) for ours, each in zip(pruned, masked, strict=True)])  # NaN if one is
     return float(distance) / signal if signal > LEAST_SIGNALS[images.dtype] * size else None
+
+
+def _enliven(network: nn.Module) -> None:
+    """Give values to parameters that begin as zeros, or as next to nothing, and would hide what is behind them."""
+    generator = torch.Generator().manual_seed(8)
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.abs().max() < NEXT_TO_NOTHING and not isinstance(module, _NormBase | nn.GroupNorm):
+                parameter.uniform_(-1, 1, generator=generator).div_(math.sqrt(parameter.shape[-1]))
 
 
 def _largest(values: Tensor) -> float:
