@@ -185,6 +185,15 @@ def test_large_images_are_compared_small_where_the_network_takes_it(pool):
     assert image.shape[2:] == ((26, 26) if isinstance(pool, nn.AdaptiveAvgPool2d) else (128, 128))
 
 
+def test_images_that_are_cut_to_windows_are_compared_whole():
+    def rule(n, x):
+        b, c, h, w = (x := n.a(x)).shape
+        x = x.view(b, c, h // 64, 64, w // 64, 64).permute(0, 2, 4, 1, 3, 5).reshape(-1, c, 64, 64)
+        return n.fc(n.b(x).mean((2, 3)).view(b, 4, -1).mean(1))
+
+    check(Custom(rule, a=conv(3, 8), b=conv(8, 6), fc=nn.Linear(6, 2)), shape=(1, 3, 128, 128))
+
+
 def test_operations_in_place_do_not_disturb():
     def rule(n, x):
         x = F.relu(n.b(F.relu(n.norm(n.a(x)), inplace=True)), inplace=True)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sacp.errors import InputError
 from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import weight_axes
 
 LARGEST = 1_000_000  # of what a network's input and output have
 LONGEST = 255  # letters of a network's name
@@ -96,8 +97,9 @@ def check_widths(description: Mapping[str, Any], network: nn.Module) -> None:
     """Raise `InputError` unless the layers of a network with its weights are as wide as its description says."""
     layers = dict(network.named_modules())
     for name, width in description.get("widths", {}).items():
-        weight = getattr(layers.get(name), "weight", None)
-        found = len(weight) if isinstance(weight, Tensor) else None
+        layer = layers.get(name)
+        weight = getattr(layer, "weight", None)
+        found = weight.shape[weight_axes(layer)[0]] if layer is not None and isinstance(weight, Tensor) else None
         if found is None:
             raise InputError(f"widths.{name:.40}: the network has no layer of this name")
         if type(width) is not int or width != found:

@@ -239,12 +239,13 @@ def reshape(state: Reading, node: fx.Node, value: Value, sizes: Sequence[Read | 
     if value.labels is None:
         return value
     before, after = shape_read(node), shape_of(node)
-    blocks = list(_blocks(before[1:], after[1:])) if before[:1] == after[:1] and value.axis else []
-    block = next((block for block in blocks if value.axis - 1 in block[0]), None)
-    if block is None or not block[1]:
+    first = 0 if before[0] else 1  # without images, the first axis must be that of images, and stay it
+    blocks = list(_blocks(before[first:], after[first:])) if first == 0 or before[:1] == after[:1] else []
+    block = next((block for block in blocks if value.axis - first in block[0]), None)
+    if block is None or not block[1] or (first == 0 and (0 in block[0] or 0 in block[1])):
         found = f"reshape of {written(before)} to {written(after)} at {{place}} moves channels to other axes"
         raise ObstacleError(node, found, stays=value.obstacle is not None)
-    old, new = ([axis + 1 for axis in part] for part in block)
+    old, new = ([axis + first for axis in part] for part in block)
     inner = math.prod(before[axis] for axis in old if axis > value.axis)
     outer = math.prod(before[axis] for axis in old if axis < value.axis)
     labels = np.tile(np.repeat(value.labels, inner), outer).reshape([after[axis] for axis in new])

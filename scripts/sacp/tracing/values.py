@@ -158,7 +158,8 @@ class Reading:
             place = len(self.nodes) - 1
         else:
             known = self.nodes[place]
-            self.unite(known["inputs"], inputs)
+            if value.obstacle is None:
+                self.unite(known["inputs"], inputs)
             self.unite(known["outputs"], outputs)
             outputs = known["outputs"]
             for cost in () if self.in_training else ("flops_pair", "flops_channel"):
