@@ -1,5 +1,6 @@
 """A plan in which a checkpoint's result stays as it was, in the shape of a search, its winner and what matches it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -90,12 +91,16 @@ class Workflow:
 
     def run(self, settings: str, *arguments: str, replanning: bool = True, beside: tuple[str, ...] = SIDE) -> list[str]:
         """Jobs that ran, without those `beside`; `settings` decide by their first letter what is chosen."""
-        values = (f"settings={settings}", f"replanning={'1' if replanning else ''}")
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--config", *values]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        done = self.done(settings, *arguments, replanning=replanning)
         assert done.returncode == 0, done.stderr
         jobs = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", done.stdout + done.stderr, re.MULTILINE)
         return sorted(job for job in jobs if job not in ("all", *beside))
+
+    def done(self, settings: str, *arguments: str, replanning: bool = True, before: tuple[str, ...] = ()):
+        """A finished run of Snakemake, behind another command if one is given."""
+        values = (f"settings={settings}", f"replanning={'1' if replanning else ''}")
+        command = [*before, sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--config", *values]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -186,3 +191,19 @@ def test_a_mistake_is_worded_as_everywhere_and_a_defect_with_its_place(
     assert ("Traceback:" in lines) != is_mistake
     assert "RefusedError:" not in lines
     assert (tmp_path / "chosen").exists() == bool(after)
+
+
+def test_outputs_that_may_not_be_overwritten_are_told_in_one_line(workflow: Workflow):
+    for name in ("chosen", "constant"):
+        (workflow.folder / name).chmod(0o444)
+    powers = "-dac_override,-dac_read_search"  # with which root may write all files
+    as_others = ("setpriv", "--bounding-set", powers, "--inh-caps", powers) if os.geteuid() == 0 else ()
+    done = workflow.done("2nd", before=as_others)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if "may not be overwritten" in line]
+    assert re.fullmatch(
+        r"error: (chosen|constant): has to be made again and may not be overwritten \(mode 444\), and 1 more; "
+        "make it writable, or delete it",
+        line,
+    )
+    assert "Traceback" not in done.stderr

@@ -7,13 +7,15 @@ rule by rule. Seen in Snakemake 9.27 (`DAG.update_needrun`, `DAG.update_checkpoi
 this module reads; a test shows that it is still needed. What ends the planning is worded here too.
 """
 
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import snakemake.api  # noqa: F401 - first, as its other modules import one another
 from snakemake import exceptions, rules, workflow
 from snakemake.dag import DAG
-from snakemake.exceptions import InputFunctionException, WorkflowError, format_error
+from snakemake.exceptions import InputFunctionException, ProtectedOutputException, WorkflowError, format_error
 
 from sacp.errors import InputError
 from sacp.plan.recorded import RecallingPersistence
@@ -62,6 +64,19 @@ class ReplanningDAG(DAG):  # type: ignore[misc]
             reason.clear()
             reason.updated_input_run.update(stays)
         await super().update_needrun(*args, **settings)
+
+    async def check_jobs(self) -> None:
+        """Check what is planned; an output that may not be overwritten is told in one line."""
+        try:
+            await super().check_jobs()
+        except ProtectedOutputException as error:
+            locked = [file for job in self.needrun_jobs() for file in job.output if await file.protected()]
+            if not locked:
+                raise
+            mode = stat.S_IMODE(Path(locked[0]).stat().st_mode)
+            found = f"{locked[0]}: has to be made again and may not be overwritten (mode {mode:03o})"
+            more = f", and {len(locked) - 1} more" if len(locked) > 1 else ""
+            raise RefusedError(InputError(f"{found}{more}; make it writable, or delete it")) from error
 
     async def update_checkpoint_dependencies(self, jobs: Iterable[Any] | None = None) -> bool:
         """Plan again what depends on these checkpoints, and on others that need not run any more because of it."""

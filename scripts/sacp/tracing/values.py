@@ -143,15 +143,14 @@ class Reading:
 
         A layer that is called again reads and gives the same channels each time, and costs each call's operations.
         """
+        if self.in_training and kind in PLAIN and not costs.get("params_channel"):
+            return Value(value.sources, outputs, axis, value.obstacle)
         place = self.place_of(name)
         if place is not None and kind in PLAIN:
             name, place = node.name, self.place_of(node.name)
         is_again = place is not None
-        if place is None and self.in_training:
-            if kind not in PLAIN:
-                raise ObstacleError(node, "layer {place} is called in training alone", stays=True)
-            if not costs.get("params_channel"):
-                return Value(value.sources, outputs, axis, value.obstacle)
+        if place is None and self.in_training and kind not in PLAIN:
+            raise ObstacleError(node, "layer {place} is called in training alone", stays=True)
         if place is None:
             zero = dict.fromkeys(("flops_pair", "flops_channel", "params_pair", "params_channel"), 0)
             self.nodes.append({"name": name, "kind": kind, "inputs": inputs, "outputs": outputs} | zero | costs)
