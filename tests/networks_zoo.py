@@ -11,13 +11,16 @@ import thop
 import torch
 import torch.nn.functional as F
 from sacp.network.architectures import build
-from sacp.network.graph import LINEAR, Graph, Kept, kept_elements
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import LINEAR, Graph, Kept, from_json, kept_elements, to_json
 from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune, resized
 from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
 from sacp.pruning.space import kept_counts
-from sacp.tracing.trace import trace
+from sacp.tracing.trace import count, trace
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_leaves
 from torchvision.ops import StochasticDepth
 
 PAPER_NETWORKS = ("vgg16", "resnet18", "resnet56")
@@ -336,6 +339,28 @@ def random_kept(graph: Graph, rng: np.random.Generator, levels: int = 10) -> Kep
     """Kept channels of a random configuration, of channels chosen at random."""
     steps = rng.integers(0, levels, len(graph.groups))
     return kept_channels(random_order(graph, rng), kept_counts(steps, graph.channels, levels))
+
+
+def assert_exact(network: nn.Module, shape: tuple[int, ...] = CUSTOM_SHAPE) -> None:
+    """Pruned networks equal masked ones, cost what is predicted, and have no more parameters than are counted."""
+    network = network.double().eval()
+    graph = trace(network, shape)
+    assert from_json(to_json(graph)) == graph
+    images = torch.randn(3, *shape[1:], dtype=torch.float64)
+    for seed in range(3):
+        kept = random_kept(graph, np.random.default_rng(seed))
+        smaller = prune(network, graph, kept)
+        with torch.no_grad():
+            found, expected = (tree_leaves(each(images)) for each in (smaller, masked_where_read(network, graph, kept)))
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        costs = costs_of_counts(graph, np.array([[len(channels) for channels in kept]]))
+        cost = count(smaller, shape)
+        assert (cost.flops, cost.parameters) == (costs[0][0], costs[1][0])
+        assert cost.parameters == sum(parameter.numel() for parameter in smaller.parameters())
+        sum(output.sum() for output in tree_leaves(smaller.train()(images))).backward()
+        loaded = resized(network, copy.deepcopy(smaller.state_dict()))
+        outputs = [tree_leaves(each.eval()(images)) for each in (loaded, smaller)]
+        assert all(torch.equal(*pair) for pair in zip(*outputs, strict=True))
 
 
 def thop_count(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[float, float]:

@@ -1,19 +1,16 @@
 """What operations do to channels goes by shapes: what is accepted is exact when pruned, all else is refused by name."""
 
-import copy
 import inspect
 import re
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, masked_where_read, random_kept
+from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, assert_exact
 from sacp.errors import InputError
-from sacp.network.cost import cost_of_graph, costs_of_counts
-from sacp.network.graph import LINEAR, Run, from_json, to_json
-from sacp.network.surgery import prune, resized
-from sacp.tracing.trace import count, trace, traced
+from sacp.network.cost import cost_of_graph
+from sacp.network.graph import LINEAR, Run
+from sacp.tracing.trace import trace, traced
 from torch import nn
 
 
@@ -34,27 +31,6 @@ def with_gate(gate, parameters=None, buffers=None, attributes=None) -> Custom:
     for name, value in (attributes or {}).items():
         setattr(network, name, value)
     return network
-
-
-def assert_exact(network: nn.Module) -> None:
-    """Pruned networks equal masked ones, cost what is predicted, and have no more parameters than are counted."""
-    network = network.double().eval()
-    graph = trace(network, CUSTOM_SHAPE)
-    assert from_json(to_json(graph)) == graph
-    images = torch.randn(3, *CUSTOM_SHAPE[1:], dtype=torch.float64)
-    for seed in range(3):
-        kept = random_kept(graph, np.random.default_rng(seed))
-        smaller = prune(network, graph, kept)
-        with torch.no_grad():
-            found, expected = smaller(images), masked_where_read(network, graph, kept)(images)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-        costs = costs_of_counts(graph, np.array([[len(channels) for channels in kept]]))
-        cost = count(smaller, CUSTOM_SHAPE)
-        assert (cost.flops, cost.parameters) == (costs[0][0], costs[1][0])
-        assert cost.parameters == sum(parameter.numel() for parameter in smaller.parameters())
-        smaller.train()(images).sum().backward()
-        loaded = resized(network, copy.deepcopy(smaller.state_dict()))
-        assert torch.equal(loaded.eval()(images), smaller.eval()(images))
 
 
 PER_CHANNEL = torch.linspace(0.5, 2, 8)

@@ -38,7 +38,7 @@ def check(original: Traced, kept: Kept, smaller: nn.Module, input_shape: Shape, 
         original: the unpruned network, as `tracing.traced` has read it.
         kept: per group, the channel numbers that are kept.
         smaller: the pruned network; neither is changed.
-        input_shape: of one input with its batch axis, [1, C, H, W].
+        input_shape: of one input with its batch axis, [1, C, H, W] or [1, ...].
         precision: of the comparison. `auto` is float64 for small networks; float32 for others, and float64 where that
             finds a difference. `float64` takes a copy of both networks, whatever their size.
 
@@ -103,11 +103,11 @@ def _size(network: nn.Module) -> int:
 
 
 def _image(original: Traced, shape: Shape) -> Tensor:
-    """A random image in float64, [1, C, H, W]; where that is large, a smaller one if the network takes it."""
+    """A random input in float64, [1, ...]; of large images, a smaller one if the network takes it."""
     generator = torch.Generator().manual_seed(0)
     # What more than images lie along the first axis of, as windows, says of no images nothing about other sizes.
     of_no_images = next(iter(original.operations.nodes)).meta["shape"][:1] == (0,)
-    if min(shape[2:]) >= LARGE_SIDE and of_no_images:
+    if len(shape) == 4 and min(shape[2:]) >= LARGE_SIDE and of_no_images:
         sides = [math.ceil(side / SMALLER) for side in shape[2:]]
         try:
             with torch.no_grad():

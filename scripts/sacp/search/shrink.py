@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -16,14 +16,14 @@ from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import highest_first, kept_channels
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import bounded, log_mass
-from sacp.tracing.trace import traced
+from sacp.tracing.trace import SHAPE, Shape, is_shape, traced
 
 log = logging.getLogger(__name__)
 MOST_LEVELS = 256  # steps are bytes
 
 
 def shrink(
-    network: nn.Module, input_shape: tuple[int, int, int, int], *, flops: float | None = None,
+    network: nn.Module, input_shape: Shape, *, flops: float | None = None,
     parameters: float | None = None, levels: int = 10, calibrate: Iterable[Tensor] | None = None, proof: str = "auto",
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
@@ -36,7 +36,7 @@ def shrink(
 
     Args:
         network: any that `tracing.trace` understands; it stays as it is.
-        input_shape: of one input with its batch axis, [1, C, H, W].
+        input_shape: of one input with its batch axis, [1, C, H, W] or [1, ...].
         flops: most multiply-accumulates; below 1, a share of the network's.
         parameters: most parameters; below 1, a share of the network's.
         levels: into how many parts the channels of a group are divided.
@@ -72,7 +72,7 @@ def shrink(
 def _check_forms(network: Any, input_shape: Any, levels: Any, proof: Any) -> None:
     for name, found, is_right, expected in (
         ("network", network, isinstance(network, nn.Module), "a torch.nn.Module"),
-        ("input_shape", input_shape, isinstance(input_shape, Sequence) and len(input_shape) == 4, "[1, C, H, W]"),
+        ("input_shape", input_shape, is_shape(input_shape), SHAPE),
         ("levels", levels, type(levels) is int and 2 <= levels <= MOST_LEVELS, f"an integer from 2 to {MOST_LEVELS}"),
         ("proof", proof, isinstance(proof, str) and proof in proofs.PRECISIONS, " or ".join(proofs.PRECISIONS)),
     ):

@@ -26,7 +26,8 @@ from sacp.tracing.layers import LAYERS, computes_as
 from sacp.tracing.operations import PERMUTATIONS, is_elementwise, read
 from sacp.tracing.values import Condition, Labels, Number, ObstacleError, Read, Reading, Several, Value, argument
 
-Shape = tuple[int, int, int, int]
+Shape = tuple[int, ...]
+SHAPE = "[1, C, H, W], or [1, ...] of other inputs"
 TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # the folder of its code
 
 
@@ -41,8 +42,17 @@ class Traced:
     stays: tuple[str, ...]  # what is not pruned, and why
 
 
+def is_shape(value: Any) -> bool:
+    """Whether this is the shape of one input with its batch axis."""
+    sizes = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    is_sizes = len(sizes) > 1 and all(isinstance(size, int) and size > 0 for size in sizes)
+    return is_sizes and (len(sizes) == 4 or sizes[0] == 1)
+
+
 def trace(network: nn.Module, input_shape: Shape) -> Graph:
-    """Trace `network` on an input of `input_shape` [1, C, H, W] and return its graph. The network is not changed.
+    """Trace `network` on an input of `input_shape`, [1, C, H, W] or another, and return its graph.
+
+    The network is not changed.
 
     Raises:
         InputError: the forward cannot be traced, fails on the shape, or does to channels that could be pruned what is
@@ -94,8 +104,8 @@ def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced
 
 
 def _evaluated(network: nn.Module, input_shape: Shape) -> tuple[nn.Module, fx.Graph]:
-    if len(input_shape) != 4 or not all(isinstance(size, int) and size > 0 for size in input_shape):
-        raise InputError(f"input_shape: found {input_shape}, expected [1, C, H, W]")
+    if not is_shape(input_shape):
+        raise InputError(f"input_shape: found {input_shape}, expected {SHAPE}")
     check_layers(network)
     shadow = _shadow(network).eval()
     with torch.random.fork_rng(devices=[]):
