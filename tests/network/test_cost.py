@@ -72,6 +72,11 @@ def test_residual_stream_costs_are_quadratic_in_its_channels():
         [nn.Upsample(4, mode="bicubic"), nn.Upsample(5, mode="nearest-exact")], [nn.UpsamplingBilinear2d(9)],
         [nn.PReLU()], [nn.PReLU(5), nn.SyncBatchNorm(5)], [nn.Flatten(), nn.BatchNorm1d(320), nn.PReLU()],
         [nn.ZeroPad2d((0, 1, 2, 3)), nn.ReflectionPad2d(1), nn.ReplicationPad2d(2), nn.CircularPad2d(1)],
+        [nn.Conv2d(5, 8, 3), nn.Conv2d(8, 12, 3, groups=2), nn.Conv2d(12, 24, 1, groups=4, bias=False)],
+        [nn.ConvTranspose2d(5, 7, 3, 2, output_padding=1)], [nn.InstanceNorm2d(5, affine=True), nn.InstanceNorm2d(5)],
+        [nn.Flatten(2), nn.Conv1d(5, 6, 3, 2), nn.BatchNorm1d(6), nn.AvgPool1d(2), nn.ConvTranspose1d(6, 4, 3)],
+        [nn.Unflatten(2, (1, 8)), nn.Conv3d(5, 6, (1, 3, 3)), nn.BatchNorm3d(6), nn.AdaptiveAvgPool3d((1, 2, 2))],
+        [nn.LayerNorm(8), nn.LayerNorm([5, 8, 8])],
         [nn.Conv2d(5, 5, 3, 2, groups=5)], [nn.Conv2d(5, 7, (3, 1), (2, 1), (1, 0), dilation=(2, 1))],
     ],
 )  # fmt: skip

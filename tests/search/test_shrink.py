@@ -70,9 +70,9 @@ def test_a_budget_must_be_given_in_numbers_above_0(limits: dict[str, Any], found
           for levels in (0, 1, 257, -3, True, 2.5, "10", None)),
         ({"network": "net"}, "network: found 'net', expected a torch.nn.Module"),
         ({"network": torch.nn.Identity}, "network: found <class 'torch.nn.modules.linear.Identity'>, expected a torch"),
-        ({"input_shape": (3, 8, 8)}, "input_shape: found (3, 8, 8), expected [1, C, H, W], or [1, ...] of other inputs"),
-        ({"input_shape": None}, "input_shape: found None, expected [1, C, H, W], or [1, ...] of other inputs"),
-        ({"input_shape": 8}, "input_shape: found 8, expected [1, C, H, W], or [1, ...] of other inputs"),
+        ({"input_shape": (3, 8, 8)}, "input_shape: found (3, 8, 8), expected [1, C, H, W], or [1, ...] of other"),
+        ({"input_shape": None}, "input_shape: found None, expected [1, C, H, W], or [1, ...] of other"),
+        ({"input_shape": 8}, "input_shape: found 8, expected [1, C, H, W], or [1, ...] of other"),
     ],
 )  # fmt: skip
 def test_an_argument_of_another_form_is_refused_by_its_name(changed: dict[str, Any], message: str) -> None:

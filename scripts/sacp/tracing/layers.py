@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, FIXED, LINEAR, POOL
 from sacp.network.surgery import goes_by_groups
-from sacp.tracing.shapes import flatten, is_over_positions, reduced, resize
+from sacp.tracing.shapes import flatten, is_over_positions, reduced, resize, unflatten
 from sacp.tracing.values import (
     Condition,
     Direct,
@@ -241,6 +241,11 @@ def read_flatten(state: Reading, module: nn.Module, node: fx.Node, value: Value,
     return flatten(state, node, value)
 
 
+def read_unflatten(state: Reading, module: nn.Unflatten, node: fx.Node, value: Value, name: str) -> Value:
+    """Read what makes several axes of one."""
+    return unflatten(state, node, value, module.dim, tuple(module.unflattened_size))
+
+
 def read_by_its_layer(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[Read]) -> Value:
     """Read the function of a layer that a module of its kind calls with its own weight, as subclasses do.
 
@@ -312,6 +317,7 @@ MODULES: list[tuple[tuple[type[nn.Module], ...], Reader]] = [
     ((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), read_upsample),
     ((nn.Linear,), read_linear),
     ((nn.Flatten,), read_flatten),
+    ((nn.Unflatten,), read_unflatten),
     (ELEMENTWISE, read_elementwise),
 ]
 

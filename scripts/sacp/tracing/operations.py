@@ -32,6 +32,7 @@ from sacp.tracing.shapes import (
     total,
     transpose,
     unbind,
+    unflatten,
     unsqueeze,
     view,
 )
@@ -321,6 +322,7 @@ FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Read]] = {
     F.pad: pad,
     F.interpolate: resize,
     **dict.fromkeys(("flatten", torch.flatten), flatten),
+    **dict.fromkeys(("unflatten", torch.unflatten), unflatten),
     **dict.fromkeys(("squeeze", torch.squeeze), squeeze),
     **dict.fromkeys(("unsqueeze", torch.unsqueeze), unsqueeze),
     **dict.fromkeys(("permute", torch.permute), permute),

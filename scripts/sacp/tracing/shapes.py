@@ -220,6 +220,15 @@ def flatten(state: Reading, node: fx.Node, value: Value) -> Value:
     return reshape(state, node, value, [-1 if size != 1 else 1 for size in shape_of(node)])
 
 
+def unflatten(state: Reading, node: fx.Node, value: Value, dim: Any = None, sizes: Any = None) -> Value:
+    """Read `unflatten`, which makes several axes of one; `dim` and `sizes` are those of a module."""
+    dim, sizes = argument(node, 1, "dim", dim), argument(node, 2, "sizes", sizes)
+    if not isinstance(dim, int) or not isinstance(sizes, (tuple, list)) or not all(type(size) is int for size in sizes):
+        raise unknown(node)
+    axis, rank = dim % len(shape_read(node)), len(shape_of(node))
+    return reshape(state, node, value, [*[-1] * axis, *sizes, *[-1] * (rank - axis - len(sizes))])
+
+
 def view(state: Reading, node: fx.Node, value: Value, values: Mapping[fx.Node, Read]) -> Value:
     """Read a reshape to sizes, of which that of the channels must be -1, or follow their number when it is pruned."""
     sizes = _several(node)
@@ -250,6 +259,9 @@ def reshape(state: Reading, node: fx.Node, value: Value, sizes: Sequence[Read | 
     outer = math.prod(before[axis] for axis in old if axis < value.axis)
     labels = np.tile(np.repeat(value.labels, inner), outer).reshape([after[axis] for axis in new])
     follows = [axis for axis in new if sizes[axis] == -1 or _tells(sizes[axis])]
+    behind = new[-1] + 1
+    if not follows and behind < len(after) and after[behind] == 1 and sizes[behind] == -1:
+        new, follows = [*new, behind], [behind]  # a single channel for each part
     if not follows and sum(after[axis] > 1 for axis in new) > 1:
         found = f"reshape of {written(before)} to {written(after)} at {{place}} cuts channels in parts of written sizes"
         raise ObstacleError(node, found, stays=True)

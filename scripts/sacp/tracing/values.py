@@ -167,7 +167,7 @@ class Reading:
             known_edges = self.edges if is_again else []
             edges = dict.fromkeys((source, place) for source in value.sources if source != place)
             self.edges += [edge for edge in edges if edge not in known_edges]
-        return Value((place,), outputs, axis, value.obstacle)
+        return Value((place,), outputs if outputs.any() else None, axis, value.obstacle)
 
     def add_plain(self, node: fx.Node, kind: str, value: Value, flops_channel: int = 0) -> Value:
         """Add a node without weights that leaves channels as they are; its second call has a name of its own."""
