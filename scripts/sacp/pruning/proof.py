@@ -19,7 +19,8 @@ from sacp.errors import INTERRUPTS, InputError
 from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
 from sacp.network.graph import CONV, LINEAR, Axis, Graph, Kept, Node, kept_elements
 from sacp.network.surgery import prune
-from sacp.tracing.trace import Shape, Traced, images_like, retraced, traced
+from sacp.tracing.running import images_like
+from sacp.tracing.trace import Shape, Traced, retraced, traced
 
 log = logging.getLogger(__name__)
 PRECISIONS = ("auto", "float64")

@@ -1,34 +1,26 @@
 """A torch.fx trace of a network, in evaluation and in training, read operation by operation."""
 
 import copy
-import math
-import operator
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
-from torch.overrides import TorchFunctionMode
+from torch import fx, nn
 
-from sacp.errors import INTERRUPTS, InputError, told
+from sacp.errors import InputError
 from sacp.network.cost import Cost, cost_of_graph
 from sacp.network.graph import PLAIN, Graph
 from sacp.network.surgery import PER_CHANNEL, check_layers, copied, tensors_of
 from sacp.tracing.groups import Grouping, faults, graph_of, is_layer, ungrouped
-from sacp.tracing.layers import LAYERS, computes_as
-from sacp.tracing.operations import PERMUTATIONS, is_elementwise, read
-from sacp.tracing.values import Condition, Labels, Number, ObstacleError, Read, Reading, Several, Value, argument
+from sacp.tracing.operations import read
+from sacp.tracing.running import note_shapes
+from sacp.tracing.symbolic import place, symbolic
+from sacp.tracing.values import Condition, Labels, Number, ObstacleError, Read, Reading, Several, Value
 
 Shape = tuple[int, ...]
 SHAPE = "[1, C, H, W], or [1, ...] of other inputs"
-TORCH = f"{Path(torch.__file__).parent}{os.sep}"  # the folder of its code
 
 
 @dataclass(frozen=True)
@@ -77,8 +69,8 @@ def traced(network: nn.Module, input_shape: Shape) -> Traced:
 def _traced(network: nn.Module, input_shape: Shape) -> Traced:
     shadow, operations = _evaluated(network, input_shape)
     with torch.random.fork_rng(devices=[]):  # a forward may draw
-        in_training = _symbolic(shadow.train())
-        _note_shapes(shadow, in_training, input_shape)
+        in_training = symbolic(shadow.train())
+        note_shapes(shadow, in_training, input_shape)
     passes = [operations] if _told(in_training) == _told(operations) else [operations, in_training]
     return _read_all(shadow.eval(), passes)
 
@@ -94,7 +86,7 @@ def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced
         if node.op == "get_attr" and not hasattr(shadow, str(node.target)) and "." not in str(node.target):
             setattr(shadow, str(node.target), getattr(original.network, str(node.target)))
     with torch.random.fork_rng(devices=[]):
-        _note_shapes(shadow.train(), original.in_training, input_shape)
+        note_shapes(shadow.train(), original.in_training, input_shape)
     is_same = original.in_training is original.operations
     passes = [operations] if is_same else [operations, original.in_training]
     state, obstacles = _read_passes(shadow.eval(), passes)
@@ -109,8 +101,8 @@ def _evaluated(network: nn.Module, input_shape: Shape) -> tuple[nn.Module, fx.Gr
     check_layers(network)
     shadow = _shadow(network).eval()
     with torch.random.fork_rng(devices=[]):
-        operations = _symbolic(shadow)
-        _note_shapes(shadow, operations, input_shape)
+        operations = symbolic(shadow)
+        note_shapes(shadow, operations, input_shape)
     return shadow, operations
 
 
@@ -121,177 +113,6 @@ def _shadow(network: nn.Module) -> nn.Module:
     device = "meta" if any(tensor.is_meta for tensor in tensors) else "cpu"
     shadow = copied(network)
     return shadow if all(tensor.device.type == device for tensor in tensors) else copy.deepcopy(shadow).to(device)
-
-
-class _Tracer(fx.Tracer):
-    """Notes for each operation which line of the user's code asks for it, and in which module.
-
-    A layer of a kind of its own that computes what torch's kind computes is read as one of torch's.
-    """
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is read as a whole."""
-        whole: bool = super().is_leaf_module(m, module_qualified_name)
-        return whole or any(isinstance(m, kind) and computes_as(m, kind) for kind in LAYERS)
-
-    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        """Iterate over the parts that `chunk` or `split` gives, as many as are asked for."""
-        node = obj.node
-        number = argument(node, 1, "chunks") if node.target in ("chunk", torch.chunk) else None
-        sizes = argument(node, 1, "split_size") if node.target in ("split", torch.split) else None
-        number = len(sizes) if isinstance(sizes, (tuple, list)) else number
-        if not isinstance(number, int):
-            return super().iter(obj)
-        return (operator.getitem(obj, part) for part in range(number))
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        node = super().create_node(*args, **kwargs)
-        node.meta["line"] = _line(sys._getframe(1))
-        node.meta["module"] = next(reversed(self.module_stack), "")
-        return node
-
-
-def _line(frame: FrameType | None) -> str:
-    """The file and line of the innermost code that is neither torch's nor ours; an empty string if there is none."""
-    while frame is not None and frame.f_code.co_filename.startswith(TORCH):
-        frame = frame.f_back
-    if frame is None or frame.f_code.co_filename == __file__:
-        return ""
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-
-def _place(node: fx.Node) -> str:
-    line = f" ({node.meta['line']})" if node.meta.get("line") else ""
-    if node.op == "call_module":
-        return f"'{node.target}'{line}"
-    module = f" of '{node.meta['module']}'" if node.meta.get("module") else ""
-    return f"node '{node.name}'{module}{line}"
-
-
-def _symbolic(shadow: nn.Module) -> fx.Graph:
-    try:
-        return _Tracer().trace(shadow)
-    except INTERRUPTS:
-        raise
-    except BaseException as error:  # a forward is the user's code: anything can be raised there
-        line = _line_of(error.__traceback__)
-        name = type(shadow).__name__
-        found = f"network: forward of {name} cannot be traced{_mode(shadow)}{line}"
-        raise InputError(f"{found} ({told(error)})") from error
-
-
-def _line_of(traceback: TracebackType | None) -> str:
-    """Where the user's code was when it failed, as ` at file:line`; an empty string if it was not in it."""
-    found = ""
-    while traceback is not None:
-        line = _line(traceback.tb_frame)
-        is_users = line.startswith(f"{Path(traceback.tb_frame.f_code.co_filename).name}:")
-        found = f" at {Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if is_users else found
-        traceback = traceback.tb_next
-    return found
-
-
-class _Shapes(fx.Interpreter):
-    """Notes the shapes of all tensors, as torch's `ShapeProp` does, but loads no symbolic algebra, half a second.
-
-    Of a function that is not torch's, it counts the multiply-accumulates of its linear layers and convolutions.
-    """
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run a node; note the shape of the tensor that it gives, or how many it gives."""
-        self.node = n
-        for note in ("shape", "length", "macs"):
-            n.meta.pop(note, None)
-        if n.op == "call_function" and not _is_torchs(n.target) and not is_elementwise(n):
-            with _Macs() as macs:
-                result = super().run_node(n)
-            n.meta["macs"] = macs.total
-        else:
-            result = super().run_node(n)
-        if isinstance(result, Tensor):
-            n.meta["shape"] = tuple(result.shape)
-        elif isinstance(result, (tuple, list)) and any(isinstance(part, Tensor) for part in result):
-            n.meta["length"] = len(result)
-        return result
-
-    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; a view of no images is a flattening."""
-        sizes = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]
-        if target in ("view", "reshape") and tuple(sizes) == (0, -1) and not kwargs:
-            return args[0].flatten(1)  # torch cannot tell what -1 means then
-        return super().call_method(target, args, kwargs)
-
-
-class _Macs(TorchFunctionMode):
-    """Counts the multiply-accumulates of linear layers and convolutions."""
-
-    total = 0
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Call a function of torch."""
-        result = func(*args, **(kwargs or {}))
-        if func in (F.linear, F.conv1d, F.conv2d, F.conv3d):
-            weight = args[1] if len(args) > 1 else (kwargs or {})["weight"]
-            self.total += result.numel() * math.prod(weight.shape[1:])
-        return result
-
-
-def _is_torchs(function: Any) -> bool:
-    """Whether a function is torch's or Python's own."""
-    return str(getattr(function, "__module__", "")).partition(".")[0] in (
-        "torch",
-        "_operator",
-        "builtins",
-        "math",
-        "None",
-    )
-
-
-def _note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: Shape) -> None:
-    """Note the shapes of all tensors, by no images, which takes no time, or by some where the forward wants them."""
-    batches = (0, 1, 2) if shadow.training else (0, 1)  # a batch norm in training wants 2
-    for batch in batches:
-        # In training batch norms note what they see: in a copy, since the network is compared with the pruned one.
-        run = _Shapes(copied(shadow) if shadow.training else shadow, graph=operations)
-        run.extra_traceback = False
-        try:
-            with torch.no_grad():
-                run.run(images_like(shadow, (batch, *input_shape[1:])))
-            if batch or not _mixes_images(operations):
-                return
-        except INTERRUPTS:
-            raise
-        except BaseException as error:
-            if batch == batches[-1]:
-                found = f"fails on an input of shape {list(input_shape)}{_mode(shadow)}, at {_place(run.node)}"
-                raise InputError(f"network: {type(shadow).__name__} {found} ({told(error)})") from error
-
-
-def _mixes_images(operations: fx.Graph) -> bool:
-    """Whether no images tell too little: a function is counted, or more than images lie along a tensor's first axis."""
-    if any("macs" in node.meta for node in operations.nodes):
-        return True
-    for node in operations.nodes:
-        reads = [arg.meta["shape"] for arg in node.all_input_nodes if "shape" in arg.meta]
-        if "shape" not in node.meta or not reads or node.op == "call_module":
-            continue
-        before, after = reads[0], node.meta["shape"]
-        is_moved = node.target in (*PERMUTATIONS, "view", "reshape", torch.reshape, "flatten", torch.flatten)
-        if is_moved and (before[:1] != after[:1] or math.prod(before[1:]) != math.prod(after[1:])):
-            return True
-    return False
-
-
-def images_like(network: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of a shape, of the type and on the device that a network's parameters have."""
-    like = next((each for each in network.parameters() if each.is_floating_point()), torch.zeros(()))
-    return torch.zeros(shape, device=like.device, dtype=like.dtype)
-
-
-def _mode(network: nn.Module) -> str:
-    return " in training" if network.training else ""
 
 
 def _read_all(shadow: nn.Module, passes: Sequence[fx.Graph]) -> Traced:
@@ -383,7 +204,7 @@ def _grouped(obstacles: Iterable[ObstacleError]) -> list[str]:
     """Texts of obstacles; of those that are alike, the first place and how many more there are."""
     places: dict[str, list[str]] = {}
     for obstacle in dict.fromkeys(obstacles):
-        places.setdefault(obstacle.text, []).append(_place(obstacle.node))
+        places.setdefault(obstacle.text, []).append(place(obstacle.node))
     return [
         text.replace("{place}", found[0] + (f" and {len(found) - 1} more" if len(found) > 1 else ""))
         for text, found in places.items()
