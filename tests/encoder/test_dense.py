@@ -3,7 +3,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from networks_zoo import any_network, built
+from networks_zoo import CUSTOM_NETWORKS, any_network, built
 from sacp.encoder.dense import DenseScorer
 from sacp.encoder.features import NodeFeatures
 from sacp.encoder.model import Encoder, edge_index, normalised_adjacency
@@ -44,7 +44,7 @@ def scorer_for(name: str, width: float = 0.25, edges: str = "directed") -> Dense
 def pyg_embedding(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> Tensor:
     """Embeddings of a torch_geometric batch with one graph for each configuration."""
     features = NodeFeatures(graph, LEVELS)
-    nodes = features.table(order)[features.index(steps)][:, features.rows]
+    nodes = features.of_nodes(features.table(order)[features.index(steps)])
     batch = Batch.from_data_list([Data(x=x, edge_index=edge_index(graph, edges)) for x in nodes])
     hidden = batch.x
     for number, conv in enumerate(encoder.convs):
@@ -65,7 +65,7 @@ def test_dense_embeddings_equal_those_of_torch_geometric(name, edges, layers):
     assert expected.std(dim=0).max() > 1e-3  # the configurations differ, so must their embeddings
 
 
-@pytest.mark.parametrize("name", ["depthwise", "squeeze_excite", "flat"])
+@pytest.mark.parametrize("name", CUSTOM_NETWORKS)
 def test_networks_with_other_operations_are_embedded_alike(name):
     network, graph, _ = any_network(name)
     order, encoder = l1_order(network, graph), encoder_for(graph)

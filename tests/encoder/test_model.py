@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from networks_zoo import PAPER_NETWORKS, any_network, norms_of
+from networks_zoo import CUSTOM_NETWORKS, PAPER_NETWORKS, any_network, norms_of
 from sacp.encoder.dense import DenseScorer
 from sacp.encoder.features import DeficitFeatures, NodeFeatures
 from sacp.encoder.model import Encoder, EncoderSettings, edge_index, load, save
@@ -65,9 +65,9 @@ def test_deficit_features_are_those_worked_out_node_by_node(name: str) -> None:
     norms = norms_of(order)
     features = DeficitFeatures(graph, LEVELS, norms)
     rows = features.table(order)
-    found = rows[features.index(steps[:5])][:, features.rows]
+    found = features.of_nodes(rows[features.index(steps[:5])])
     assert torch.allclose(found, torch.tensor([deficits(graph, norms, step) for step in steps[:5]]), atol=1e-6)
-    original = rows[features.unpruned()][0, features.rows]
+    original = features.of_nodes(rows[features.unpruned()])[0]
     is_linear = torch.tensor([node.kind == "linear" for node in graph.nodes])
     assert torch.allclose(original, is_linear[:, None].float().expand(-1, graph.max_channels), atol=1e-6)
 
@@ -104,19 +104,21 @@ def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[fl
     kept = kept_channels(order, kept_counts(step, graph.channels, LEVELS))
     rows = []
     for node in graph.nodes:
-        row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
-        for channel in range(node.channels if node.kind != "linear" else 0):
-            row[channel] = 1.0 if all(channel in kept[group] for group in node.groups) else -1.0
-        rows.append(row)
+        row = []
+        for run in node.outputs:
+            numbers = range(run.start, run.start + run.count)
+            row += [1.0 if run.group is None or number in kept[run.group] else -1.0 for number in numbers]
+        is_whole = node.kind == "linear" and not node.groups
+        rows.append([1.0] * graph.max_channels if is_whole else row + [0.0] * (graph.max_channels - len(row)))
     return rows
 
 
 def features_of(graph: Graph, order: Order, steps: np.ndarray) -> Tensor:
     features = NodeFeatures(graph, LEVELS)
-    return features.table(order)[features.index(steps)][:, features.rows]
+    return features.of_nodes(features.table(order)[features.index(steps)])
 
 
-@pytest.mark.parametrize("name", [*PAPER_NETWORKS, "flat", "depthwise", "squeeze_excite"])
+@pytest.mark.parametrize("name", [*PAPER_NETWORKS, *CUSTOM_NETWORKS])
 def test_node_features_are_those_of_section_3_2(name):
     graph, order, training = problem(name)
     expected = torch.tensor([plain_features(graph, order, step) for step in training[:5]])
@@ -156,7 +158,7 @@ def pyg_embedding(encoder: Encoder, x: Tensor, edges: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("edges", ["directed", "both"])
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet20", "squeeze_excite"])
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "resnet20", "squeeze_excite", "concatenated", "in_groups"])
 def test_encoder_equals_torch_geometric_on_a_batch_of_graphs(name, edges):
     graph, order, training = problem(name)
     index = edge_index(graph, edges)
@@ -352,7 +354,7 @@ def losses_by_message_passing(name: str, seed: int, changed: EncoderSettings) ->
         anchor_order, anchor_steps = (order, 0 * steps) if changed.anchor == "original" else (by_number, steps)
         positive = torch.tensor([plain_features(graph, order, step) for step in steps])
         anchor = torch.tensor([plain_features(graph, anchor_order, step) for step in anchor_steps])
-        negative = torch.cat([random, constants], dim=1)[:, features.rows]
+        negative = features.of_nodes(torch.cat([random, constants], dim=1))
         z = [pyg_embedding(encoder, x, index) for x in (anchor, positive, negative)]
         loss = objective_loss(*z, changed.objective, changed.temperature)
         optimizer.zero_grad()

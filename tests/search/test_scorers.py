@@ -40,7 +40,7 @@ def problem(name: str, layers: int = 3, hidden: int = 16) -> tuple[Encoder, Grap
 def by_torch_geometric(encoder: Encoder, graph: Graph, order: Order, steps: np.ndarray, edges: str) -> np.ndarray:
     features, index = NodeFeatures(graph, LEVELS), edge_index(graph, edges)
     rows = torch.cat([features.unpruned(), features.index(steps)])
-    nodes = features.table(order)[rows][:, features.rows]
+    nodes = features.of_nodes(features.table(order)[rows])
     batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in nodes])
     x = batch.x
     with torch.no_grad():
@@ -52,7 +52,7 @@ def by_torch_geometric(encoder: Encoder, graph: Graph, order: Order, steps: np.n
 
 @pytest.mark.parametrize("edges", ["directed", "both"])
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", PAPER_NETWORKS)
+@pytest.mark.parametrize("name", [*PAPER_NETWORKS, "concatenated", "in_groups", "transformer"])
 def test_tables_dense_batches_and_torch_geometric_agree(name: str, layers: int, edges: str) -> None:
     encoder, graph, order, steps = problem(name, layers)
     dense = DenseScorer(encoder, graph, order, LEVELS, edges)
@@ -65,7 +65,7 @@ def test_tables_dense_batches_and_torch_geometric_agree(name: str, layers: int, 
 def distances_by_torch_geometric(dense: DenseScorer, graph: Graph, steps: np.ndarray, edges: str) -> np.ndarray:
     features, index = dense.features, edge_index(graph, edges)
     rows = torch.cat([features.unpruned(), features.index(steps)])
-    nodes = dense.rows[rows][:, features.rows]
+    nodes = features.of_nodes(dense.rows[rows])
     batch = Batch.from_data_list([Data(x=x, edge_index=index) for x in nodes])
     x = batch.x
     with torch.no_grad():
