@@ -65,6 +65,8 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
         with_gate(lambda n, y: n.scale.expand_as(y) * y, SCALE),
         with_gate(lambda n, y: y.flatten(1).unflatten(1, (-1, 8, 8)) + n.cut(y)[:, :, 1, 1:, :1],
                   attributes={"cut": nn.Unflatten(2, (4, 2))}),
+        with_gate(lambda n, y: y * y.permute(0, 2, 3, 1).mean((1, 2))[:, :, None, None]
+                  + y.flatten(2).transpose(1, 2).mean(1, True).transpose(1, 2)[..., None]),
         with_gate(lambda n, y: y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)),
         with_gate(lambda n, y: y * n.gamma.view(1, -1, 1, 1) + n.gamma[:, None, None], {"gamma": PER_CHANNEL}),
         with_gate(lambda n, y: n.fc2((y.flatten(1) * n.flat).view(y.size(0), -1))[:, :, None, None] + y,
@@ -151,6 +153,7 @@ def gap(x):
         (lambda n, y: y + gap(y).unsqueeze(1).unsqueeze(1), r"'add' at .* joins \[B, 8, 8, 8\] and \[B, 1, 1, 8\]"),
         (lambda n, y: y * y.flatten(1)[:, :, None, None].mean(), "'mean over None' of a tensor of 4 axes"),
         (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
+        (lambda n, y: y + y.mT.mean(2, keepdim=True).flatten(1)[:, :1], "operation 'getattr' at node 'getattr_1'"),
         (lambda n, y: y * y[0], "operation 'getitem' at node 'getitem'"),
         (lambda n, y: y[:, :, y.size(1) - 7 :], "is used as a number at node 'getitem'"),
         (lambda n, y: F.pad(y, (0, 0, 0, 0, -1, 1)), "padding at node 'pad'.* pads channels, or cuts some off"),
@@ -175,6 +178,7 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
         (lambda n, y: F.layer_norm(y, (8, 8, 8)), "layer norm .* runs over channels"),
         (lambda n, y: n.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), "layer norm 'norm' .* runs over channels"),
         (lambda n, y: n.all(y), "layer 'all' .* normalises over all channels"),
+        (lambda n, y: n.pairs(y), "group norm 'pairs' .* has no weights"),
         (lambda n, y: F.normalize(y), "operation 'normalize' at node 'normalize' .* runs over channels"),
         (lambda n, y: y * n.eca(gap(y)[:, None]).view(-1, 8, 1, 1), "layer 'eca' .* mixes positions, or channels"),
         (lambda n, y: y @ y, "operation 'matmul' at node 'matmul' .* multiplies activations"),
@@ -183,7 +187,12 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
     ],
 )  # fmt: skip
 def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
-    layers = {"norm": nn.LayerNorm(8), "all": nn.GroupNorm(1, 8), "eca": nn.Conv1d(1, 1, 3, padding=1)}
+    layers = {
+        "norm": nn.LayerNorm(8),
+        "all": nn.GroupNorm(1, 8),
+        "pairs": nn.GroupNorm(4, 8, affine=False),
+        "eca": nn.Conv1d(1, 1, 3, padding=1),
+    }
     network = with_gate(gate, attributes=layers | {"attention": nn.MultiheadAttention(8, 2, batch_first=True)})
     found = traced(network, CUSTOM_SHAPE)
     assert [group.layers for group in found.graph.groups] == [("b",)]

@@ -98,6 +98,8 @@ def read_group_norm(state: Reading, norm: nn.GroupNorm, node: fx.Node, value: Va
     labels = labels_along(node, value, 1, norm.num_channels)
     if norm.num_groups == 1 and value.labels is not None:
         raise ObstacleError(node, "layer {place} normalises over all channels", stays=True)
+    if not norm.affine and value.labels is not None:  # no weight would tell how many groups are left
+        raise ObstacleError(node, "group norm {place} has no weights whose channels could be pruned", stays=True)
     rows = labels.reshape(norm.num_groups, -1)
     state.unite(rows, rows[:, :1])
     costs = {"flops_channel": (4 if norm.affine else 2) * _outputs(node, 1), "params_channel": 2 * norm.affine}
@@ -177,11 +179,12 @@ def _mean(state: Reading, node: fx.Node, value: Value) -> Value:
     if value.labels is not None and (not axes or 0 in axes or value.axis in axes):
         found = f"operation 'mean over {dims}' of a tensor of {rank} axes at {{place}}"
         raise ObstacleError(node, f"{found} is not understood, so not prunable")
-    if value.labels is not None and value.axis != 1:  # channels last
-        return reduced(node, value, axes, keepdim)
-    if not is_over_positions(node) or rank < 3:
-        return Value(value.sources)
-    return state.add_plain(node, POOL, value, adaptive_cost(node))
+    if is_over_positions(node) and rank > 2 and (value.labels is None or value.axis == 1):
+        return state.add_plain(node, POOL, value, adaptive_cost(node))
+    cost = sum(images_of(shape) * math.prod(shape[1:]) for shape in (shape_read(node), shape_of(node)))
+    if value.labels is None:
+        return fixed_node(state, node, value.sources, cost)
+    return reduced(node, state.add_plain(node, POOL, value, cost // len(value.labels)), axes, keepdim)
 
 
 def adaptive_cost(node: fx.Node) -> int:

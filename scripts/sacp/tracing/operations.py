@@ -93,6 +93,17 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
         ObstacleError: the operation has no reader, or does what cannot be pruned, and some of what it reads might be.
     """
     given = [values[arg] for arg in node.all_input_nodes]
+    found = _read_or_leave(state, root, node, given, values)
+    hindered = [tensor.obstacle for tensor in _tensors(given)]
+    if isinstance(found, Value) and found.labels is None and hindered and all(hindered):
+        return dataclasses.replace(found, obstacle=hindered[0])
+    return found
+
+
+def _read_or_leave(
+    state: Reading, root: nn.Module, node: fx.Node, given: list[Read], values: dict[fx.Node, Read]
+) -> Read:
+    """Read an operation; leave the channels that it reads as they are where it can be read only so."""
     try:
         return _read(state, root, node, given, values)
     except ObstacleError as obstacle:
@@ -102,9 +113,8 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
             return _as_a_whole(state, root, node, given, obstacle)
         if not obstacle.stays:
             raise
-        for value in given:
-            for tensor in value.values if isinstance(value, Several) else (value,):
-                state.fix(tensor.labels if isinstance(tensor, Value) else None, obstacle)
+        for tensor in _tensors(given):
+            state.fix(tensor.labels, obstacle)
     given = list(map(_without_labels, given))
     known = values | dict(zip(node.all_input_nodes, given, strict=True))
     try:
@@ -113,14 +123,16 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
         return _as_a_whole(state, root, node, given, obstacle)
 
 
+def _tensors(given: Sequence[Read]) -> list[Value]:
+    """The tensors that are read, those of tuples too."""
+    every = [tensor for value in given for tensor in (value.values if isinstance(value, Several) else (value,))]
+    return [tensor for tensor in every if isinstance(tensor, Value)]
+
+
 def _meets_channels(given: Sequence[Read]) -> bool:
     """Whether anything that is read could be pruned."""
-    return any(
-        value.labels is not None
-        for each in given
-        for value in (each.values if isinstance(each, Several) else (each,))
-        if isinstance(value, Value) or (isinstance(value, Number) and value.labels)
-    )
+    tells = any(isinstance(value, Number) and value.labels for value in given)
+    return tells or any(tensor.labels is not None for tensor in _tensors(given))
 
 
 def _without_labels(value: Read) -> Read:
@@ -134,17 +146,11 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
 
     A parameter or buffer that comes out of it cannot meet channels, for the reason that is given.
     """
-    direct = [each for each in given if isinstance(each, Direct)]
+    direct, tensors = [each for each in given if isinstance(each, Direct)], _tensors(given)
     for each in direct:
         state.use_directly(node, each)
-    tensors = [
-        tensor
-        for value in given
-        for tensor in (value.values if isinstance(value, Several) else (value,))
-        if isinstance(tensor, Value)
-    ]
+    state.use_numbers(node, given)
     if not tensors and not direct:
-        state.use_numbers(node, given)
         return Number()
     sources = tuple(dict.fromkeys(source for value in tensors for source in value.sources))
     flops, parameters = node.meta.get("macs", 0), 0
@@ -152,9 +158,7 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
         module = root.get_submodule(str(node.target))
         flops, parameters = _attention_cost(module, node), sum(each.numel() for each in module.parameters())
     sources = fixed_node(state, node, sources, flops, parameters).sources
-    if tensors and any(value.obstacle is None for value in tensors):
-        return Value(sources)
-    return Value(sources, obstacle=tensors[0].obstacle if tensors else obstacle)
+    return Value(sources, obstacle=None if tensors else obstacle)
 
 
 def _attention_cost(module: nn.Module, node: fx.Node) -> int:

@@ -213,7 +213,7 @@ def shape_read(node: fx.Node) -> tuple[int, ...]:
 
 def images_of(shape: tuple[int, ...]) -> int:
     """What the first axis of a shape holds for each image: 1, or more where images are cut to windows."""
-    return max(1, shape[0])
+    return max((1, *shape[:1]))
 
 
 def written(shape: tuple[int, ...]) -> str:
