@@ -179,6 +179,7 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
         (lambda n, y: n.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), "layer norm 'norm' .* runs over channels"),
         (lambda n, y: n.all(y), "layer 'all' .* normalises over all channels"),
         (lambda n, y: n.pairs(y), "group norm 'pairs' .* has no weights"),
+        (lambda n, y: torch.cumsum(y + F.layer_norm(y, (8, 8, 8)), 1)[:, torch.arange(8)], "layer norm .* runs over"),
         (lambda n, y: F.normalize(y), "operation 'normalize' at node 'normalize' .* runs over channels"),
         (lambda n, y: y * n.eca(gap(y)[:, None]).view(-1, 8, 1, 1), "layer 'eca' .* mixes positions, or channels"),
         (lambda n, y: y @ y, "operation 'matmul' at node 'matmul' .* multiplies activations"),

@@ -87,8 +87,8 @@ def _obstacle(values: Sequence[Value]) -> ObstacleError | None:
     return values[0].obstacle if values and all(value.obstacle for value in values) else None
 
 
-def _tied(state: Reading, node: fx.Node, tensors: Sequence[tuple[Value, tuple[int, ...]]], axis: int) -> Labels:
-    """Tie the channels of tensors that meet along an axis of the result; return their labels."""
+def _tied(state: Reading, node: fx.Node, tensors: Sequence[tuple[Value, tuple[int, ...]]], axis: int) -> Labels | None:
+    """Tie the channels of tensors that meet along an axis of the result; return their labels, if they can be pruned."""
     length, rank = shape_of(node)[axis], len(shape_of(node))
     first: Labels | None = None
     for value, shape in tensors:
@@ -100,13 +100,14 @@ def _tied(state: Reading, node: fx.Node, tensors: Sequence[tuple[Value, tuple[in
         elif value.labels is not None:
             state.fix(value.labels)  # a single one, which joins all
     if first is None:
-        return np.zeros(length, np.int64)
+        return None
     for value, shape in tensors:
         own = axis - (rank - len(shape))
         if value.labels is None and own >= 0 and shape[own] > 1:
             if value.obstacle is not None:
                 raise value.obstacle
             state.fix(first)
+            return None
     return first
 
 

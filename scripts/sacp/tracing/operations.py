@@ -137,8 +137,8 @@ def _meets_channels(given: Sequence[Read]) -> bool:
 
 def _without_labels(value: Read) -> Read:
     if isinstance(value, Several):
-        return Several(tuple(Value(each.sources) for each in value.values))
-    return Value(value.sources) if isinstance(value, Value) else value
+        return Several(tuple(Value(each.sources, obstacle=each.obstacle) for each in value.values))
+    return Value(value.sources, obstacle=value.obstacle) if isinstance(value, Value) else value
 
 
 def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[Read], obstacle: ObstacleError) -> Read:

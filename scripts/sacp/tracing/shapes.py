@@ -190,7 +190,7 @@ def chunk(state: Reading, node: fx.Node, value: Value) -> Several:
         return Several((value,) * parts)
     if len(value.labels) % count:
         found = f"operation 'chunk' at {{place}} cuts {len(value.labels)} channels in {count} unequal parts"
-        raise ObstacleError(node, found)
+        raise ObstacleError(node, found, stays=True)
     rows = value.labels.reshape(count, -1)
     state.unite(rows, rows[:1])
     return Several(tuple(Value(value.sources, row, value.axis) for row in rows))
@@ -322,7 +322,9 @@ def _check_sizes(
     """Note under which conditions sizes that are not -1 follow the channels."""
     assert value.labels is not None
     found = f"a number of channels that pruning changes is written in '{operation(node)}' at {{place}}"
-    obstacle = ObstacleError(node, f"{found}; write -1 or x.size(1)")
+    obstacle = ObstacleError(node, f"{found}; write -1 or x.size(1)", stays=value.obstacle is not None)
+    if obstacle.stays:  # what comes of parameters alone
+        raise obstacle
     told = [size for size in sizes if isinstance(size, Number) and size.labels]
     if labels is not None and len(told) == 1 and len(told[0].labels) == 1 and told[0].scale:
         state.conditions.append(Condition((value.labels, *told[0].labels), obstacle, unless_like=told[0].labels[0]))
