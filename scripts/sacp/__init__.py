@@ -12,7 +12,7 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
     return files.load(folder, network)
 
 
-def prune(network: Any, input_shape: tuple[int, int, int, int], **settings: Any) -> Any:
+def prune(network: Any, input_shape: Any, **settings: Any) -> Any:
     """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.search.shrink.shrink`."""
     from sacp.search import shrink
 

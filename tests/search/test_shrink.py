@@ -56,7 +56,7 @@ def test_it_is_the_best_of_its_space() -> None:
 )  # fmt: skip
 def test_a_budget_must_be_given_in_numbers_above_0(limits: dict[str, Any], found: str) -> None:
     network, _, shape = any_network("flat")
-    with pytest.raises(InputError, match=r"; below 1, a share$") as caught:
+    with pytest.raises(InputError, match=r"; up to 1\.0, a share$") as caught:
         sacp.prune(network, shape, **limits)
     assert str(caught.value).startswith(f"budget: found {found}")
     assert ", expected flops or parameters above 0" in str(caught.value)
@@ -105,8 +105,17 @@ def test_an_absolute_budget_can_be_any_whole_number(number: Callable[[int], Any]
 
 def test_a_budget_that_nothing_meets_is_refused() -> None:
     network, _, shape = any_network("flat")
-    with pytest.raises(InputError, match="no configuration of the space is within"):
-        sacp.prune(network, shape, flops=1e-6)
+    narrowest = r"; the narrowest network has \d+ FLOPs and \d+ parameters$"
+    for limits in ({"flops": 1e-6}, {"flops": 1}, {"flops": 50}, {"parameters": 3, "flops": 0.5}):
+        with pytest.raises(InputError, match=f"^budget: no configuration of the space is within .*{narrowest}"):
+            sacp.prune(network, shape, **limits)
+
+
+def test_a_share_of_one_is_the_whole_network_and_an_example_says_its_shape() -> None:
+    network, graph, shape = any_network("flat")
+    whole = sacp.prune(network, torch.zeros(4, *shape[1:]), flops=1.0)
+    assert count(whole, shape) == cost_of_graph(graph)
+    assert count(sacp.prune(network, shape, flops=2e9), shape) == cost_of_graph(graph)
 
 
 def test_a_layer_of_zeros_is_refused_by_name() -> None:

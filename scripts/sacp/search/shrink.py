@@ -2,15 +2,17 @@
 
 import logging
 import math
-from collections.abc import Iterable
-from numbers import Real
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from sacp.errors import InputError
 from sacp.network.calibration import calibrate as fit_norms
-from sacp.network.cost import Budget, cost_of_graph
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.graph import Graph
 from sacp.network.surgery import prune
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import highest_first, kept_channels
@@ -23,7 +25,7 @@ MOST_LEVELS = 256  # steps are bytes
 
 
 def shrink(
-    network: nn.Module, input_shape: Shape, *, flops: float | None = None,
+    network: nn.Module, input_shape: Shape | Tensor, *, flops: float | None = None,
     parameters: float | None = None, levels: int = 10, calibrate: Iterable[Tensor] | None = None, proof: str = "auto",
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
@@ -36,9 +38,9 @@ def shrink(
 
     Args:
         network: any that `tracing.trace` understands; it stays as it is.
-        input_shape: of one input with its batch axis, [1, C, H, W] or [1, ...].
-        flops: most multiply-accumulates; below 1, a share of the network's.
-        parameters: most parameters; below 1, a share of the network's.
+        input_shape: of one input with its batch axis, [1, C, H, W] or [1, ...]; or a batch of inputs.
+        flops: most multiply-accumulates; a fraction up to 1.0 is a share of the network's, an integer a number.
+        parameters: most parameters, in the same way.
         levels: into how many parts the channels of a group are divided.
         calibrate: batches of training images [B, C, H, W], normalised as for training: the result's batch norms are
             fitted to them, and it can be evaluated before it is trained.
@@ -47,8 +49,10 @@ def shrink(
 
     Raises:
         InputError: an argument has another form, the network is not understood, no bound is given, nothing is within
-            it, the search is too large, or the result is not what was planned.
+            it, or the result is not what was planned.
     """
+    if isinstance(input_shape, Tensor):
+        input_shape = (1, *input_shape.shape[1:])
     _check_forms(network, input_shape, levels, proof)
     limits = _limits(flops=flops, parameters=parameters)
     original = traced(network, input_shape)
@@ -56,7 +60,7 @@ def shrink(
         log.warning("not pruned: %s", why)
     graph, norms = original.graph, log_mass.masses(network, original.graph)
     values = log_mass.values_of(norms, graph, levels)
-    budget = Budget.of(limits, cost_of_graph(graph))
+    budget = _budget(limits, graph, levels)
     found = bounded.best(values, graph, Space.build(graph.weights, levels, 0), budget)
     if found.value < found.bound:
         log.warning("score %.6g found, at most %.6g possible: too large to be solved exactly", found.value, found.bound)
@@ -85,8 +89,24 @@ def _limits(**given: Any) -> dict[str, float]:
     limits = {name: limit for name, limit in given.items() if limit is not None}
     if not limits or not all(map(_is_limit, limits.values())):
         found = _on_one_line(limits) if limits else "none"
-        raise InputError(f"budget: found {found}, expected flops or parameters above 0; below 1, a share")
-    return {name: limit if isinstance(limit, int) else float(limit) for name, limit in limits.items()}
+        raise InputError(f"budget: found {found}, expected flops or parameters above 0; up to 1.0, a share")
+    return {name: int(limit) if isinstance(limit, Integral) else float(limit) for name, limit in limits.items()}
+
+
+def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
+    """Bounds as numbers; `InputError` if not even the narrowest network is within them."""
+    base = cost_of_graph(graph)
+    numbers = {
+        name: int(limit * getattr(base, name)) if isinstance(limit, float) and limit <= 1 else int(limit)
+        for name, limit in limits.items()
+    }
+    budget = Budget(**numbers)
+    last = kept_counts(np.full((1, len(graph.groups)), levels - 1, np.uint8), graph.channels, levels)
+    costs = costs_of_counts(graph, last)
+    if not budget.holds(*costs)[0]:
+        narrowest = f"the narrowest network has {costs[0][0]} FLOPs and {costs[1][0]} parameters"
+        raise InputError(f"budget: no configuration of the space is within {budget}; {narrowest}")
+    return budget
 
 
 def _on_one_line(value: Any) -> str:
