@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks_zoo import built
+from networks_zoo import any_network, built
 from sacp.baselines import fpgm, hrank, slimming, thinet
 from sacp.baselines.match_flops import threshold_counts
 from sacp.baselines.task import Task
@@ -293,3 +293,16 @@ def test_slimming_refuses_a_network_without_batch_norms():
     network, graph = one_layer([1.0, 2.0])
     with pytest.raises(InputError, match="slimming: no batch norm behind '0'"):
         slimming.scales(network, graph)
+
+
+def test_hrank_refuses_layers_without_maps_by_name():
+    network = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14, 2))
+    with pytest.raises(InputError, match="hrank: layer '1' gives no feature maps, whose rank could be taken"):
+        hrank.scores(network, trace(network, IMAGE_SHAPE), [torch.rand(2, 1, 4, 4)])
+
+
+def test_hrank_takes_ranks_of_networks_in_bfloat16():
+    network, graph, shape = any_network("flat")
+    images = torch.rand(2, *shape[1:])
+    found = hrank.scores(network.bfloat16(), graph, [images.bfloat16()])
+    assert all((ranks > 0).all() for ranks in found)

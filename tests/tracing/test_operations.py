@@ -67,6 +67,12 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
                   attributes={"cut": nn.Unflatten(2, (4, 2))}),
         with_gate(lambda n, y: y * y.permute(0, 2, 3, 1).mean((1, 2))[:, :, None, None]
                   + y.flatten(2).transpose(1, 2).mean(1, True).transpose(1, 2)[..., None]),
+        with_gate(lambda n, y: torch.cat([*y.chunk(2, 1)], axis=1)
+                  * torch.cat([list(y.chunk(4, axis=1))[-1]] * 4, 1).mean(axis=2, keepdims=True)),
+        with_gate(lambda n, y: n.instance(n.bare(y)) + n.rows(y)
+                  + n.slope(y.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8)),
+                  attributes={"instance": nn.InstanceNorm2d(8), "rows": nn.LayerNorm([8, 8]), "slope": nn.PReLU(),
+                              "bare": nn.BatchNorm2d(8, affine=False, track_running_stats=False)}),
         with_gate(lambda n, y: y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)),
         with_gate(lambda n, y: y * n.gamma.view(1, -1, 1, 1) + n.gamma[:, None, None], {"gamma": PER_CHANNEL}),
         with_gate(lambda n, y: n.fc2((y.flatten(1) * n.flat).view(y.size(0), -1))[:, :, None, None] + y,
@@ -172,6 +178,8 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
     ("gate", "what"),
     [
         (lambda n, y: y * y[:, 1:2], "takes channels from written places"),
+        (lambda n, y: y * y[:, 0][:, None], "takes channels from written places"),
+        (lambda n, y: n.rms(y.transpose(1, 3)).transpose(1, 3), "RMSNorm 'rms' .* mixes channels"),
         (lambda n, y: y[..., 4:, :, :].repeat(1, 2, 1, 1) + 1, "takes channels from written places"),
         (lambda n, y: y * y.view(y.size(0), 2, 4, 8, 8)[:, :1, 0], "cuts channels in parts of written sizes"),
         (lambda n, y: torch.cat(y.split([3, 5], 1), 1), "cuts channels in parts of written sizes; cut them by chunk"),
@@ -191,6 +199,7 @@ def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
     layers = {
         "norm": nn.LayerNorm(8),
         "all": nn.GroupNorm(1, 8),
+        "rms": nn.RMSNorm(8),
         "pairs": nn.GroupNorm(4, 8, affine=False),
         "eca": nn.Conv1d(1, 1, 3, padding=1),
     }
@@ -220,6 +229,8 @@ def test_a_number_of_channels_that_stay_is_a_number():
          "tensor 'mask' is used directly in forward, by 'mul' at node 'mul' .*: register it as a persistent buffer"),
         (lambda n, y: y + n.b.bias[:1], {}, "parameter 'b.bias' is used directly in forward, .*, and by its own layer"),
         (lambda n, y: y * n.a.weight.mean(), {}, "'a.weight' is used directly in forward, .*, and by its own layer"),
+        (lambda n, y: F.group_norm(y, 2, n.norm.weight, n.norm.bias), {"attributes": {"norm": nn.GroupNorm(4, 8)}},
+         "parameter 'norm.weight' is used directly in forward, by 'group_norm' at node 'group_norm'"),
         (lambda n, y: y[:, :, :5, :6] + n.b.bias, {},
          "parameter 'b.bias' is used directly in forward, at node 'add' .*, and by its own layer"),
         (lambda n, y: F.avg_pool2d(y, 1)[:, :, :, :6] + n.fc.bias[0], {},

@@ -13,6 +13,7 @@ from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network, buil
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph
 from sacp.network.graph import Run
+from sacp.pruning.proof import rehearse
 from sacp.tracing.trace import trace, traced
 from torch import nn
 from torch.nn.utils import prune
@@ -412,3 +413,30 @@ def test_traced_network_is_unchanged(training):
     assert all(np.array_equal(before[name].numpy(), after[name].numpy()) for name in before)
     assert [module.training for module in network.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize(
+    ("rule", "layers"),
+    [
+        (lambda n, x: n.fc(n.mean(n.b(n.a(x)).mean((2, 3)))), {"mean": nn.Linear(8, 8)}),
+        (lambda n, x: n.mean(n.b(n.a(x)).mean((2, 3))), {"mean": nn.Linear(8, 2)}),
+        (lambda n, x: n.fc(n.pool_1(n.pool(n.b(n.pool(n.a(x))))).mean((2, 3))),
+         {"pool": nn.AvgPool2d(2), "pool_1": conv(8, 8)}),
+    ],
+)  # fmt: skip
+def test_functions_and_second_calls_are_not_taken_for_layers_of_their_names(rule, layers):
+    network = Custom(rule, a=conv(3, 8), b=conv(8, 8), fc=nn.Linear(8, 2), **layers).eval()
+    graph = rehearse(network, CUSTOM_SHAPE)
+    assert len({node.name for node in graph.nodes}) == len(graph.nodes)
+    assert {("a",), ("b",)} <= set(layers_of(graph))
+
+
+def test_functions_in_training_are_not_taken_for_those_of_evaluation():
+    def forward(n, x):
+        x = n.a(x)
+        other = n.aux(x.mean((2, 3))) if n.training else None
+        logits = n.fc(n.b(x).mean((2, 3)))
+        return (logits, other) if n.training else logits
+
+    network = Custom(forward, a=conv(3, 8), b=conv(8, 6), fc=nn.Linear(6, 2), aux=nn.Linear(8, 2))
+    assert layers_of(trace(network, CUSTOM_SHAPE)) == [("b",)]

@@ -12,8 +12,10 @@ from torch import Tensor, fx, nn
 
 from sacp.baselines.maps import look_at_maps, maps_read
 from sacp.errors import InputError
-from sacp.network.graph import CONV, Graph, places
+from sacp.network.graph import Graph, places
 from sacp.pruning.criteria import Order, highest_first
+
+HALVES = (torch.float16, torch.bfloat16)  # in which no ranks can be taken
 
 
 def orders(network: nn.Module, graph: Graph, batches: Sequence[Tensor], seed: int) -> Order:
@@ -36,14 +38,16 @@ def scores(network: nn.Module, graph: Graph, batches: Sequence[Tensor]) -> list[
         InputError: a group has no maps, as that of a linear layer.
     """
     for group in graph.groups:
-        if graph.node(group.layers[0]).kind != CONV:
+        if not isinstance(network.get_submodule(group.layers[0]), nn.Conv2d | nn.ConvTranspose2d):
             raise InputError(f"hrank: layer '{group.layers[0]}' gives no feature maps, whose rank could be taken")
     traced = fx.symbolic_trace(network)
     values = {layer: maps_read(traced, layer) for group in graph.groups for layer in group.layers}
     totals: dict[fx.Node, Tensor] = {}
 
     def look(value: fx.Node, maps: Tensor) -> None:
-        ranks = torch.linalg.matrix_rank(maps).double().sum(dim=0)  # [B, C] -> [C]
+        ranks = (
+            torch.linalg.matrix_rank(maps.float() if maps.dtype in HALVES else maps).double().sum(dim=0)
+        )  # [B, C] -> [C]
         totals[value] = totals.get(value, 0) + ranks
 
     look_at_maps(traced, values.values(), batches, look)

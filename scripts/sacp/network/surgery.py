@@ -179,12 +179,17 @@ def _resize_conv(conv: _ConvNd, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
     shape = shapes.get("weight", ())
     if shape[2:] != tuple(conv.weight.shape[2:]):
         return {}
+    inputs, outputs = conv.in_channels // conv.groups, conv.out_channels // conv.groups  # of each group
     if conv.transposed:  # of one group
         conv.in_channels, conv.out_channels = shape[:2]
-    else:
-        if goes_by_groups(conv):
-            conv.groups = max(1, shape[0] * conv.groups // conv.out_channels)
-        conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
+        return {**shapes, "bias": (conv.out_channels,)}
+    if goes_by_groups(conv):
+        if shape[1] != inputs or shape[0] % outputs:
+            return {}  # not cut by groups: where it was cut before, its number of groups cannot be told
+        conv.groups = shape[0] // outputs
+    elif shape[0] % conv.groups:
+        return {}
+    conv.out_channels, conv.in_channels = shape[0], shape[1] * conv.groups
     return {**shapes, "bias": (conv.out_channels,)}
 
 

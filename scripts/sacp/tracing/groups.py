@@ -52,6 +52,13 @@ class Grouping:
                 sizes[group] += 1
         return _renumbered(group_of, sizes), number_of
 
+    def undivided(self) -> list[str]:
+        """Layers that give channels which might go, but all together."""
+        left = (self.group_of < 0) & (np.arange(len(self.group_of)) != self.fixed)
+        return [
+            node["name"] for node in self.state.nodes if is_layer(node) and left[self.classes[node["outputs"]]].any()
+        ]
+
     def is_pruned(self, labels: Iterable[Labels]) -> bool:
         """Whether any of some channels can be pruned."""
         return any(bool((self.group_of[self.classes[each]] >= 0).any()) for each in labels)

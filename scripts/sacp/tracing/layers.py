@@ -85,9 +85,7 @@ def read_linear(state: Reading, linear: nn.Linear, node: fx.Node, value: Value, 
 
 def read_norm(state: Reading, norm: Any, node: fx.Node, value: Value, name: str) -> Value:
     """Read a batch norm or an instance norm, whose channels are the second axis."""
-    if norm.num_features != shape_read(node)[1]:
-        raise unknown(node)
-    labels = labels_along(node, value, 1, norm.num_features)
+    labels = labels_along(node, value, 1, shape_read(node)[1])
     factor = 4 if norm.affine else 2
     costs = {"flops_channel": factor * _outputs(node, 1), "params_channel": 2 if norm.affine else 0}
     return state.add(node, name, BATCH_NORM, value, labels, labels, **costs)
@@ -108,8 +106,10 @@ def read_group_norm(state: Reading, norm: nn.GroupNorm, node: fx.Node, value: Va
 
 def read_layer_norm(state: Reading, norm: nn.LayerNorm, node: fx.Node, value: Value, name: str) -> Value:
     """Read a layer norm: channels that it runs over stay."""
-    parameters = sum(parameter.numel() for parameter in norm.parameters())
-    return _layer_norm(state, node, value, norm.normalized_shape, norm.elementwise_affine, parameters)
+    for own, parameter in norm.named_parameters():
+        label = f"parameter '{name}.{own}'"
+        state.use_directly(node, Direct(f"{name}.{own}", label, tuple(parameter.shape), parameter.numel()))
+    return _layer_norm(state, node, value, norm.normalized_shape, norm.elementwise_affine)
 
 
 def layer_norm(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
@@ -120,19 +120,18 @@ def layer_norm(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
     direct = [each for each in given if isinstance(each, Direct)]
     for each in direct:
         state.use_directly(node, each)
-    return _layer_norm(state, node, tensors[0], shape, bool(direct), 0)
+    return _layer_norm(state, node, tensors[0], shape, bool(direct))
 
 
-def _layer_norm(
-    state: Reading, node: fx.Node, value: Value, normalised: Sequence[int], is_affine: bool, parameters: int
-) -> Value:
+def _layer_norm(state: Reading, node: fx.Node, value: Value, normalised: Sequence[int], is_affine: bool) -> Value:
     shape = shape_of(node)
     is_over = value.labels is not None and value.axis >= len(shape) - len(normalised)
     if is_over:
         state.fix(value.labels, ObstacleError(node, "layer norm {place} runs over channels"))
     cost = (4 if is_affine else 2) * images_of(shape) * math.prod(shape[1:])
-    sources = fixed_node(state, node, value.sources, cost, parameters).sources
-    return Value(sources) if is_over else Value(sources, value.labels, value.axis)
+    if value.labels is None or is_over:
+        return fixed_node(state, node, value.sources, cost)
+    return state.add_plain(node, ACTIVATION, value, cost // len(value.labels))
 
 
 def fixed_node(state: Reading, node: fx.Node, sources: tuple[int, ...], flops: int, parameters: int = 0) -> Value:
@@ -211,7 +210,7 @@ def read_prelu(state: Reading, prelu: nn.PReLU, node: fx.Node, value: Value, nam
     if value.labels is not None and slopes > 1 and (value.axis != 1 or slopes != len(value.labels)):
         raise ObstacleError(node, f"{{place}} has {slopes} slopes for other axes; cannot be pruned")
     state.use_directly(node, direct, 0, value.labels if slopes > 1 else None)
-    return state.add_plain(node, ACTIVATION, value, _outputs(node, 1))
+    return state.add_plain(node, ACTIVATION, value, _outputs(node, 1 if value.labels is None else value.axis))
 
 
 def softmax_function(state: Reading, node: fx.Node, value: Value) -> Value:
@@ -256,23 +255,29 @@ def read_by_its_layer(state: Reading, root: nn.Module, node: fx.Node, given: Seq
     """
     tensors = [value for value in given if isinstance(value, Value)]
     names = [each.name or "" for each in given if isinstance(each, Direct)]
-    if len(tensors) != 1 or not isinstance(shape_of(node), tuple):
+    is_made = any(value.obstacle is not None for value in tensors[1:])  # a weight that is computed of parameters
+    if not tensors or (len(tensors) > 1 and not is_made):
         raise unknown(node, given)
     paths = {name.rpartition(".")[0] for name in names}
     path = paths.pop() if len(paths) == 1 else None
     module = root.get_submodule(path) if path is not None and names != [""] else None
     kind, reader = FUNCTIONS[operation(node)]
-    if path is not None and isinstance(module, kind) and _is_all_of(module, path, names):
+    if len(tensors) == 1 and path is not None and isinstance(module, kind) and _is_all_of(module, path, names):
         groups = argument(node, 6, "groups", 1)  # of a convolution
-        if groups == getattr(module, "groups", groups):
+        number = argument(node, 1, "num_groups")  # of a group norm
+        if groups == getattr(module, "groups", groups) and number == getattr(module, "num_groups", number):
             return reader(state, module, node, tensors[0], path)
     if tensors[0].labels is not None:
         raise unknown(node, given)
     for each in given:
         if isinstance(each, Direct):
             state.use_directly(node, each)
-    weights = [each.shape for each in given if isinstance(each, Direct) and len(each.shape) > 1]
-    cost = images_of(shape_of(node)) * math.prod(shape_of(node)[1:]) * math.prod(weights[0][1:]) if weights else 0
+    state.wholes.append(
+        ObstacleError(node, f"operation '{operation(node)}' at {{place}} has no weight of its own layer")
+    )
+    weight = argument(node, 1, "weight")
+    outputs = images_of(shape_of(node)) * math.prod(shape_of(node)[1:])
+    cost = outputs * math.prod(shape_of(weight)[1:]) if isinstance(weight, fx.Node) else 0
     return fixed_node(state, node, tensors[0].sources, cost)
 
 

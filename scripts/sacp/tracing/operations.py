@@ -79,7 +79,11 @@ SOFTMAXES = (F.softmax, torch.softmax, "softmax", F.log_softmax, torch.log_softm
 PRODUCTS = (
     operator.matmul, torch.matmul, "matmul", torch.bmm, "bmm", torch.einsum, F.scaled_dot_product_attention,
 )  # fmt: skip
-MIXERS = (nn.MultiheadAttention, nn.RNNBase, nn.LocalResponseNorm, nn.CrossMapLRN2d)
+PARTS = (  # what gives tuples of tensors
+    "chunk", torch.chunk, "split", torch.split, "tensor_split", torch.tensor_split, "unbind", torch.unbind,
+    operator.getitem,
+)  # fmt: skip
+MIXERS = (nn.MultiheadAttention, nn.RNNBase, nn.LocalResponseNorm, nn.CrossMapLRN2d, nn.RMSNorm)
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
 FACTS = ("device", "dtype", "ndim", "is_cuda", "requires_grad")  # attributes of a tensor that channels do not change
 PERMUTATIONS = ("permute", torch.permute, "transpose", torch.transpose, "swapaxes", torch.swapaxes)
@@ -175,13 +179,16 @@ def _read(state: Reading, root: nn.Module, node: fx.Node, given: list[Read], val
         return _attribute(state, root, node)
     if "shape" not in node.meta and "length" not in node.meta:
         return _number(state, node, given)
+    is_mixer = node.op == "call_module" and isinstance(root.get_submodule(str(node.target)), MIXERS)
+    if "shape" not in node.meta and node.target not in PARTS and not is_mixer:
+        raise unknown(node, given)
     if node.target not in VIEWS:
         state.use_numbers(node, given)
     if node.op == "call_module":
         path = str(node.target)
         module = root.get_submodule(path)
         found = of_module(module)
-        if isinstance(module, MIXERS):
+        if is_mixer:
             raise ObstacleError(node, f"{type(module).__name__} {{place}} mixes channels", stays=True)
         if found is None:
             raise unknown(node, given, type(module).__name__)
@@ -303,6 +310,8 @@ def _expand(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
     """Read a parameter or buffer that is repeated for all images or positions, or what is repeated over positions."""
     value = given[0]
     if isinstance(value, Direct):
+        if len(shape_of(node)) != len(value.shape) or shape_of(node)[1:] != value.shape[1:]:
+            raise unknown(node, given)
         return value
     if not isinstance(value, Value):
         raise unknown(node, given)

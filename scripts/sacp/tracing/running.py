@@ -11,8 +11,11 @@ from torch.overrides import TorchFunctionMode
 
 from sacp.errors import INTERRUPTS, InputError, told
 from sacp.network.surgery import copied
-from sacp.tracing.operations import PERMUTATIONS, is_elementwise
+from sacp.tracing.operations import CONCATENATIONS, PERMUTATIONS, is_elementwise
 from sacp.tracing.symbolic import mode, place
+from sacp.tracing.values import argument
+
+JOINED = (*CONCATENATIONS, torch.stack)
 
 
 class _Shapes(fx.Interpreter):
@@ -102,6 +105,8 @@ def _mixes_images(operations: fx.Graph) -> bool:
         if "shape" not in node.meta or not reads or node.op == "call_module":
             continue
         before, after = reads[0], node.meta["shape"]
+        if node.target in JOINED and argument(node, 1, "dim", 0) == 0:
+            return True
         is_moved = node.target in (*PERMUTATIONS, "view", "reshape", torch.reshape, "flatten", torch.flatten)
         if is_moved and (before[:1] != after[:1] or math.prod(before[1:]) != math.prod(after[1:])):
             return True

@@ -78,7 +78,7 @@ def index(state: Reading, node: fx.Node, value: Read) -> Read:
         if axis == value.axis:
             if part != slice(None):
                 found = "operation 'getitem' at {place} takes channels from written places"
-                raise ObstacleError(node, found, stays=isinstance(part, slice) and all(map(_is_written, _ends(part))))
+                raise ObstacleError(node, found, stays=isinstance(part, int) or all(map(_is_written, _ends(part))))
             return moved(value, new)
         axis, new = axis + 1, new + (not isinstance(part, int))
     raise unknown(node)

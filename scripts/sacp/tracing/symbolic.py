@@ -3,7 +3,6 @@
 import operator
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -30,18 +29,24 @@ class _Tracer(fx.Tracer):
         whole: bool = super().is_leaf_module(m, module_qualified_name)
         return whole or any(isinstance(m, kind) and computes_as(m, kind) for kind in LAYERS)
 
-    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        """Iterate over the parts that `chunk` or `split` gives, as many as are asked for."""
-        node = obj.node
+    def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
+        """A value, or all parts of what `chunk` and `split` give, as many as are asked for."""
+        proxy = super().create_proxy(*args, **kwargs)
+        node = proxy.node
         number = argument(node, 1, "chunks") if node.target in ("chunk", torch.chunk) else None
         sizes = argument(node, 1, "split_size") if node.target in ("split", torch.split) else None
         number = len(sizes) if isinstance(sizes, (tuple, list)) else number
         if not isinstance(number, int):
-            return super().iter(obj)
-        return (operator.getitem(obj, part) for part in range(number))
+            return proxy
+        return tuple(
+            super(_Tracer, self).create_proxy("call_function", operator.getitem, (proxy, part), {})
+            for part in range(number)
+        )
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
+        while node.name in self.root._modules and (node.op, node.target) != ("call_module", node.name):
+            node._rename(f"{node.name}_")  # a function, or another call, may not have the name of a layer
         node.meta["line"] = _line(sys._getframe(1))
         node.meta["module"] = next(reversed(self.module_stack), "")
         return node
@@ -49,7 +54,7 @@ class _Tracer(fx.Tracer):
 
 def _line(frame: FrameType | None) -> str:
     """The file and line of the innermost code that is neither torch's nor ours; an empty string if there is none."""
-    while frame is not None and frame.f_code.co_filename.startswith(TORCH):
+    while frame is not None and (frame.f_code.co_filename.startswith(TORCH) or frame.f_code.co_filename == __file__):
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith(OURS):
         return ""

@@ -55,24 +55,41 @@ def trace(network: nn.Module, input_shape: Shape) -> Graph:
 
 def count(network: nn.Module, input_shape: Shape) -> Cost:
     """Count a built network by tracing it, whatever made it; it need not have anything that can be pruned."""
-    return cost_of_graph(_traced(network, input_shape).graph)
+    state, obstacles = _read_passes(*_passes(network, input_shape))
+    _raise(obstacles)
+    return cost_of_graph(ungrouped(state))
 
 
 def traced(network: nn.Module, input_shape: Shape) -> Traced:
     """Trace a network as `trace` does; return what was traced as well."""
-    found = _traced(network, input_shape)
-    if not found.graph.groups:
-        raise InputError("; ".join(["network: no layer has output channels that can be pruned", *found.stays]))
-    return found
+    shadow, passes = _passes(network, input_shape)
+    state, obstacles = _read_passes(shadow, passes)
+    grouping = Grouping(state)
+    _raise([*obstacles, *faults(state, grouping), *_unseen(state, shadow, passes[0])])
+    reasons = [*state.stays, *(() if grouping.count else state.conditions)]
+    stays = _grouped([*(each.obstacle for each in reasons if _holds_layers(state, each)), *state.wholes])
+    if names := grouping.undivided():
+        more = f" and of {len(names) - 1} more" if len(names) > 1 else ""
+        stays.append(f"the channels of layer '{names[0]}'{more} go together, so that there is nothing to choose")
+    if not grouping.count:
+        raise InputError("; ".join(["network: no layer has output channels that can be pruned", *stays]))
+    return Traced(shadow, passes[0], passes[-1], graph_of(state, grouping), tuple(stays))
 
 
-def _traced(network: nn.Module, input_shape: Shape) -> Traced:
+def _passes(network: nn.Module, input_shape: Shape) -> tuple[nn.Module, list[fx.Graph]]:
+    """A copy of a network and what its forward does, and in training if that is another thing."""
     shadow, operations = _evaluated(network, input_shape)
     with torch.random.fork_rng(devices=[]):  # a forward may draw
         in_training = symbolic(shadow.train())
         note_shapes(shadow, in_training, input_shape)
-    passes = [operations] if _told(in_training) == _told(operations) else [operations, in_training]
-    return _read_all(shadow.eval(), passes)
+    is_same = _told(in_training) == _told(operations)
+    return shadow.eval(), [operations] if is_same else [operations, in_training]
+
+
+def _raise(obstacles: Sequence[ObstacleError]) -> None:
+    """Raise `InputError` if there is any obstacle."""
+    if obstacles:
+        raise InputError(f"network: {'; '.join(_grouped(obstacles))}")
 
 
 def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced:
@@ -90,8 +107,7 @@ def retraced(smaller: nn.Module, original: Traced, input_shape: Shape) -> Traced
     is_same = original.in_training is original.operations
     passes = [operations] if is_same else [operations, original.in_training]
     state, obstacles = _read_passes(shadow.eval(), passes)
-    if obstacles:
-        raise InputError(f"network: {'; '.join(_grouped(obstacles))}")
+    _raise(obstacles)
     return Traced(shadow, operations, passes[-1], ungrouped(state), ())
 
 
@@ -113,18 +129,6 @@ def _shadow(network: nn.Module) -> nn.Module:
     device = "meta" if any(tensor.is_meta for tensor in tensors) else "cpu"
     shadow = copied(network)
     return shadow if all(tensor.device.type == device for tensor in tensors) else copy.deepcopy(shadow).to(device)
-
-
-def _read_all(shadow: nn.Module, passes: Sequence[fx.Graph]) -> Traced:
-    """Read what a network does, in training as well if that is another thing; `InputError` names every obstacle."""
-    state, obstacles = _read_passes(shadow, passes)
-    grouping = Grouping(state)
-    obstacles += [*faults(state, grouping), *_unseen(state, shadow, passes[0])]
-    if obstacles:
-        raise InputError(f"network: {'; '.join(_grouped(obstacles))}")
-    reasons = [*state.stays, *(() if grouping.count else state.conditions)]
-    stays = tuple(_grouped(each.obstacle for each in reasons if _holds_layers(state, each)))
-    return Traced(shadow, passes[0], passes[-1], graph_of(state, grouping), stays)
 
 
 def _read_passes(shadow: nn.Module, passes: Sequence[fx.Graph]) -> tuple[Reading, list[ObstacleError]]:

@@ -16,6 +16,7 @@ from torch import fx
 
 from sacp.network.graph import PLAIN
 
+NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}
 Labels = NDArray[np.int64]
 FIXED = 0  # the label of what is never pruned
 
@@ -110,6 +111,7 @@ class Reading:
     united: list[tuple[Labels, Labels]] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
     stays: list[Condition] = field(default_factory=list)  # why channels that nothing else hinders are not pruned
+    wholes: list[ObstacleError] = field(default_factory=list)  # operations of which no channel can be pruned
     direct: dict[str, Use] = field(default_factory=dict)
     in_training: bool = False  # what training does beside: it has no nodes of its own
 
@@ -222,8 +224,10 @@ def written(shape: tuple[int, ...]) -> str:
 
 
 def argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
-    """An argument of a function or method, given by its place or by its name."""
-    return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
+    """An argument of a function or method, given by its place or by one of its names, torch's or numpy's."""
+    if len(node.args) > place:
+        return node.args[place]
+    return node.kwargs.get(name, node.kwargs.get(NUMPY_NAMES.get(name, name), default))
 
 
 def only(node: fx.Node, given: Iterable[Read]) -> Value:
