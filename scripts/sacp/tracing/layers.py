@@ -278,6 +278,8 @@ def read_by_its_layer(state: Reading, root: nn.Module, node: fx.Node, given: Seq
     weight = argument(node, 1, "weight")
     outputs = images_of(shape_of(node)) * math.prod(shape_of(node)[1:])
     cost = outputs * math.prod(shape_of(weight)[1:]) if isinstance(weight, fx.Node) else 0
+    if operation(node).endswith("_norm"):
+        cost = outputs * (2 if argument(node, 3, "weight") is None else 4)
     return fixed_node(state, node, tensors[0].sources, cost)
 
 

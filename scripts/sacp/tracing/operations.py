@@ -154,8 +154,8 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
     for each in direct:
         state.use_directly(node, each)
     state.use_numbers(node, given)
-    if not tensors and not direct:
-        return Number()
+    if not tensors and not direct:  # a number, or a tensor made of numbers
+        return Value((), obstacle=obstacle) if "shape" in node.meta else Number()
     sources = tuple(dict.fromkeys(source for value in tensors for source in value.sources))
     flops, parameters = node.meta.get("macs", 0), 0
     if node.op == "call_module":
