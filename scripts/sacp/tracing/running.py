@@ -1,7 +1,8 @@
 """What a traced forward gives: the shapes of all tensors, by running it on no images at all, or on one."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from sacp.errors import INTERRUPTS, InputError, told
-from sacp.network.surgery import copied
 from sacp.tracing.operations import CONCATENATIONS, PERMUTATIONS, is_elementwise
 from sacp.tracing.symbolic import mode, place
 from sacp.tracing.values import argument
@@ -80,11 +80,10 @@ def note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: tuple[int,
     """Note the shapes of all tensors, by no images, which takes no time, or by some where the forward wants them."""
     batches = (0, 1, 2) if shadow.training else (0, 1)  # a batch norm in training wants 2
     for batch in batches:
-        # In training batch norms note what they see: in a copy, since the network is compared with the pruned one.
-        run = _Shapes(copied(shadow) if shadow.training else shadow, graph=operations)
+        run = _Shapes(shadow, graph=operations)
         run.extra_traceback = False
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _restored(shadow):
                 run.run(images_like(shadow, (batch, *input_shape[1:])))
             if batch or not _mixes_images(operations):
                 return
@@ -94,6 +93,22 @@ def note_shapes(shadow: nn.Module, operations: fx.Graph, input_shape: tuple[int,
             if batch == batches[-1]:
                 found = f"fails on an input of shape {list(input_shape)}{mode(shadow)}, at {place(run.node)}"
                 raise InputError(f"network: {type(shadow).__name__} {found} ({told(error)})") from error
+
+
+@contextmanager
+def _restored(network: nn.Module) -> Iterator[None]:
+    """Give a network its buffers back behind the block: in training batch norms note what they see."""
+    before = [
+        (module, name, buffer, buffer.clone())
+        for module in (network.modules() if network.training else ())
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, values in before:
+            module._buffers[name] = buffer.copy_(values)
 
 
 def _mixes_images(operations: fx.Graph) -> bool:
