@@ -70,6 +70,9 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
         with_gate(lambda n, y: torch.cat([*y.chunk(2, 1)], axis=1)
                   * torch.cat([list(y.chunk(4, axis=1))[-1]] * 4, 1).mean(axis=2, keepdims=True)),
         with_gate(lambda n, y: y * torch.ones([y.size(0), 1, 1, 1], dtype=y.dtype)),
+        with_gate(lambda n, y: y.flip(2, -1) * abs(y).amax((2, 3), keepdim=True) - y.amin(3).unsqueeze(3)
+                  + torch.flip(y, [3]).sum(2, keepdim=True)),
+        with_gate(lambda n, y: y * y.permute(0, 2, 3, 1).std((1, 2), True)[:, :, None, None]),
         with_gate(lambda n, y: n.instance(n.bare(y)) + n.rows(y)
                   + n.slope(y.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8)),
                   attributes={"instance": nn.InstanceNorm2d(8), "rows": nn.LayerNorm([8, 8]), "slope": nn.PReLU(),
@@ -160,6 +163,8 @@ def gap(x):
         (lambda n, y: y + gap(y).unsqueeze(1).unsqueeze(1), r"'add' at .* joins \[B, 8, 8, 8\] and \[B, 1, 1, 8\]"),
         (lambda n, y: y * y.flatten(1)[:, :, None, None].mean(), "'mean over None' of a tensor of 4 axes"),
         (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
+        (lambda n, y: y * y.amax(1, keepdim=True), "operation 'amax' at node 'amax'"),
+        (lambda n, y: y + y.flip(1), "operation 'flip' at node 'flip'"),
         (lambda n, y: y * torch.ones([y.size(0), 8, 1, 1]), "operation 'ones' at node 'ones' .* is not understood"),
         (lambda n, y: y * torch.ones([1, y.size(1), 1, 1]), "is used as a number at node 'ones'"),
         (lambda n, y: y + y.mT.mean(2, keepdim=True).flatten(1)[:, :1], "operation 'getattr' at node 'getattr_1'"),

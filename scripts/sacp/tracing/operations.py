@@ -23,6 +23,7 @@ from sacp.tracing.shapes import (
     axes_of,
     chunk,
     flatten,
+    flip,
     index,
     pad,
     permute,
@@ -58,13 +59,13 @@ from sacp.tracing.values import (
 ELEMENTWISE_FUNCTIONS = {
     torch.relu, F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.silu, F.gelu, F.mish, F.hardswish,
     F.hardsigmoid, F.hardtanh, F.softplus, F.softsign, F.logsigmoid, F.threshold, F.dropout, F.dropout2d, F.dropout3d,
-    F.sigmoid, F.tanh, torch.sigmoid, torch.tanh, torch.clamp, torch.neg, operator.neg, torch.abs, torch.exp,
-    torch.sqrt, torch.rsqrt, torch.log, torch.square, torch.sin, torch.cos, torch.erf, torch.zeros_like,
-    torch.ones_like, torch.rand_like, torch.randn_like,
+    F.sigmoid, F.tanh, torch.sigmoid, torch.tanh, torch.clamp, torch.neg, operator.neg, torch.abs, operator.abs,
+    torch.round, torch.exp, torch.sqrt, torch.rsqrt, torch.log, torch.square, torch.sin, torch.cos, torch.erf,
+    torch.zeros_like, torch.ones_like, torch.rand_like, torch.randn_like,
 }  # fmt: skip
 ELEMENTWISE_METHODS = {
     "relu", "relu_", "sigmoid", "sigmoid_", "tanh", "contiguous", "clone", "detach", "clamp", "clamp_", "clip", "neg",
-    "abs", "exp", "sqrt", "rsqrt", "log", "square", "float", "double", "half", "bfloat16", "to", "type_as",
+    "abs", "round", "exp", "sqrt", "rsqrt", "log", "square", "float", "double", "half", "bfloat16", "to", "type_as",
 }  # fmt: skip
 ELEMENTWISE_NAMES = {"torchvision.ops.stochastic_depth.stochastic_depth"}  # of what is not imported for its sake
 JOINS = {
@@ -344,5 +345,6 @@ FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Read]] = {
     **dict.fromkeys(("split", torch.split, "tensor_split", torch.tensor_split), split),
     **dict.fromkeys(("unbind", torch.unbind), unbind),
     **dict.fromkeys(SOFTMAXES, softmax_function),
-    **dict.fromkeys(("sum", torch.sum), total),
+    **dict.fromkeys(("sum", torch.sum, "amax", torch.amax, "amin", torch.amin, "std", torch.std), total),
+    **dict.fromkeys(("flip", torch.flip), flip),
 }

@@ -135,12 +135,21 @@ def reduced(node: fx.Node, value: Value, axes: Sequence[int], keepdim: bool) -> 
     return moved(value, value.axis - sum(axis < value.axis for axis in axes))
 
 
+def flip(state: Reading, node: fx.Node, value: Value) -> Value:
+    """Read what turns positions round."""
+    dims = node.args[1:] if len(node.args) > 1 else (node.kwargs.get("dims"),)
+    axes = axes_of(dims[0] if isinstance(dims[0], (tuple, list)) else dims, len(shape_read(node)))
+    if value.labels is not None and (not axes or value.axis in axes):
+        raise unknown(node)
+    return value
+
+
 def total(state: Reading, node: fx.Node, value: Value) -> Value:
-    """Read a sum over axes that are not that of the channels."""
+    """Read a sum, an extreme or a deviation over axes that are not that of the channels."""
     axes = axes_of(argument(node, 1, "dim"), len(shape_read(node)))
     if value.labels is not None and (not axes or 0 in axes or value.axis in axes):
         raise unknown(node)
-    return reduced(node, value, axes, bool(argument(node, 2, "keepdim", False)))
+    return reduced(node, value, axes, keepdim=len(shape_of(node)) == len(shape_read(node)))
 
 
 def squeeze(state: Reading, node: fx.Node, value: Value) -> Value:
