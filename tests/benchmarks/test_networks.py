@@ -108,7 +108,7 @@ def test_wrong_channels_and_costs_are_found(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (None, "wrong", "building: AttributeError: 'NoneType' object has no attribute 'eval'"),
         (spinning(), "unfinished", "trace: 3 CPU seconds are not enough"),
-        (hungry(), "unfinished", "trace: 12 GiB are not enough"),
+        (hungry(), "unfinished", "trace: 18 GiB are not enough"),
     ],
 )
 def test_no_network_stops_the_sweep(network: nn.Module, outcome: str, why: str) -> None:

@@ -29,7 +29,7 @@ COLUMNS = {
 }  # fmt: skip
 OUTCOMES = {"ours": "outcome", "peer": "peer"}  # the column that a part's measuring ends with
 HEADINGS = ("family", "network", "image_size", *COLUMNS["ours"], *COLUMNS["peer"])
-LIMIT_CPU_SECONDS, LIMIT_BYTES = 600, 12 * 2**30
+LIMIT_CPU_SECONDS, LIMIT_BYTES = 600, 18 * 2**30
 STALLED_SECONDS = 3600  # after which a process that does not come to its end by itself is ended
 
 Row = dict[str, str]
