@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sacp import imports
@@ -17,13 +16,13 @@ from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
 from sacp.network.architectures import build, check_logits, check_name
-from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.plan.experiments import network_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
-from sacp.pruning.space import Space, kept_counts
+from sacp.pruning.space import Space
 from sacp.seeds import derive
 from sacp.tracing.trace import trace
 
@@ -179,15 +178,14 @@ def _check_imports(name: str, method: Mapping[str, Any]) -> None:
 
 
 def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
-    """Costs fall with every step, so the configuration of all last steps is the smallest, whatever the threshold."""
-    last = np.full((1, len(graph.groups)), levels - 1)
-    flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))
-    budget = Budget.of(limits, cost_of_graph(graph))
-    for key, smallest, limit in (("flops", flops, budget.flops), ("parameters", parameters, budget.parameters)):
-        if limit is not None and smallest[0] > limit:
+    """The narrowest network is within the budget, whatever the threshold."""
+    smallest, budget = within.narrowest(graph, levels), Budget.of(limits, cost_of_graph(graph))
+    for key in ("flops", "parameters"):
+        limit, least = getattr(budget, key), getattr(smallest, key)
+        if limit is not None and least > limit:
             raise InputError(
                 f"search.budget.{key}: no configuration is within {limit} ({limits[key]} in the config); "
-                f"the smallest reachable is {smallest[0]}"
+                f"the smallest reachable is {least}"
             )
 
 

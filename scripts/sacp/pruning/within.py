@@ -16,6 +16,13 @@ ROUNDING = 0.5  # more than the sums of doubles err by
 MOST_DRAWN = 10_000_000  # rows: seconds, and a gigabyte
 
 
+def narrowest(graph: Graph, levels: int) -> Cost:
+    """Costs below which no configuration is: they fall with every step, so it is that of all last steps."""
+    last = np.full((1, len(graph.groups)), levels - 1)
+    flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))
+    return Cost(int(flops[0]), int(parameters[0]))
+
+
 def largest(graph: Graph, space: Space) -> Cost:
     """Costs that no configuration of the space exceeds; the bound is not tight.
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from sacp.errors import InputError
 from sacp.network.calibration import calibrate as fit_norms
-from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
+from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.surgery import prune
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import highest_first, kept_channels
 from sacp.pruning.space import Space, kept_counts
+from sacp.pruning.within import narrowest
 from sacp.search import bounded, log_mass
 from sacp.tracing.trace import SHAPE, Shape, is_shape, traced
 
@@ -101,11 +101,10 @@ def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
         for name, limit in limits.items()
     }
     budget = Budget(**numbers)
-    last = kept_counts(np.full((1, len(graph.groups)), levels - 1, np.uint8), graph.channels, levels)
-    costs = costs_of_counts(graph, last)
-    if not budget.holds(*costs)[0]:
-        narrowest = f"the narrowest network has {costs[0][0]} FLOPs and {costs[1][0]} parameters"
-        raise InputError(f"budget: no configuration of the space is within {budget}; {narrowest}")
+    least = narrowest(graph, levels)
+    if any(getattr(least, name) > number for name, number in numbers.items()):
+        told = f"the narrowest network has {least.flops} FLOPs and {least.parameters} parameters"
+        raise InputError(f"budget: no configuration of the space is within {budget}; {told}")
     return budget
 
 

@@ -16,6 +16,7 @@ from sacp.tracing.values import (
     argument,
     operation,
     shape_of,
+    sources_of,
     unknown,
     used_directly,
     written,
@@ -38,7 +39,7 @@ def join(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
     if not tensors or any(not isinstance(value, (Value, Number, Direct)) for value in given):
         raise unknown(node, direct)
     rank = len(shape_of(node))
-    sources = tuple(dict.fromkeys(source for value, _ in tensors for source in value.sources))
+    sources = sources_of(value for value, _ in tensors)
     labelled = [(value, value.axis + rank - len(shape)) for value, shape in tensors if value.labels is not None]
     axes = {axis for value, axis in labelled if value.labels is not None and len(value.labels) > 1}
     if len(axes) > 1:
@@ -46,7 +47,7 @@ def join(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
         found = f"operation '{operation(node)}' at {{place}} joins {shapes}; expected equal ranks and channels"
         raise ObstacleError(node, found)
     if not labelled:
-        result = Value(sources, obstacle=_obstacle([value for value, _ in tensors]))
+        result = Value(sources)
     else:
         axis = min(axes, default=labelled[0][1])
         result = Value(sources, _tied(state, node, tensors, axis), axis)
@@ -57,22 +58,15 @@ def join(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
 
 def stack(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
     """Read `stack`, which ties the channels of tensors along a new axis."""
-    parts, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
-    known = dict(zip(node.all_input_nodes, given, strict=True))
-    if not isinstance(dim, int) or not isinstance(parts, (tuple, list)):
+    parts, dim = _listed(node, given)
+    values = [value for _, value in parts if isinstance(value, Value)]
+    axes = {value.axis for value in values if value.labels is not None}
+    if len(values) < len(parts) or len(axes) > 1:
         raise unknown(node, given)
-    values = [value for part in parts if isinstance(value := known[part], Value)]
-    if len(values) < len(parts) or len({value.axis for value in values if value.labels is not None}) > 1:
-        raise unknown(node, given)
-    sources = tuple(dict.fromkeys(source for value in values for source in value.sources))
-    first = next((value for value in values if value.labels is not None), None)
-    if first is None or first.labels is None:
-        return Value(sources, obstacle=_obstacle(values))
-    for value in values:
-        if value.obstacle is not None:
-            raise value.obstacle
-        state.unite(first.labels, np.zeros(1, np.int64) if value.labels is None else value.labels)
-    return Value(sources, first.labels, first.axis + (dim % len(shape_of(node)) <= first.axis))
+    if not axes:
+        return Value(sources_of(values))
+    axis = axes.pop()
+    return Value(sources_of(values), _all_tied(state, values), axis + (dim % len(shape_of(node)) <= axis))
 
 
 def products(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
@@ -80,11 +74,6 @@ def products(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
     if any(isinstance(value, Direct) for value in given):
         raise unknown(node, given)
     raise ObstacleError(node, f"operation '{operation(node)}' at {{place}} multiplies activations", stays=True)
-
-
-def _obstacle(values: Sequence[Value]) -> ObstacleError | None:
-    """Why the result of several constants cannot meet channels; None if anything of an image comes to it."""
-    return values[0].obstacle if values and all(value.obstacle for value in values) else None
 
 
 def _tied(state: Reading, node: fx.Node, tensors: Sequence[tuple[Value, tuple[int, ...]]], axis: int) -> Labels | None:
@@ -126,40 +115,46 @@ def join_direct(state: Reading, node: fx.Node, value: Value, direct: Direct) -> 
 
 def concatenate(state: Reading, node: fx.Node, given: Sequence[Read]) -> Value:
     """Read `cat`: channels follow one another, or are tied where positions do."""
-    parts, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
-    known = dict(zip(node.all_input_nodes, given, strict=True))
-    if not isinstance(dim, int) or not isinstance(parts, (tuple, list)):
-        raise unknown(node, given)
-    values = [value for part in parts if isinstance(value := known[part], Value)]
-    direct = [value for part in parts if isinstance(value := known[part], Direct)]
+    parts, dim = _listed(node, given)
+    tensors = [(part, value) for part, value in parts if isinstance(value, Value)]
+    direct = [value for _, value in parts if isinstance(value, Direct)]
+    axes = {value.axis for _, value in tensors if value.labels is not None}
     dim %= len(shape_of(node))
-    if len(values) + len(direct) < len(parts) or (
-        direct and any(value.axis == dim for value in values if value.labels is not None)
-    ):
+    if len(tensors) + len(direct) < len(parts) or (direct and dim in axes):
         raise unknown(node, given)
-    shapes = [shape_of(part) for part in parts if isinstance(known[part], Value)]
-    sources = tuple(dict.fromkeys(source for value in values for source in value.sources))
-    axes = {value.axis for value in values if value.labels is not None}
+    values = [value for _, value in tensors]
     if not axes:
         for each in direct:
             state.use_directly(node, each)
-        return Value(sources, obstacle=_obstacle(values))
+        return Value(sources_of(values))
     if len(axes) > 1:
-        shapes_read = " and ".join(map(written, shapes))
-        raise ObstacleError(node, f"operation 'cat' at {{place}} joins {shapes_read}, channels along different axes")
+        shapes = " and ".join(written(shape_of(part)) for part, _ in tensors)
+        raise ObstacleError(node, f"operation 'cat' at {{place}} joins {shapes}, channels along different axes")
     if axes == {dim}:
         labels = [
-            np.zeros(shape[dim], np.int64) if value.labels is None else value.labels
-            for value, shape in zip(values, shapes, strict=True)
+            np.zeros(shape_of(part)[dim], np.int64) if value.labels is None else value.labels for part, value in tensors
         ]
-        return Value(sources, np.concatenate(labels), dim)
-    axis = axes.pop()
+        return Value(sources_of(values), np.concatenate(labels), dim)
+    result = Value(sources_of(values), _all_tied(state, values), axes.pop())
+    for each in direct:
+        join_direct(state, node, result, each)
+    return result
+
+
+def _listed(node: fx.Node, given: Sequence[Read]) -> tuple[list[tuple[fx.Node, Read]], int]:
+    """What `cat` or `stack` reads, each as often as it is listed, and the axis along which."""
+    parts, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
+    if not isinstance(dim, int) or not isinstance(parts, (tuple, list)):
+        raise unknown(node, given)
+    known = dict(zip(node.all_input_nodes, given, strict=True))
+    return [(part, known[part]) for part in parts], dim
+
+
+def _all_tied(state: Reading, values: Sequence[Value]) -> Labels:
+    """Tie the channels of all tensors, of which some have labels; return the labels of the first."""
     first = next(value.labels for value in values if value.labels is not None)
     for value in values:
         if value.obstacle is not None:
             raise value.obstacle
         state.unite(first, np.zeros(1, np.int64) if value.labels is None else value.labels)
-    result = Value(sources, first, axis)
-    for each in direct:
-        join_direct(state, node, result, each)
-    return result
+    return first

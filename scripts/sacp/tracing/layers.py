@@ -136,7 +136,7 @@ def _layer_norm(state: Reading, node: fx.Node, value: Value, normalised: Sequenc
 
 def fixed_node(state: Reading, node: fx.Node, sources: tuple[int, ...], flops: int, parameters: int = 0) -> Value:
     """Add a node for what is taken as a whole. Its parameters count once, and no operations of training alone."""
-    if node.op == "call_module" and state.place_of(str(node.target)) is not None:
+    if node.op == "call_module" and str(node.target) in state.places:
         parameters = 0
     flops = 0 if state.in_training else flops
     if not flops and not parameters:

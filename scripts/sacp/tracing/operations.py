@@ -52,6 +52,8 @@ from sacp.tracing.values import (
     operation,
     shape_of,
     shape_read,
+    sources_of,
+    tensors_in,
     unknown,
     used_directly,
 )
@@ -99,7 +101,7 @@ def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, R
     """
     given = [values[arg] for arg in node.all_input_nodes]
     found = _read_or_leave(state, root, node, given, values)
-    hindered = [tensor.obstacle for tensor in _tensors(given)]
+    hindered = [tensor.obstacle for tensor in tensors_in(given)]
     if isinstance(found, Value) and found.labels is None and hindered and all(hindered):
         return dataclasses.replace(found, obstacle=hindered[0])
     return found
@@ -118,7 +120,7 @@ def _read_or_leave(
             return _as_a_whole(state, root, node, given, obstacle)
         if not obstacle.stays:
             raise
-        for tensor in _tensors(given):
+        for tensor in tensors_in(given):
             state.fix(tensor.labels, obstacle)
     given = list(map(_without_labels, given))
     known = values | dict(zip(node.all_input_nodes, given, strict=True))
@@ -128,16 +130,10 @@ def _read_or_leave(
         return _as_a_whole(state, root, node, given, obstacle)
 
 
-def _tensors(given: Sequence[Read]) -> list[Value]:
-    """The tensors that are read, those of tuples too."""
-    every = [tensor for value in given for tensor in (value.values if isinstance(value, Several) else (value,))]
-    return [tensor for tensor in every if isinstance(tensor, Value)]
-
-
 def _meets_channels(given: Sequence[Read]) -> bool:
     """Whether anything that is read could be pruned."""
     tells = any(isinstance(value, Number) and value.labels for value in given)
-    return tells or any(tensor.labels is not None for tensor in _tensors(given))
+    return tells or any(tensor.labels is not None for tensor in tensors_in(given))
 
 
 def _without_labels(value: Read) -> Read:
@@ -151,18 +147,17 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
 
     A parameter or buffer that comes out of it cannot meet channels, for the reason that is given.
     """
-    direct, tensors = [each for each in given if isinstance(each, Direct)], _tensors(given)
+    direct, tensors = [each for each in given if isinstance(each, Direct)], tensors_in(given)
     for each in direct:
         state.use_directly(node, each)
     state.use_numbers(node, given)
     if not tensors and not direct:  # a number, or a tensor made of numbers
         return Value((), obstacle=obstacle) if "shape" in node.meta else Number()
-    sources = tuple(dict.fromkeys(source for value in tensors for source in value.sources))
     flops, parameters = node.meta.get("macs", 0), 0
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         flops, parameters = _attention_cost(module, node), sum(each.numel() for each in module.parameters())
-    sources = fixed_node(state, node, sources, flops, parameters).sources
+    sources = fixed_node(state, node, sources_of(tensors), flops, parameters).sources
     return Value(sources, obstacle=None if tensors else obstacle)
 
 

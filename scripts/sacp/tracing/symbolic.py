@@ -44,6 +44,7 @@ class _Tracer(fx.Tracer):
         )
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """An operation, with the line and the module that ask for it."""
         node = super().create_node(*args, **kwargs)
         while node.name in self.root._modules and (node.op, node.target) != ("call_module", node.name):
             node._rename(f"{node.name}_")  # a function, or another call, may not have the name of a layer
@@ -62,6 +63,7 @@ def _line(frame: FrameType | None) -> str:
 
 
 def place(node: fx.Node) -> str:
+    """Where a message says that an operation is: its layer, or its name and module, and the user's line."""
     line = f" ({node.meta['line']})" if node.meta.get("line") else ""
     if node.op == "call_module":
         return f"'{node.target}'{line}"
@@ -70,6 +72,7 @@ def place(node: fx.Node) -> str:
 
 
 def symbolic(shadow: nn.Module) -> fx.Graph:
+    """The operations of a network's forward; `InputError` if it cannot be traced."""
     try:
         return _Tracer().trace(shadow)
     except INTERRUPTS:

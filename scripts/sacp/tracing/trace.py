@@ -17,7 +17,7 @@ from sacp.tracing.groups import Grouping, faults, graph_of, is_layer, ungrouped
 from sacp.tracing.operations import read
 from sacp.tracing.running import note_shapes
 from sacp.tracing.symbolic import place, symbolic
-from sacp.tracing.values import Condition, Labels, Number, ObstacleError, Read, Reading, Several, Value
+from sacp.tracing.values import FIXED, Condition, Labels, Number, ObstacleError, Read, Reading, Value, tensors_in
 
 Shape = tuple[int, ...]
 SHAPE = "[1, C, H, W], or [1, ...] of other inputs"
@@ -67,7 +67,7 @@ def traced(network: nn.Module, input_shape: Shape) -> Traced:
     grouping = Grouping(state)
     _raise([*obstacles, *faults(state, grouping), *_unseen(state, shadow, passes[0])])
     reasons = [*state.stays, *(() if grouping.count else state.conditions)]
-    stays = _grouped([*(each.obstacle for each in reasons if _holds_layers(state, each)), *state.wholes])
+    stays = _grouped([*_of_layers(state, reasons), *state.wholes])
     if names := grouping.undivided():
         more = f" and of {len(names) - 1} more" if len(names) > 1 else ""
         stays.append(f"the channels of layer '{names[0]}'{more} go together, so that there is nothing to choose")
@@ -145,10 +145,13 @@ def _read_passes(shadow: nn.Module, passes: Sequence[fx.Graph]) -> tuple[Reading
     return state, obstacles
 
 
-def _holds_layers(state: Reading, condition: Condition) -> bool:
-    """Whether a condition speaks of what a layer gives."""
-    given = np.concatenate([np.zeros(1, np.int64), *(node["outputs"] for node in state.nodes if is_layer(node))])
-    return bool(np.isin(np.concatenate([np.zeros(0, np.int64), *condition.labels]), given[given > 0]).any())
+def _of_layers(state: Reading, conditions: Iterable[Condition]) -> Iterable[ObstacleError]:
+    """The obstacles of conditions that speak of what layers give."""
+    is_given = np.zeros(state.size, bool)
+    for node in filter(is_layer, state.nodes):
+        is_given[node["outputs"]] = True
+    is_given[FIXED] = False
+    return (each.obstacle for each in conditions if any(is_given[labels].any() for labels in each.labels))
 
 
 def _read_pass(state: Reading, shadow: nn.Module, operations: fx.Graph) -> list[ObstacleError]:
@@ -172,8 +175,7 @@ def _read_pass(state: Reading, shadow: nn.Module, operations: fx.Graph) -> list[
 def _labels_of(given: Sequence[Read]) -> tuple[Labels, ...]:
     """All channels that some values tell of."""
     numbers = [labels for value in given if isinstance(value, Number) for labels in value.labels]
-    tensors = [tensor for value in given for tensor in (value.values if isinstance(value, Several) else (value,))]
-    return (*numbers, *(each.labels for each in tensors if isinstance(each, Value) and each.labels is not None))
+    return (*numbers, *(each.labels for each in tensors_in(given) if each.labels is not None))
 
 
 def _read(state: Reading, shadow: nn.Module, node: fx.Node, values: dict[fx.Node, Read]) -> Read:

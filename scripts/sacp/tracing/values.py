@@ -106,6 +106,7 @@ class Reading:
 
     names: dict[int, str] = field(default_factory=dict)  # in the state dict, of parameters and buffers by identity
     nodes: list[dict[str, Any]] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)  # numbers of the nodes by name
     edges: list[tuple[int, int]] = field(default_factory=list)
     size: int = 1  # labels there are
     united: list[tuple[Labels, Labels]] = field(default_factory=list)
@@ -133,10 +134,6 @@ class Reading:
             if obstacle is not None:
                 self.stays.append(Condition((labels,), obstacle))
 
-    def place_of(self, name: str) -> int | None:
-        """The number of a node."""
-        return next((number for number, node in enumerate(self.nodes) if node["name"] == name), None)
-
     def add(
         self, node: fx.Node, name: str, kind: str, value: Value, inputs: Labels, outputs: Labels, axis: int = 1,
         **costs: int,
@@ -147,16 +144,16 @@ class Reading:
         """
         if self.in_training and kind in PLAIN and not costs.get("params_channel"):
             return Value(value.sources, outputs, axis, value.obstacle)
-        place = self.place_of(name)
+        place = self.places.get(name)
         if place is not None and kind in PLAIN:
-            name, place = node.name, self.place_of(node.name)
+            name, place = node.name, self.places.get(node.name)
         is_again = place is not None
         if place is None and self.in_training and kind not in PLAIN:
             raise ObstacleError(node, "layer {place} is called in training alone", stays=True)
         if place is None:
             zero = dict.fromkeys(("flops_pair", "flops_channel", "params_pair", "params_channel"), 0)
             self.nodes.append({"name": name, "kind": kind, "inputs": inputs, "outputs": outputs} | zero | costs)
-            place = len(self.nodes) - 1
+            place = self.places[name] = len(self.nodes) - 1
         else:
             known = self.nodes[place]
             if value.obstacle is None:
@@ -236,6 +233,17 @@ def only(node: fx.Node, given: Iterable[Read]) -> Value:
     if len(others) == 1 and isinstance(others[0], Value):
         return others[0]
     raise unknown(node, others)
+
+
+def tensors_in(given: Iterable[Read]) -> list[Value]:
+    """The tensors among what a node reads, those of tuples too."""
+    every = [tensor for value in given for tensor in (value.values if isinstance(value, Several) else (value,))]
+    return [tensor for tensor in every if isinstance(tensor, Value)]
+
+
+def sources_of(values: Iterable[Value]) -> tuple[int, ...]:
+    """Nodes that an edge to the next node starts from, each once."""
+    return tuple(dict.fromkeys(source for value in values for source in value.sources))
 
 
 def labels_along(node: fx.Node, value: Value, axis: int, length: int) -> Labels:

@@ -15,7 +15,7 @@ from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph, Kept
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_of, random_order
-from sacp.pruning.space import kept_counts
+from sacp.pruning.within import narrowest
 from sacp.tracing.trace import trace
 from torch import nn
 
@@ -125,11 +125,8 @@ def check_search(network: nn.Module, graph: Graph, shape: Shape) -> Checked:
 
     Where the narrowest one has more than half, it is asked for what lies in the middle between that and the whole.
     """
-    narrowest, _ = costs_of_counts(
-        graph, kept_counts(np.full((1, len(graph.groups)), LEVELS - 1), graph.channels, LEVELS)
-    )
-    base = counted(network, shape).flops
-    share = SHARE if narrowest[0] <= SHARE * base else (narrowest[0] / base + 1) / 2
+    least, base = narrowest(graph, LEVELS).flops, counted(network, shape).flops
+    share = SHARE if least <= SHARE * base else (least / base + 1) / 2
     started = time.process_time()
     smaller = sacp.prune(network, shape, flops=share)
     seconds = time.process_time() - started
