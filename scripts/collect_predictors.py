@@ -27,7 +27,7 @@ with job.running(snakemake) as work:
         found[f"score of {name}"] = score_all(dense_of_file(path, base, graph, levels, **settings), steps)
     tuned = pd.DataFrame([row for path in work.given.tuned for row in load_tuned(path)])
     accuracies = tuned[ACCURACY].to_numpy(np.float64).reshape(work.cfg["repeats"], len(steps))
-    flops, _ = costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
+    flops, _ = costs_of_counts(graph, kept_counts(steps, graph, levels))
     keys = {"model": work.wildcards.experiment, "seed": work.seed}
     rows = list(raw_rows(keys, range(len(steps)), flops, dict(enumerate(accuracies)), found))
     write_csv(work.out.csv, rows, tuple(rows[0]))

@@ -20,7 +20,7 @@ CANDIDATES = 2000  # at most; the first of the search set, which are a random sa
 with job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     steps, levels = load_configs(work.given.configs, "search", slice(0, CANDIDATES))
-    flops, _ = costs_of_counts(graph, kept_counts(steps, graph.channels, levels))
+    flops, _ = costs_of_counts(graph, kept_counts(steps, graph, levels))
     share, methods = flops / cost_of_graph(graph).flops, {}
     files_of = zip(
         work.cfg["methods"], work.given.candidates, work.given.encoders, work.given.tuned, work.given.winners,

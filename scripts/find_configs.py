@@ -16,7 +16,7 @@ with job.running(snakemake) as work:
     base = load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     training, levels = load_configs(work.given.configs, "training")
-    constrained = Space.build(graph.weights, levels, space["threshold"])
+    constrained = Space.of(graph, levels, space["threshold"])
     scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
     drawn = Candidates(work.given.configs)
     found = find(work.cfg["way"], search, work.cfg["top_m"], scorer, graph, constrained, drawn, work.threads)

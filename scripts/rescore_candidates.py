@@ -12,6 +12,6 @@ from sacp.training.ranking import load_tuned
 with job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     candidates = Candidates(work.given.configs)
-    mass = log_mass_by_step(masses(base, graph), candidates.levels)
+    mass = log_mass_by_step(masses(base, graph), graph, candidates.levels)
     tuned = [row for path in work.given.tuned for row in load_tuned(path)]
     save_scores(work.out.scores, rerank(load_scores(work.given.scores), candidates, mass, tuned))

@@ -9,10 +9,10 @@ from sacp.seeds import derive
 
 with job.running(snakemake) as work:
     space, graph = work.cfg["space"], load_graph(work.given.network)
-    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    constrained = Space.of(graph, space["levels"], space["threshold"])
     job.log.info("%d configurations with R >= %s", constrained.count, space["threshold"])
     rng = np.random.default_rng(derive(work.seed, "training set"))
-    training = draw_training(space["training_size"], len(graph.groups), space["levels"], rng)
+    training = draw_training(space["training_size"], graph, space["levels"], rng)
     attributes = attributes_of(graph, space["levels"], space["threshold"], constrained.count, work.seed)
     with new_configs(work.out.configs, training, space["search_size"], attributes) as search:
         constrained.sample_into(search, space["search_size"], derive(work.seed, "search set"), work.threads)

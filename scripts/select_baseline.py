@@ -19,7 +19,7 @@ with job.running(snakemake) as work:
         graph=graph,
         target_flops=read_json(work.given.winner)["flops"],
         seed=derive(work.seed, "baseline", work.wildcards.method),
-        space=Space.build(graph.weights, space["levels"], space["threshold"]),
+        space=Space.of(graph, space["levels"], space["threshold"]),
         criterion=work.cfg.get("criterion"),
         splits=load_splits(work.given.data, work.cfg["validation"], work.seed) if work.given.get("data") else None,
         sparse=load_base(work.given.sparse, spec) if work.given.get("sparse") else None,

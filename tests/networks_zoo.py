@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from sacp.network.architectures import build
 from sacp.network.cost import costs_of_counts
-from sacp.network.graph import LINEAR, Graph, Kept, from_json, kept_elements, to_json
+from sacp.network.graph import LINEAR, Graph, Group, Kept, from_json, kept_elements, to_json
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune, resized
 from sacp.pruning.criteria import Norms, Order, kept_channels, random_order
@@ -335,10 +335,17 @@ def _zero_removed(mask: Tensor, axis: int, module: nn.Module, inputs: tuple[Tens
     return torch.where(mask.view(shape), x, torch.zeros((), dtype=x.dtype))
 
 
+def groups_of(channels: list[int], least: int = 1, multiple: int = 1) -> Graph:
+    """A graph that has groups of so many channels, and nothing else."""
+    return Graph(
+        (), (), tuple(Group(str(n), (str(n),), c, (1,), min(c, least), multiple) for n, c in enumerate(channels))
+    )
+
+
 def random_kept(graph: Graph, rng: np.random.Generator, levels: int = 10) -> Kept:
     """Kept channels of a random configuration, of channels chosen at random."""
     steps = rng.integers(0, levels, len(graph.groups))
-    return kept_channels(random_order(graph, rng), kept_counts(steps, graph.channels, levels))
+    return kept_channels(random_order(graph, rng), kept_counts(steps, graph, levels))
 
 
 def assert_exact(network: nn.Module, shape: tuple[int, ...] = CUSTOM_SHAPE) -> None:

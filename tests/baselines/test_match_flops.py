@@ -54,12 +54,12 @@ def test_uniform_counts_refuse_more_than_the_whole_network():
 @pytest.mark.parametrize("name", PAPER_NETWORKS)
 def test_random_steps_match_the_flops_inside_the_space(name):
     _, graph = built(name)
-    space = Space.build(graph.weights, 10, THRESHOLDS[name])
+    space = Space.of(graph, 10, THRESHOLDS[name])
     winner = space.draw(1, 0)[0]
-    target = int(costs_of_counts(graph, kept_counts(winner[None], graph.channels, 10))[0][0])
+    target = int(costs_of_counts(graph, kept_counts(winner[None], graph, 10))[0][0])
     steps = random_steps(graph, space, target, 1)
     assert steps.shape == (len(graph.groups),)
-    assert gap(graph, kept_counts(steps, graph.channels, 10), target) <= 0.01
+    assert gap(graph, kept_counts(steps, graph, 10), target) <= 0.01
     assert pruning_ratio(steps, graph.weights, 10) >= THRESHOLDS[name]
     again, other = (random_steps(graph, space, target, seed) for seed in (1, 2))
     assert np.array_equal(steps, again)
@@ -70,9 +70,9 @@ def test_random_steps_match_the_flops_inside_the_space(name):
 def test_random_steps_are_uniform_over_the_configurations_that_match(monkeypatch, band, found):
     monkeypatch.setattr(random_ratios, "BAND", band)
     _, graph = built("resnet8", 0.25)
-    space = Space.build(graph.weights, 2, 0.0)
+    space = Space.of(graph, 2, 0.0)
     every = space.unrank(np.arange(space.count))
-    flops = costs_of_counts(graph, kept_counts(every, graph.channels, 2))[0]
+    flops = costs_of_counts(graph, kept_counts(every, graph, 2))[0]
     target = int(np.median(flops))
     matching = {tuple(row) for row in every[np.abs(flops / target - 1) <= found].tolist()}
     monkeypatch.setattr(random_ratios, "DRAWS", 500)
@@ -89,14 +89,14 @@ def test_random_steps_give_up_with_the_nearest_gap(monkeypatch):
     with pytest.raises(
         InputError, match=rf"no random configuration among 200000 within 2% of {target} FLOPs.*5\d\.\d%"
     ):
-        random_steps(graph, Space.build(graph.weights, 10, 0.0), target, 0)
+        random_steps(graph, Space.of(graph, 10, 0.0), target, 0)
 
 
 @pytest.mark.parametrize("baseline", [uniform, random_ratios])
 def test_the_best_channels_by_the_criterion_are_kept(baseline):
     network, graph = built("resnet20", 0.5)
-    space = Space.build(graph.weights, 10, 0.3)
-    target = int(costs_of_counts(graph, kept_counts(space.draw(1, 0), graph.channels, 10))[0][0])
+    space = Space.of(graph, 10, 0.3)
+    target = int(costs_of_counts(graph, kept_counts(space.draw(1, 0), graph, 10))[0][0])
     task = Task(network, graph, target, 5, space, {"function": "sacp.baselines.weights:l1", "images": 0})
     kept, order = baseline.select(task), l1_order(network, graph)
     if baseline is uniform:

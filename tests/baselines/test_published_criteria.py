@@ -251,7 +251,7 @@ def test_every_criterion_orders_all_channels_and_the_same_seed_gives_the_same(na
     generator = torch.Generator().manual_seed(0)
     part = ImageSet(torch.randint(0, 256, (30, 3, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(30))
     splits = Splits(part, part, part, torch.full((3,), 0.5), torch.full((3,), 0.2), "")
-    known, space = CRITERIA[criterion], Space.build(graph.weights, 10, 0)
+    known, space = CRITERIA[criterion], Space.of(graph, 10, 0)
     looked_up = {"function": known.function, "images": known.images}
     first, second = (Task(network.eval(), graph, 1, 3, space, looked_up, splits) for _ in range(2))
     for order, again, channels in zip(first.order, second.order, graph.channels, strict=True):
@@ -277,7 +277,7 @@ def test_slimming_takes_the_mean_size_of_the_scales_and_one_threshold_for_all_gr
     assert scores[1] == pytest.approx([0.05, 0.4, 0.2])
     # Above .25: channels 0, 1 and 3 of the first group, 1 of the second.
     target = int(costs_of_counts(graph, np.array([[3, 1]]))[0][0])
-    kept = slimming.select(Task(network, graph, target, 0, Space.build(graph.weights, 10, 0), sparse=network))
+    kept = slimming.select(Task(network, graph, target, 0, Space.of(graph, 10, 0), sparse=network))
     assert [channels.tolist() for channels in kept] == [[0, 1, 3], [1]]
 
 

@@ -27,7 +27,7 @@ def task_of(counts: list[int], **more: Any) -> Task:
     network, graph, _ = any_network("flat")
     assert graph.channels == CHANNELS
     target = int(costs_of_counts(graph, np.array([counts]))[0][0])
-    return Task(network.eval(), graph, target, 7, Space.build(graph.weights, 10, 0), **more)
+    return Task(network.eval(), graph, target, 7, Space.of(graph, 10, 0), **more)
 
 
 def by(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], images: int = 0) -> dict[str, Any]:

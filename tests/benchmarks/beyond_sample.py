@@ -52,7 +52,7 @@ def main() -> None:
         spec = NetworkSpec(name, 1.0, 3, 32, 10)
         network = build(spec).eval()
         graph = trace(network, spec.input_shape)
-        norms, inside = criteria.l1_norms(network, graph), space.Space.build(graph.weights, LEVELS, threshold)
+        norms, inside = criteria.l1_norms(network, graph), space.Space.of(graph, LEVELS, threshold)
         problems[name] = network, graph, inside
         steps, rates = inside.draw(200_000, 0), {}
         for kind, settings in (("cosine", COSINE), ("distance", DISTANCE)):
@@ -72,7 +72,7 @@ def main() -> None:
         scorer = AdditiveScorer(values)
         drawn = inside.sample(options.candidates, 1, 2)
         scores = np.concatenate([scorer.score_chunk(part) for part in np.array_split(drawn, 100)])
-        flops, parameters = costs_of_counts(graph, space.kept_counts(drawn, graph.channels, LEVELS))
+        flops, parameters = costs_of_counts(graph, space.kept_counts(drawn, graph, LEVELS))
         for limit in (None, 0.3):
             budget = Budget.of({"flops": limit} if limit else {}, cost_of_graph(graph))
             started = time.perf_counter()

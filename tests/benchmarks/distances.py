@@ -58,7 +58,7 @@ def found(
 ) -> tuple[Steps, exact.Values]:
     """Steps and scores of the best by `log-mass`."""
     values = log_mass.values(network, graph, LEVELS)
-    inside = Space.build(graph.weights, LEVELS, threshold)
+    inside = Space.of(graph, LEVELS, threshold)
     return exact.best(values, graph, inside, Budget.of(budget, cost_of_graph(graph)), number, distance)
 
 

@@ -132,7 +132,7 @@ def measure_bases(spec: NetworkSpec, shared: Setting, rows: Rows, base: Path) ->
 def measure_tunings(spec: NetworkSpec, shared: Setting, rows: Rows, base: nn.Module, number: int) -> None:
     """Tune random pruned networks, all from `base`."""
     graph = trace(base, spec.input_shape)
-    steps, order = Space.build(graph.weights, LEVELS, THRESHOLD).sample(number, 0, 1), l1_order(base, graph)
+    steps, order = Space.of(graph, LEVELS, THRESHOLD).sample(number, 0, 1), l1_order(base, graph)
     for candidate, row in enumerate(steps):
         for seed in TUNE_SEEDS:
             for precision in PRECISIONS:

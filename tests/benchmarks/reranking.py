@@ -43,7 +43,7 @@ def main() -> None:
         numbers = [*sample["candidate"], *picked["candidate"]]
         accuracy = np.array([*sample[ACCURACY], *picked[ACCURACY]])
         steps = np.stack([load_configs(folder / "configs.h5", "search", int(n))[0] for n in numbers])
-        mass = np.log(log_mass.kept_mass(l1_norms(base, graph), kept_counts(steps, graph.channels, LEVELS)))
+        mass = np.log(log_mass.kept_mass(l1_norms(base, graph), kept_counts(steps, graph, LEVELS)))
         values = log_mass.values(base, graph, LEVELS)
         scores = values[np.arange(len(values)), steps].sum(axis=1)
         rng = np.random.default_rng(0)

@@ -167,7 +167,7 @@ def networks_of(results: Path, model: str, seed: int) -> tuple[Networks, Network
     for accuracy in (drawn.groupby("candidate")[ACCURACY].mean(), tuned(folder / "random-picks/topm.csv")[ACCURACY]):
         steps = np.stack([load_configs(folder / "configs.h5", "search", int(n))[0] for n in accuracy.index])
         scores = {name: score_all(scorer, steps) for name, scorer in every.items()}
-        counts = space.kept_counts(steps, graph.channels, LEVELS)
+        counts = space.kept_counts(steps, graph, LEVELS)
         flops, parameters = costs_of_counts(graph, counts)
         kept = {}
         for what, values in weighed.items():

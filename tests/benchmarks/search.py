@@ -55,7 +55,7 @@ class Problem:
         self.graph = trace(network, spec.input_shape)
         self.norms = criteria.l1_norms(network, self.graph)
         self.order = criteria.highest_first(self.norms)
-        self.space = space.Space.build(self.graph.weights, LEVELS, THRESHOLDS[name])
+        self.space = space.Space.of(self.graph, LEVELS, THRESHOLDS[name])
         self.encoder = Encoder(self.graph.max_channels, HIDDEN, LAYERS)
         self.dense = DenseScorer(self.encoder, self.graph, self.order, LEVELS, "directed")
 
@@ -122,7 +122,7 @@ def measure_peers(name: str, graphs: int, threads: int) -> dict[str, float]:
 def measure_training(name: str, configurations: int) -> dict[str, float]:
     """Seconds of one epoch of the encoder's training: a torch-geometric loader loop and ours, in turns."""
     problem = Problem(name)
-    steps = space.draw_training(configurations, len(problem.graph.groups), LEVELS, np.random.default_rng(0))
+    steps = space.draw_training(configurations, problem.graph, LEVELS, np.random.default_rng(0))
     settings = EncoderSettings(HIDDEN, LAYERS, "directed", "contrastive", "original", 0.1, 1, 32, 1e-3)
     ours, loader = [], []
     for _ in range(TURNS):  # other work on the machine slows single turns; the best of each counts

@@ -84,7 +84,7 @@ SMALL, SHARD_TURNS = 8, 3  # images of a step; turns
 def candidates(network: nn.Module, spec: NetworkSpec, threshold: float, number: int) -> tuple[Graph, dict[int, Kept]]:
     """The graph and the kept channels of `number` random configurations."""
     graph = trace(network, spec.input_shape)
-    steps = Space.build(graph.weights, LEVELS, threshold).sample(number, 0, 1)
+    steps = Space.of(graph, LEVELS, threshold).sample(number, 0, 1)
     order = l1_order(network, graph)
     return graph, {candidate: kept_of(row, order, graph, LEVELS) for candidate, row in enumerate(steps)}
 

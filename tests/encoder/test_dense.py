@@ -22,7 +22,7 @@ LEVELS = 10
 def problem(name: str, width: float = 1.0) -> tuple[Graph, Order, np.ndarray]:
     """A graph, its L1 order, and configurations of which the first is the unpruned one."""
     network, graph = built(name, width)
-    steps = draw_training(40, len(graph.groups), LEVELS, np.random.default_rng(8))
+    steps = draw_training(40, graph, LEVELS, np.random.default_rng(8))
     steps[0] = 0
     return graph, l1_order(network, graph), steps
 
@@ -69,7 +69,7 @@ def test_dense_embeddings_equal_those_of_torch_geometric(name, edges, layers):
 def test_networks_with_other_operations_are_embedded_alike(name):
     network, graph, _ = any_network(name)
     order, encoder = l1_order(network, graph), encoder_for(graph)
-    steps = draw_training(20, len(graph.groups), LEVELS, np.random.default_rng(1))
+    steps = draw_training(20, graph, LEVELS, np.random.default_rng(1))
     embeddings = DenseScorer(encoder, graph, order, LEVELS, "directed").embed(steps)
     assert torch.allclose(embeddings, pyg_embedding(encoder, graph, order, steps, "directed"), atol=1e-5)
 

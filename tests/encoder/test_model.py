@@ -37,7 +37,7 @@ def problem(name: str = "resnet8") -> tuple[Graph, Order, np.ndarray]:
     """A graph, an order of its channels and 64 training configurations."""
     _, graph, _ = any_network(name)
     rng = np.random.default_rng(5)
-    return graph, random_order(graph, rng), draw_training(64, len(graph.groups), LEVELS, rng)
+    return graph, random_order(graph, rng), draw_training(64, graph, LEVELS, rng)
 
 
 def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, list[dict[str, float]]]:
@@ -47,7 +47,7 @@ def train(seed: int = 0, name: str = "resnet8", **changes) -> tuple[Encoder, lis
 
 def deficits(graph: Graph, norms: list[np.ndarray], step: np.ndarray) -> list[list[float]]:
     """Node by node: -ln of the mass that the L1 kept set holds, below C; fully connected all ones."""
-    counts = kept_counts(step, graph.channels, LEVELS)
+    counts = kept_counts(step, graph, LEVELS)
     rows = []
     for node in graph.nodes:
         row = [1.0 if node.kind == "linear" else 0.0] * graph.max_channels
@@ -101,7 +101,7 @@ def test_training_against_own_negatives_tells_them_from_positives(score: str) ->
 
 def plain_features(graph: Graph, order: Order, step: np.ndarray) -> list[list[float]]:
     """Section 3.2 node by node, channel by channel."""
-    kept = kept_channels(order, kept_counts(step, graph.channels, LEVELS))
+    kept = kept_channels(order, kept_counts(step, graph, LEVELS))
     rows = []
     for node in graph.nodes:
         row = []

@@ -48,7 +48,7 @@ class Interrupting(Sidecar):
 def train(variant: str, sidecar: Sidecar | None = None) -> tuple[Encoder, list[dict[str, float]]]:
     _, graph, _ = any_network("resnet8")
     rng = np.random.default_rng(5)
-    norms, training = norms_of(random_order(graph, rng)), draw_training(64, len(graph.groups), LEVELS, rng)
+    norms, training = norms_of(random_order(graph, rng)), draw_training(64, graph, LEVELS, rng)
     settings = {
         "hidden": 8, "layers": 2, "edges": "directed", "objective": "contrastive", "anchor": "original",
         "temperature": 0.1, "epochs": 2, "batch_size": 16, "lr": 0.01,

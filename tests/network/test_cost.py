@@ -99,7 +99,7 @@ def test_unpruned_counts_cost_what_the_network_costs(name):
 def test_cost_of_a_configuration_is_the_counted_cost_of_the_built_network(name, configurations):
     network, graph, shape = any_network(name)
     rng = np.random.default_rng(1)
-    counts = kept_counts(draw_training(configurations, len(graph.groups), 10, rng), graph.channels, 10)
+    counts = kept_counts(draw_training(configurations, graph, 10, rng), graph, 10)
     costs = np.stack(costs_of_counts(graph, counts), axis=1)
     order = l1_order(network, graph)
     for number, (row, expected) in enumerate(zip(counts, costs.tolist(), strict=True)):
@@ -134,7 +134,7 @@ def test_cost_is_the_counted_one_of_flattened_depthwise_and_gated_networks(name)
 
 def test_costs_of_many_configurations_are_exact_integers():
     _, graph = built("resnet18")
-    counts = kept_counts(draw_training(50, 12, 10, np.random.default_rng(4)), graph.channels, 10)
+    counts = kept_counts(draw_training(50, graph, 10, np.random.default_rng(4)), graph, 10)
     flops, parameters = costs_of_counts(graph, counts)
     assert flops.dtype == parameters.dtype == np.int64
     rows = zip(counts, flops, parameters, strict=True)

@@ -59,7 +59,7 @@ def prepared(name: str):
 
 def kept_at(graph, step: int):
     steps = np.full(len(graph.groups), step)
-    return kept_channels(random_order(graph, np.random.default_rng(3)), kept_counts(steps, graph.channels, 10))
+    return kept_channels(random_order(graph, np.random.default_rng(3)), kept_counts(steps, graph, 10))
 
 
 def one_of_each(graph):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network
+from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network, groups_of
 from sacp.errors import InputError
 from sacp.pruning.criteria import kept_channels, l1_norms, l1_order, random_order
 from sacp.pruning.space import kept_counts
@@ -116,7 +116,7 @@ def test_kept_sets_are_nested_over_the_ratios(weights, levels, data):
     order = np.argsort(-np.abs(weights), kind="stable")
     if data.draw(st.booleans(), label="random order"):
         order = np.random.default_rng(len(weights)).permutation(len(weights))
-    counts = kept_counts(np.arange(levels), [len(weights)], levels)
+    counts = kept_counts(np.arange(levels)[:, None], groups_of([len(weights)]), levels)[:, 0]
     kept = [kept_channels([order], np.array([count]))[0] for count in counts]
     assert kept[0].tolist() == list(range(len(weights)))
     assert all(len(k) == count and (np.diff(k) > 0).all() for k, count in zip(kept, counts, strict=True))
@@ -130,7 +130,7 @@ def test_one_more_step_removes_channels_of_that_group_only(steps, group):
     order = l1_order(network, graph)
     more = np.array(steps)
     more[group] += 1
-    before, after = (kept_channels(order, kept_counts(s, graph.channels, 10)) for s in (np.array(steps), more))
+    before, after = (kept_channels(order, kept_counts(s, graph, 10)) for s in (np.array(steps), more))
     assert set(after[group]) < set(before[group])
     assert all(np.array_equal(a, b) for g, (a, b) in enumerate(zip(before, after, strict=True)) if g != group)
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks_zoo import built
+from networks_zoo import built, groups_of
 from sacp.errors import InputError
-from sacp.pruning.space import Space, _keys, draw_training, kept_counts, pruning_ratio, repeated_rows
+from sacp.pruning.space import (
+    Space,
+    _keys,
+    counts_by_step,
+    draw_training,
+    kept_counts,
+    pruning_ratio,
+    repeated_rows,
+)
 from scipy import stats
 
 WEIGHTS, LEVELS, THRESHOLD = [3, 1, 2, 2], 4, 0.3  # a space of 176 configurations
@@ -52,14 +60,14 @@ def small_spaces(draw) -> tuple[list[int], int, float]:
     ],
 )
 def test_kept_counts_are_floors_of_integers_and_at_least_one(step, channels, levels, kept):
-    assert kept_counts(np.array([step], np.uint8), [channels], levels).tolist() == [kept]
+    assert kept_counts(np.array([step], np.uint8), groups_of([channels]), levels).tolist() == [kept]
 
 
 @given(st.integers(2, 256), st.integers(1, 2048), st.data())
 def test_kept_counts_equal_exact_fractions(levels, channels, data):
     step = data.draw(st.integers(0, levels - 1))
     exact = (1 - Fraction(step, levels)) * channels
-    assert kept_counts(np.array([[step]], np.uint8), [channels], levels)[0, 0] == max(1, exact // 1)
+    assert kept_counts(np.array([[step]], np.uint8), groups_of([channels]), levels)[0, 0] == max(1, exact // 1)
 
 
 def test_pruning_ratio_is_over_layers_and_nominal():
@@ -195,7 +203,7 @@ def test_resnet18_step_frequencies_agree_with_exact_marginals(levels):
     assert graph.weights == [192, 64, 64, 128, 384, 128, 256, 768, 256, 512, 1536, 512]
     scaled = [weight // 64 for weight in graph.weights]
     exact, size = marginals(scaled, levels, 0.7), 100_000
-    space = Space.build(graph.weights, levels, 0.7)
+    space = Space.of(graph, levels, 0.7)
     rows = space.draw(size, levels)
     assert space.count == sum(convolved(scaled, levels)[-(-7 * levels * sum(scaled) // 10) :])
     assert (pruning_ratio(rows, graph.weights, levels) >= 0.7).all()
@@ -209,7 +217,7 @@ def test_resnet18_step_frequencies_agree_with_exact_marginals(levels):
 
 def test_resnet18_search_set_is_distinct_and_inside():
     _, graph = built("resnet18")
-    rows = Space.build(graph.weights, 10, 0.7).sample(50_000, 3)
+    rows = Space.of(graph, 10, 0.7).sample(50_000, 3)
     assert len(np.unique(rows, axis=0)) == 50_000
     assert (pruning_ratio(rows, graph.weights, 10) >= 0.7).all()
     assert rows.dtype == np.uint8
@@ -217,7 +225,7 @@ def test_resnet18_search_set_is_distinct_and_inside():
 
 @pytest.mark.parametrize("levels", [5, 10, 256])
 def test_training_set_is_uniform_over_all_steps(levels):
-    rows = draw_training(20_000, 3, levels, np.random.default_rng(4))
+    rows = draw_training(20_000, groups_of([9, 9, 9]), levels, np.random.default_rng(4))
     assert rows.shape == (20_000, 3)
     assert rows.dtype == np.uint8
     for group in rows.T:
@@ -256,3 +264,40 @@ def test_repeated_rows_have_equal_keys_and_others_not(groups, levels):
     keys = _keys(np.concatenate([rows, rows]), levels)
     assert np.array_equal(keys[:20_000], keys[20_000:])
     assert len(np.unique(keys)) == len(np.unique(rows, axis=0))
+
+
+ROUNDED = groups_of([16, 60, 8, 5], least=8, multiple=8)  # widths 16 8, 60 56 ... 8, 8, 5
+
+
+def test_with_rounding_every_configuration_is_another_network():
+    counts = counts_by_step(ROUNDED, 20)
+    assert [sorted(set(row)) for row in counts.tolist()] == [[8, 16], [8, 16, 24, 32, 40, 48, 56, 60], [8], [5]]
+    space = Space.of(ROUNDED, 20, 0)
+    assert space.count == 2 * 8
+    rows = space.unrank(np.arange(space.count))
+    assert len(np.unique(kept_counts(rows, ROUNDED, 20), axis=0)) == 16
+
+
+def test_what_is_drawn_with_rounding_is_of_the_space_and_uniform():
+    space = Space.of(ROUNDED, 20, 0.2)
+    inside = space.unrank(np.arange(space.count))
+    assert (inside @ np.array(ROUNDED.weights) >= 0.2 * 20 * sum(ROUNDED.weights)).all()
+    rows = space.draw(20_000, 1)
+    assert stats.chisquare(np.bincount(ranks(rows, inside), minlength=len(inside))).pvalue > 0.001
+    assert len(np.unique(space.sample(space.count, 2), axis=0)) == space.count
+    training = draw_training(20_000, ROUNDED, 20, np.random.default_rng(3))
+    widths, times = np.unique(kept_counts(training, ROUNDED, 20)[:, 1], return_counts=True)
+    assert widths.tolist() == [8, 16, 24, 32, 40, 48, 56, 60]
+    assert stats.chisquare(times).pvalue > 0.001
+
+
+def test_steps_of_what_is_rounded_remove_no_less_than_their_ratio():
+    space = Space.of(ROUNDED, 20, 0)
+    for row in space.unrank(np.arange(space.count)):
+        kept = kept_counts(row, ROUNDED, 20)
+        assert (kept <= np.array(ROUNDED.channels) * (20 - row.astype(int)) / 20).all()
+
+
+def test_a_ratio_that_rounding_does_not_let_be_reached_is_refused():
+    with pytest.raises(InputError, match=r"no configuration reaches 0\.8; .* largest pruning ratio is 0\.6629"):
+        Space.of(ROUNDED, 20, 0.8)

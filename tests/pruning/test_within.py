@@ -32,18 +32,18 @@ def enumerated(threshold: float) -> Steps:
 
 
 def space_of(threshold: float) -> Space:
-    return Space.build(graph().weights, LEVELS, threshold)
+    return Space.of(graph(), LEVELS, threshold)
 
 
 def inside(steps: Steps, budget: Budget) -> Steps:
     """Those within the budget."""
-    return steps[budget.holds(*costs_of_counts(graph(), kept_counts(steps, graph().channels, LEVELS)))]
+    return steps[budget.holds(*costs_of_counts(graph(), kept_counts(steps, graph(), LEVELS)))]
 
 
 @pytest.mark.parametrize("threshold", [0, 0.3, 0.6, 0.75])
 def test_no_configuration_takes_more_than_the_largest_and_without_a_threshold_it_is_the_base(threshold: float) -> None:
     bound = within.largest(graph(), space_of(threshold))
-    flops, parameters = costs_of_counts(graph(), kept_counts(enumerated(threshold), graph().channels, LEVELS))
+    flops, parameters = costs_of_counts(graph(), kept_counts(enumerated(threshold), graph(), LEVELS))
     assert flops.max() <= bound.flops < 2 * flops.max()
     assert parameters.max() <= bound.parameters < 2 * parameters.max()
     if threshold == 0:
@@ -55,7 +55,7 @@ def test_no_configuration_takes_more_than_the_largest_and_without_a_threshold_it
 def test_networks_within_a_budget_are_counted_as_by_trying_all(threshold: float, limits: dict[str, float]) -> None:
     budget = Budget.of(limits, cost_of_graph(graph()))
     found = inside(enumerated(threshold), budget)
-    networks = len(np.unique(kept_counts(found, graph().channels, LEVELS), axis=0))
+    networks = len(np.unique(kept_counts(found, graph(), LEVELS), axis=0))
     assert within.near_smallest(graph(), space_of(threshold), budget, ALL) == networks
     assert within.near_smallest(graph(), space_of(threshold), budget, 3) == min(3, networks)
     assert (networks > 3) == (limits["flops"] != 0.001)

@@ -21,19 +21,19 @@ def problem(name: str, share: float, levels: int = LEVELS, threshold: float = 0,
     base = cost_of_graph(graph)
     most = None if parameters is None else int(parameters * base.parameters)
     values = log_mass.values_of(l1_norms(network, graph), graph, levels)
-    return values, graph, Space.build(graph.weights, levels, threshold), Budget(int(share * base.flops), most)
+    return values, graph, Space.of(graph, levels, threshold), Budget(int(share * base.flops), most)
 
 
 def brute_force(values: np.ndarray, graph: Graph, space: Space, budget: Budget) -> float:
     """The highest sum of all configurations within the budget."""
     every = np.indices((space.levels,) * len(graph.groups)).reshape(len(graph.groups), -1).T.astype(np.uint8)
     every = every[every @ np.array(space.weights) >= len(space.ways[0]) - 1]
-    every = every[budget.holds(*costs_of_counts(graph, kept_counts(every, graph.channels, space.levels)))]
+    every = every[budget.holds(*costs_of_counts(graph, kept_counts(every, graph, space.levels)))]
     return float(values[np.arange(len(values)), every].sum(axis=1).max())
 
 
 def assert_inside(found: bounded.Found, graph: Graph, space: Space, budget: Budget) -> None:
-    assert budget.holds(*costs_of_counts(graph, kept_counts(found.steps, graph.channels, space.levels))).all()
+    assert budget.holds(*costs_of_counts(graph, kept_counts(found.steps, graph, space.levels))).all()
     assert found.steps[0] @ np.array(space.weights) >= len(space.ways[0]) - 1
 
 
@@ -68,7 +68,7 @@ def test_a_threshold_is_held(monkeypatch):
 def test_a_deep_network_comes_near_to_its_exact_optimum(share, monkeypatch, caplog):
     network, graph = built("resnet56", 0.25)
     budget = Budget(int(share * cost_of_graph(graph).flops))
-    values, space = log_mass.values(network, graph, 10), Space.build(graph.weights, 10, 0)
+    values, space = log_mass.values(network, graph, 10), Space.of(graph, 10, 0)
     _, sums = exact.best(values, graph, space, budget, found=1)
     monkeypatch.setattr(bounded, "MOST_LISTED", 0)
     with caplog.at_level(logging.INFO):

@@ -25,7 +25,7 @@ def whole_space(graph: Graph, levels: int, threshold: float) -> np.ndarray:
 def spread(rng: np.random.Generator, graph: Graph, levels: int) -> np.ndarray:
     """Values [G, levels] that fall with the kept channels; at steps that keep as many they are equal."""
     steps = np.repeat(np.arange(levels)[:, None], len(graph.groups), axis=1)
-    lost = np.array(graph.channels) - kept_counts(steps, graph.channels, levels)  # [levels, G]
+    lost = np.array(graph.channels) - kept_counts(steps, graph, levels)  # [levels, G]
     falls = [np.cumsum(rng.exponential(size=channels)) for channels in graph.channels]
     return -np.stack([fall[missing] for fall, missing in zip(falls, lost.T, strict=True)])
 
@@ -33,7 +33,7 @@ def spread(rng: np.random.Generator, graph: Graph, levels: int) -> np.ndarray:
 def distinct(steps: np.ndarray, graph: Graph, levels: int) -> np.ndarray:
     """One configuration for each network among these, the one that prunes most by its steps."""
     steps = steps[np.argsort(-steps.sum(axis=1, dtype=int), kind="stable")]
-    return steps[np.unique(kept_counts(steps, graph.channels, levels), axis=0, return_index=True)[1]]
+    return steps[np.unique(kept_counts(steps, graph, levels), axis=0, return_index=True)[1]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,13 +54,13 @@ def test_the_best_are_those_of_brute_force(name, seed, levels, threshold, flops,
     limits = {"flops": flops, "parameters": parameters}
     budget = Budget.of({key: limit for key, limit in limits.items() if limit is not None}, cost_of_graph(graph))
     every = distinct(whole_space(graph, levels, threshold), graph, levels)
-    inside = every[budget.holds(*costs_of_counts(graph, kept_counts(every, graph.channels, levels)))]
+    inside = every[budget.holds(*costs_of_counts(graph, kept_counts(every, graph, levels)))]
     sums = values[np.arange(len(values)), inside].sum(axis=1)
     expected = list[int]()
     for place in np.argsort(-sums, kind="stable"):
         if all((inside[place] != inside[other]).sum() >= distance for other in expected):
             expected.append(int(place))
-    space = Space.build(graph.weights, levels, threshold)
+    space = Space.of(graph, levels, threshold)
     if not expected:
         with pytest.raises(InputError, match="no configuration of the space is within"):
             exact.best(values, graph, space, budget, found, distance)
@@ -75,13 +75,13 @@ def test_the_best_are_those_of_brute_force(name, seed, levels, threshold, flops,
 @pytest.mark.parametrize("name", PAPER_NETWORKS)
 def test_the_optimum_of_the_papers_networks_beats_a_sample(name: str, limits: dict) -> None:
     network, graph, _ = any_network(name, width=1.0)
-    space, budget = Space.build(graph.weights, 10, THRESHOLDS[name]), Budget.of(limits, cost_of_graph(graph))
+    space, budget = Space.of(graph, 10, THRESHOLDS[name]), Budget.of(limits, cost_of_graph(graph))
     values = log_mass.values(network, graph, 10)
     chosen, scores = exact.best(values, graph, space, budget, 100)
     assert len(np.unique(chosen, axis=0)) == 100
     assert (np.diff(scores) <= 0).all()
     drawn = np.concatenate([space.draw(100_000, 0), chosen])
-    inside = budget.holds(*costs_of_counts(graph, kept_counts(drawn, graph.channels, 10)))
+    inside = budget.holds(*costs_of_counts(graph, kept_counts(drawn, graph, 10)))
     assert inside[-100:].all()
     assert (pruning_ratio(chosen, graph.weights, 10) >= THRESHOLDS[name] - 1e-12).all()
     assert values[np.arange(len(values)), drawn[inside]].sum(axis=1).max() == pytest.approx(scores[0])
@@ -90,7 +90,7 @@ def test_the_optimum_of_the_papers_networks_beats_a_sample(name: str, limits: di
 def test_a_problem_that_is_too_large_says_what_to_do() -> None:
     _, graph, _ = any_network("resnet8")
     values = spread(np.random.default_rng(0), graph, 10)
-    space = Space.build(graph.weights, 10, 0.3)
+    space = Space.of(graph, 10, 0.3)
     with pytest.raises(InputError, match=r"more than 100 configurations .* ask for fewer \(search\.found\)"):
         exact.best(values, graph, space, Budget(), 1000, most=100)
     with pytest.raises(InputError, match=r"tables of .* entries, more than 100; use 'search: local'"):

@@ -37,7 +37,7 @@ class Drawn:
 @pytest.fixture(scope="module")
 def problem() -> tuple[AdditiveScorer, Graph, Space, Drawn]:
     network, graph, _ = any_network("resnet8")
-    space = Space.build(graph.weights, LEVELS, 0.3)
+    space = Space.of(graph, LEVELS, 0.3)
     return AdditiveScorer(log_mass.values(network, graph, LEVELS)), graph, space, Drawn(space.draw(1000, 0))
 
 
@@ -51,7 +51,7 @@ def test_exact_finds_the_best_of_the_whole_space_apart_from_one_another(problem)
 def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
     scorer, graph, space, drawn = problem
     budget = Budget.of(SEARCH["budget"], cost_of_graph(graph))
-    inside = np.flatnonzero(budget.holds(*costs_of_counts(graph, kept_counts(drawn.steps, graph.channels, LEVELS))))
+    inside = np.flatnonzero(budget.holds(*costs_of_counts(graph, kept_counts(drawn.steps, graph, LEVELS))))
     scores = score_all(scorer, drawn.steps[inside])
     starts = inside[np.argsort(-scores, kind="stable")[:5]]
     expected, _ = exact.apart(*climb(drawn.steps[np.sort(starts)], scorer, graph, space, budget), 5, 2)
@@ -69,7 +69,7 @@ def _least_unlike(steps: np.ndarray) -> int:
 @pytest.mark.parametrize("m", [2, 5, 40])
 def test_the_distance_is_the_largest_up_to_four_that_leaves_m_candidates(problem, way, threshold, m) -> None:
     scorer, graph, _, drawn = problem
-    space = Space.build(graph.weights, LEVELS, threshold)
+    space = Space.of(graph, LEVELS, threshold)
     settings = {"budget": {}, "found": 60, "distance": None}
     found = find(way, settings, m, scorer, graph, space, drawn)
     assert m <= len(found) <= 60

@@ -15,18 +15,18 @@ LEVELS, THRESHOLD = 10, 0.4
 @pytest.fixture(scope="module")
 def climbed():
     network, graph, _ = any_network("resnet14", 0.5)
-    space = Space.build(graph.weights, LEVELS, THRESHOLD)
+    space = Space.of(graph, LEVELS, THRESHOLD)
     budget = Budget.of({"flops": [0.3, 0.33]}, cost_of_graph(graph))
     values = log_mass.values(network, graph, LEVELS)
     drawn = space.draw(20_000, 0)
-    inside = budget.holds(*costs_of_counts(graph, kept_counts(drawn, graph.channels, LEVELS)))
+    inside = budget.holds(*costs_of_counts(graph, kept_counts(drawn, graph, LEVELS)))
     starts = drawn[inside][:20]
     return graph, space, budget, values, starts, *climb(starts, AdditiveScorer(values), graph, space, budget)
 
 
 def test_what_is_found_is_in_the_space_within_the_budget_and_better(climbed) -> None:
     graph, _, budget, values, starts, found, scores = climbed
-    assert budget.holds(*costs_of_counts(graph, kept_counts(found, graph.channels, LEVELS))).all()
+    assert budget.holds(*costs_of_counts(graph, kept_counts(found, graph, LEVELS))).all()
     assert (pruning_ratio(found, graph.weights, LEVELS) >= THRESHOLD - 1e-12).all()
     assert len(np.unique(found, axis=0)) == len(found) <= len(starts)
     assert scores == pytest.approx(values[np.arange(len(values)), found].sum(axis=1), rel=1e-5)
@@ -47,7 +47,7 @@ def test_no_single_move_improves_what_is_found(climbed) -> None:
                 if near.min() < 0 or near.max() >= LEVELS:
                     continue
                 row = near[None].astype(np.uint8)
-                inside = budget.holds(*costs_of_counts(graph, kept_counts(row, graph.channels, LEVELS)))[0]
+                inside = budget.holds(*costs_of_counts(graph, kept_counts(row, graph, LEVELS)))[0]
                 if inside and near @ np.array(space.weights) >= len(space.ways[0]) - 1:
                     assert values[own, near].sum() <= score + 1e-4
 

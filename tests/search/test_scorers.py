@@ -33,7 +33,7 @@ def problem(name: str, layers: int = 3, hidden: int = 16) -> tuple[Encoder, Grap
     _, graph, _ = any_network(name)
     torch.manual_seed(layers)
     rng = np.random.default_rng(3)
-    steps = draw_training(3000, len(graph.groups), LEVELS, rng)
+    steps = draw_training(3000, graph, LEVELS, rng)
     return Encoder(graph.max_channels, hidden, layers), graph, random_order(graph, rng), steps
 
 
@@ -114,7 +114,7 @@ def test_closed_forms_are_sums_over_the_groups(score: str) -> None:
     known = SCORES[score]
     looked_up = {"function": known.function, "additive": known.additive, "settings": {}}
     found = of_score(looked_up, network, graph, LEVELS).score_chunk(steps[:50])
-    counts = kept_counts(steps[:50], graph.channels, LEVELS)
+    counts = kept_counts(steps[:50], graph, LEVELS)
     for number, row in enumerate(counts):
         expected = {"random": 0.0, "pruning-ratio": -pruning_ratio(steps[number], graph.weights, LEVELS)}
         expected["log-mass"] = sum(
@@ -310,7 +310,7 @@ def test_best_come_first_and_ties_go_to_the_lower_candidate(scored) -> None:
 
 def test_costs_are_those_of_the_candidates(scored) -> None:
     _, graph, steps, best = scored
-    flops, parameters = costs_of_counts(graph, kept_counts(steps[best["candidate"]], graph.channels, LEVELS))
+    flops, parameters = costs_of_counts(graph, kept_counts(steps[best["candidate"]], graph, LEVELS))
     assert np.array_equal(best["flops"], flops)
     assert np.array_equal(best["parameters"], parameters)
     exact = [float(Fraction(int(t @ np.array(graph.weights)), LEVELS * sum(graph.weights))) for t in steps.astype(int)]

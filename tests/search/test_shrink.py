@@ -35,7 +35,7 @@ def test_a_pruned_network_is_within_its_budget_and_runs(name: str, limits: dict[
 def test_it_is_the_best_of_its_space() -> None:
     network, graph, shape = any_network("squeeze_excite")
     steps = np.array(list(product(range(10), repeat=len(graph.groups))), np.uint8)
-    counts = kept_counts(steps, graph.channels, 10)
+    counts = kept_counts(steps, graph, 10)
     flops, _ = costs_of_counts(graph, counts)
     weights = [len(group.layers) * group.channels**0.5 for group in graph.groups]
     scores = np.log(kept_mass(l1_norms(network, graph), counts)) @ weights

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sacp.errors import InputError
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
+from sacp.pruning.space import rounded
 
 BAND = 0.01  # of the FLOPs to match, on either side: any two that match the same winner are within 2 % of each other
 TOLERANCE = 0.02  # for a baseline that has no network in the band
@@ -16,14 +17,16 @@ TOLERANCE = 0.02  # for a baseline that has no network in the band
 def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
     """The row of counts [n, G] nearest to the target's FLOPs, moved into the band by single channels if need be.
 
+    Where kept channels are rounded, they and the moves are as well.
+
     Raises:
         InputError: the nearest that was found is more than 2 % off.
     """
-    channels = np.array(graph.channels, np.int64)
+    counts = rounded(counts, graph)
     best: NDArray[np.int64] = counts[_nearest(graph, counts, target_flops)]
-    moves = np.concatenate([np.eye(len(channels), dtype=np.int64), -np.eye(len(channels), dtype=np.int64)])
+    unit = np.eye(len(best), dtype=np.int64)
     while (gap := gaps(graph, best[None], target_flops)[0]) > BAND:
-        neighbours = np.clip(best + moves, 1, channels)
+        neighbours = rounded(np.concatenate([best + unit * graph.rounding, best - unit]), graph)
         step = neighbours[_nearest(graph, neighbours, target_flops)]
         if gaps(graph, step[None], target_flops)[0] >= gap:
             break
@@ -63,5 +66,5 @@ def no_match(what: str, target_flops: int, gap: float) -> str:
     """A message: what was sought, and by which share of the FLOPs the nearest one misses them."""
     return (
         f"baseline: no {what} within {TOLERANCE:.0%} of {target_flops} FLOPs; the nearest is {gap:.1%} off. "
-        "Expected a wider network or a finer granularity (space.levels)"
+        "Expected a wider network, a finer granularity (space.levels) or finer rounding (space.round_to)"
     )

@@ -18,7 +18,7 @@ def select(task: Task) -> Kept:
     """Kept channels of a random configuration, the best ones by the criterion."""
     # ASSUME: baselines keep channels by L1 norm, as a candidate does, to differ by their ratios alone.
     steps = random_steps(task.graph, task.space, task.target_flops, task.seed)
-    return kept_channels(task.order, kept_counts(steps, task.graph.channels, task.space.levels))
+    return kept_channels(task.order, kept_counts(steps, task.graph, task.space.levels))
 
 
 def random_steps(graph: Graph, space: Space, target_flops: int, seed: int) -> Steps:
@@ -32,7 +32,7 @@ def random_steps(graph: Graph, space: Space, target_flops: int, seed: int) -> St
     smallest = np.inf
     for attempt in range(MOST_DRAWS // DRAWS):
         steps = space.draw(DRAWS, derive(seed, attempt))
-        off = gaps(graph, kept_counts(steps, graph.channels, space.levels), target_flops)
+        off = gaps(graph, kept_counts(steps, graph, space.levels), target_flops)
         for wide in (BAND, TOLERANCE):
             if (off <= wide).any():
                 match: Steps = steps[int(np.argmax(off <= wide))]

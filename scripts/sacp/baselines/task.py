@@ -17,7 +17,7 @@ from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept, Scales
 from sacp.pruning.criteria import Order, Rescaled
-from sacp.pruning.space import Space
+from sacp.pruning.space import Space, rounded
 
 BATCH = 100  # images that a criterion looks at at a time
 
@@ -84,6 +84,12 @@ def checked(kept: Any, task: Task, function: str) -> Kept:
             f"{task.graph.channels}"
         ) from None
     counts = np.array([[len(channels) for channels in found]], np.int64)
+    for group, number, nearest in zip(task.graph.groups, counts[0], rounded(counts[0], task.graph), strict=True):
+        if number != nearest:
+            raise InputError(
+                f"'{function}': it keeps {number} channels of group '{group.name}'; expected a multiple of "
+                f"{group.multiple} and {group.least} at least, or all {group.channels} (space.round_to, space.at_least)"
+            )
     off = float(gaps(task.graph, counts, task.target_flops)[0])
     if off > TOLERANCE:
         flops = int(costs_of_counts(task.graph, counts)[0][0])

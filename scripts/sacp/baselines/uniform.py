@@ -7,7 +7,7 @@ from sacp.baselines.match_flops import approached
 from sacp.baselines.task import Task
 from sacp.network.graph import Graph, Kept
 from sacp.pruning.criteria import kept_channels
-from sacp.pruning.space import kept_counts
+from sacp.pruning.space import counts_by_step
 
 GRAIN = 1000  # steps of the ratio
 
@@ -26,7 +26,4 @@ def counts(graph: Graph, target_flops: int) -> NDArray[np.int64]:
     Raises:
         InputError: no such network is within 2 % of the target.
     """
-    channels = np.array(graph.channels, np.int64)
-    ratios = np.arange(GRAIN)[:, None] * np.ones_like(channels)  # [GRAIN, G]
-    tried = kept_counts(ratios, channels, GRAIN)
-    return approached(graph, tried, target_flops, "uniform ratio")
+    return approached(graph, counts_by_step(graph, GRAIN).T, target_flops, "uniform ratio")

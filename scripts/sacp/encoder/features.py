@@ -26,7 +26,7 @@ class NodeFeatures:
     """
 
     def __init__(self, graph: Graph, levels: int) -> None:
-        self.levels = levels
+        self.graph, self.levels = graph, levels
         self.channels = torch.tensor(graph.channels)
         self.d = graph.max_channels
         self.is_channel = torch.arange(self.d) < self.channels[:, None]  # [G, d]
@@ -67,7 +67,7 @@ class NodeFeatures:
 
     def counts(self, steps: Steps) -> Tensor:
         """Kept channels, [B, G] -> int64 [B, G]."""
-        return torch.from_numpy(kept_counts(steps, self.channels.numpy(), self.levels))
+        return torch.from_numpy(kept_counts(steps, self.graph, self.levels))
 
     def table(self, order: Order) -> Tensor:
         """Rows at all steps, with kept sets from the top of `order`, then the constants.

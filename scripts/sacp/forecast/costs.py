@@ -194,8 +194,8 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
 def _candidates(graph: Graph, experiment: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """FLOPs [n] and kept counts [n, G] of configurations of the constrained space, within the search's budget."""
     space, budget = experiment["space"], Budget.of(experiment["search"]["budget"], cost_of_graph(graph))
-    drawn = Space.build(graph.weights, space["levels"], space["threshold"]).draw(DRAWS, 0)
-    counts = kept_counts(drawn, graph.channels, space["levels"])
+    drawn = Space.of(graph, space["levels"], space["threshold"]).draw(DRAWS, 0)
+    counts = kept_counts(drawn, graph, space["levels"])
     flops, parameters = costs_of_counts(graph, counts)
     inside = budget.holds(flops, parameters)
     if not inside.any():

@@ -55,7 +55,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     scores, found = ready + _scoring(graph, space, scorer, candidates, threads), 0.0
     if request["way"] != SAMPLE:
         started = time.monotonic()
-        constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+        constrained = Space.of(graph, space["levels"], space["threshold"])
         drawn = SearchSetPart(candidates)
         find(request["way"], request["search"], request["m"], scorer, graph, constrained, drawn, threads)
         found = time.monotonic() - started + (scores if request["way"] == "local" else 0.0)
@@ -80,7 +80,7 @@ class SearchSetPart:
 def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[float, Steps]:
     """Seconds to draw the search set, and a part of it."""
     started, size = time.monotonic(), space["search_size"]
-    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    constrained = Space.of(graph, space["levels"], space["threshold"])
     constrained.draw(1, 0)  # makes the tables
     ready = time.monotonic()
     part = constrained.sample(min(size, CANDIDATES), 0, threads)
@@ -90,9 +90,7 @@ def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[flo
 def _training(graph: Graph, norms: Norms, space: Mapping[str, Any], settings: EncoderSettings) -> tuple[float, Encoder]:
     """Seconds to train the encoder, and one that was trained a little."""
     size, few = space["training_size"], replace(settings, epochs=1)
-    rows = draw_training(
-        min(size, BATCHES * settings.batch_size), len(graph.groups), space["levels"], np.random.default_rng(0)
-    )
+    rows = draw_training(min(size, BATCHES * settings.batch_size), graph, space["levels"], np.random.default_rng(0))
     train_encoder(graph, norms, rows[: 4 * settings.batch_size], space["levels"], few, 0)  # to warm up
     started = time.monotonic()
     encoder, _ = train_encoder(graph, norms, rows, space["levels"], few, 0)

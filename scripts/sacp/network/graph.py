@@ -138,6 +138,8 @@ class Group:
     layers: tuple[str, ...]
     channels: int
     copies: tuple[int, ...]  # of each channel, by layer: more than one where some of a layer's channels go in step
+    least: int = 1  # channels that are kept in any case
+    multiple: int = 1  # of which the number of kept channels is one, unless all of them are kept
 
     @property
     def weight(self) -> int:
@@ -168,6 +170,16 @@ class Graph:
     def channels(self) -> list[int]:
         """Channels of each group, [G]."""
         return [group.channels for group in self.groups]
+
+    @cached_property
+    def least(self) -> NDArray[np.int64]:
+        """Channels that each group keeps in any case, [G]."""
+        return np.array([group.least for group in self.groups], np.int64)
+
+    @cached_property
+    def rounding(self) -> NDArray[np.int64]:
+        """Of which the number of kept channels is a multiple, [G]."""
+        return np.array([group.multiple for group in self.groups], np.int64)
 
     @property
     def weights(self) -> list[int]:
@@ -225,7 +237,10 @@ def from_json(value: Mapping[str, Any]) -> Graph:
             for node in value["nodes"]
         ),
         edges=tuple((source, target) for source, target in value["edges"]),
-        groups=tuple(Group(g["name"], tuple(g["layers"]), g["channels"], tuple(g["copies"])) for g in value["groups"]),
+        groups=tuple(
+            Group(**group | {"layers": tuple(group["layers"]), "copies": tuple(group["copies"])})
+            for group in value["groups"]
+        ),
         direct=tuple(DirectTensor(**tensor | {"values": _axis(tensor["values"])}) for tensor in value["direct"]),
     )
 

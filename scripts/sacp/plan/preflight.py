@@ -149,7 +149,7 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
     graph = (rehearse if imports.is_path(spec.name) else trace)(network, spec.input_shape)
     if imports.is_path(spec.name):
         check_logits(network, spec)
-    constrained = Space.build(graph.weights, space["levels"], space["threshold"])
+    constrained = Space.of(graph, space["levels"], space["threshold"])
     if space["search_size"] > constrained.count:
         raise InputError(
             f"space.search_size: M = {space['search_size']}, but only {constrained.count} configurations of "

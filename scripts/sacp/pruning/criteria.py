@@ -76,4 +76,4 @@ def kept_channels(order: Order, counts: NDArray[np.int64]) -> Kept:
 
 def kept_of(steps: Steps, order: Order, graph: Graph, levels: int) -> Kept:
     """Kept channels of one configuration [G] under a channel order."""
-    return kept_channels(order, kept_counts(steps, graph.channels, levels))
+    return kept_channels(order, kept_counts(steps, graph, levels))

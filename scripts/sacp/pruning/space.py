@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sacp.errors import InputError
+from sacp.network.graph import Graph
 from sacp.progress import Progress
 
 Steps = NDArray[np.uint8]
@@ -30,12 +31,49 @@ class Rows(Protocol):
     def __setitem__(self, rows: slice, values: Steps, /) -> None: ...
 
 
-def kept_counts(
-    steps: NDArray[np.integer], channels: NDArray[np.integer] | list[int], levels: int
-) -> NDArray[np.int64]:
-    """Kept channels floor((levels - t) * C / levels), at least 1 (eq. 2). `steps` [..., G] -> int64 [..., G]."""
-    counts = (levels - np.asarray(steps, np.int64)) * np.asarray(channels, np.int64) // levels
-    return np.maximum(counts, 1)
+def kept_counts(steps: NDArray[np.integer] | list[int], graph: Graph, levels: int) -> NDArray[np.int64]:
+    """Kept channels floor((levels - t) * C / levels), at least 1 (eq. 2). `steps` [..., G] -> int64 [..., G].
+
+    What has to be left alone makes them fewer or more: see `rounded`.
+    """
+    counts = (levels - np.asarray(steps, np.int64)) * np.array(graph.channels, np.int64) // levels
+    return rounded(counts, graph)
+
+
+def rounded(counts: NDArray[np.int64], graph: Graph) -> NDArray[np.int64]:
+    """Numbers of kept channels that the groups can have, at most these, or the least, [..., G] -> [..., G]."""
+    multiples, channels = graph.rounding, np.array(graph.channels, np.int64)
+    if (multiples > 1).any():
+        counts = np.where(counts >= channels, channels, counts // multiples * multiples)
+    return np.minimum(np.maximum(counts, graph.least), channels)
+
+
+def counts_by_step(graph: Graph, levels: int) -> NDArray[np.int64]:
+    """Kept channels of each group at each step, [G, levels]."""
+    steps = np.repeat(np.arange(levels)[:, None], len(graph.groups), axis=1)
+    return kept_counts(steps, graph, levels).T
+
+
+def _allowed(graph: Graph, levels: int) -> tuple[tuple[int, ...], ...]:
+    """Steps of each group.
+
+    Where kept channels are rounded or bounded, one for each number of them, as otherwise many configurations would be
+    one network: the last that removes no more than is removed then, so that ratios do not count what is kept.
+    """
+    return tuple(
+        tuple(range(levels)) if group.multiple == group.least == 1 else _nearest_steps(counts, levels)
+        for group, counts in zip(graph.groups, counts_by_step(graph, levels), strict=True)
+    )
+
+
+def _nearest_steps(counts: NDArray[np.int64], levels: int) -> tuple[int, ...]:
+    """For each number of kept channels [levels], falling, the step whose ratio is nearest to what is removed."""
+    channels, found = int(counts[0]), list[int]()
+    for kept in np.unique(counts)[::-1]:
+        steps = np.flatnonzero(counts == kept)
+        honest = steps[steps * channels <= levels * (channels - kept)]
+        found.append(int(honest[-1] if len(honest) else steps[0]))
+    return tuple(found)
 
 
 def pruning_ratio(steps: NDArray[np.integer], weights: list[int], levels: int) -> NDArray[np.float64]:
@@ -54,31 +92,57 @@ class Space:
     weights: tuple[int, ...]  # scaled by their greatest common divisor
     levels: int
     ways: tuple[tuple[int, ...], ...]
+    allowed: tuple[tuple[int, ...], ...]  # steps of each group, ascending
 
     @classmethod
-    def build(cls, weights: list[int], levels: int, threshold: float) -> "Space":
+    def of(cls, graph: Graph, levels: int, threshold: float) -> "Space":
+        """The space of a network's configurations.
+
+        Raises:
+            InputError: no configuration reaches `threshold`.
+        """
+        return cls.build(graph.weights, levels, threshold, _allowed(graph, levels))
+
+    @classmethod
+    def build(
+        cls, weights: list[int], levels: int, threshold: float, allowed: tuple[tuple[int, ...], ...] | None = None
+    ) -> "Space":
         """Count the space by dynamic programming over the groups, from the last to the first.
 
         Raises:
             InputError: no configuration reaches `threshold`.
         """
+        allowed = allowed or tuple(tuple(range(levels)) for _ in weights)
+        divisor = gcd(*weights)
+        scaled = tuple(weight // divisor for weight in weights)
         # The shortest decimal that prints as the float is what the user wrote: 0.7 means 7/10.
         share = Fraction(str(threshold))
-        reachable = Fraction(levels - 1, levels)
+        most = sum(weight * steps[-1] for weight, steps in zip(scaled, allowed, strict=True))
+        reachable = Fraction(most, levels * sum(scaled))
         if share > reachable:
             raise InputError(
                 f"space.threshold: no configuration reaches {threshold}; "
-                f"with {levels} levels the largest pruning ratio is {float(reachable)}"
+                f"with {levels} levels the largest pruning ratio is {float(reachable):.4g}"
             )
-        divisor = gcd(*weights)
-        scaled = tuple(weight // divisor for weight in weights)
         need = max(0, -(-share * levels * sum(scaled) // 1))  # ceiling, exact
         ways = [tuple(int(s == 0) for s in range(int(need) + 1))]
-        for weight in reversed(scaled):
+        for weight, steps in zip(reversed(scaled), reversed(allowed), strict=True):
             later = ways[0]
-            row = tuple(sum(later[max(0, s - t * weight)] for t in range(levels)) for s in range(int(need) + 1))
+            row = tuple(sum(later[max(0, s - t * weight)] for t in steps) for s in range(int(need) + 1))
             ways.insert(0, row)
-        return cls(scaled, levels, tuple(ways))
+        return cls(scaled, levels, tuple(ways), allowed)
+
+    def distinct(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Steps that a search has to look at: of those that keep equally many channels the last, [G, levels].
+
+        Args:
+            counts: kept channels at each step, [G, levels].
+        """
+        found = np.zeros(counts.shape, bool)
+        for group, steps in enumerate(self.allowed):
+            own = counts[group, list(steps)]
+            found[group, np.array(steps)[np.append(own[1:] != own[:-1], True)]] = True
+        return found
 
     @property
     def count(self) -> int:
@@ -128,7 +192,7 @@ class Space:
         for state, total in enumerate(self.ways[group]):
             running = 0
             for step in range(self.levels - 1 if total else 0):
-                running += later[max(0, state - step * weight)]
+                running += later[max(0, state - step * weight)] if step in self.allowed[group] else 0
                 table[state, step] = running / total  # true division of integers rounds correctly
         return table
 
@@ -141,7 +205,7 @@ class Space:
             later = np.array([min(ways, 2**62) for ways in self.ways[group + 1]], np.int64)
             step, open_rows = np.zeros(len(ranks), np.int64), np.ones(len(ranks), bool)
             for candidate in range(self.levels):
-                here = later[np.maximum(0, state - candidate * weight)]
+                here = later[np.maximum(0, state - candidate * weight)] * (candidate in self.allowed[group])
                 open_rows &= rest >= here
                 rest -= np.where(open_rows, here, 0)
                 step += open_rows
@@ -243,6 +307,10 @@ def repeated_rows(keys: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDAr
     return np.delete(suspects, first)
 
 
-def draw_training(size: int, groups: int, levels: int, rng: np.random.Generator) -> Steps:
+def draw_training(size: int, graph: Graph, levels: int, rng: np.random.Generator) -> Steps:
     """Draw the encoder's training set: uniform over the whole space, no threshold, [size, G] (section 3.3)."""
-    return rng.integers(0, levels, (size, groups), dtype=np.uint8)
+    steps = rng.integers(0, levels, (size, len(graph.groups)), dtype=np.uint8)
+    for group, allowed in enumerate(_allowed(graph, levels)):
+        if len(allowed) < levels:
+            steps[:, group] = np.array(allowed, np.uint8)[rng.integers(0, len(allowed), size)]
+    return steps

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sacp.network.cost import Budget, Cost, costs_of_counts, terms
 from sacp.network.graph import Graph
-from sacp.pruning.space import BLOCK_ROWS, Space, Steps, kept_counts
+from sacp.pruning.space import BLOCK_ROWS, Space, Steps, counts_by_step, kept_counts
 
 ROUNDING = 0.5  # more than the sums of doubles err by
 MOST_DRAWN = 10_000_000  # rows: seconds, and a gigabyte
@@ -19,7 +19,7 @@ MOST_DRAWN = 10_000_000  # rows: seconds, and a gigabyte
 def narrowest(graph: Graph, levels: int) -> Cost:
     """Costs below which no configuration is: they fall with every step, so it is that of all last steps."""
     last = np.full((1, len(graph.groups)), levels - 1)
-    flops, parameters = costs_of_counts(graph, kept_counts(last, graph.channels, levels))
+    flops, parameters = costs_of_counts(graph, kept_counts(last, graph, levels))
     return Cost(int(flops[0]), int(parameters[0]))
 
 
@@ -29,8 +29,7 @@ def largest(graph: Graph, space: Space) -> Cost:
     A product of kept counts, k_i k_j, is at most the mean of k_i^2 C_j / C_i and k_j^2 C_i / C_j, and equal to it where
     both groups are pruned alike. The sum of these is largest where a dynamic programme over the groups says so.
     """
-    steps = np.repeat(np.arange(space.levels)[:, None], len(graph.groups), axis=1)
-    counts = kept_counts(steps, graph.channels, space.levels).T  # [G, levels]
+    counts = counts_by_step(graph, space.levels)
     return Cost(*(_largest(graph, space, counts, f"{kind}_pair", f"{kind}_channel") for kind in ("flops", "params")))
 
 
@@ -47,7 +46,7 @@ def _largest(graph: Graph, space: Space, counts: NDArray[np.int64], pair: str, c
     most = np.where(state == 0, 0.0, -np.inf)
     for group, weight in enumerate(space.weights):
         own = linear[group] * counts[group] + square[group] * counts[group] ** 2
-        most = np.max([own[t] + most[np.maximum(0, state - t * weight)] for t in range(space.levels)], axis=0)
+        most = np.max([own[t] + most[np.maximum(0, state - t * weight)] for t in space.allowed[group]], axis=0)
     return int(most[-1] + linear[constant] + ROUNDING)
 
 
@@ -78,7 +77,7 @@ def in_sample(graph: Graph, space: Space, budget: Budget, size: int, seed: int, 
 def _number(graph: Graph, space: Space, budget: Budget, steps: Steps) -> int:
     """Different configurations among these within the budget."""
     inside = [
-        block[budget.holds(*costs_of_counts(graph, kept_counts(block, graph.channels, space.levels)))]
+        block[budget.holds(*costs_of_counts(graph, kept_counts(block, graph, space.levels)))]
         for block in np.split(steps, range(BLOCK_ROWS, len(steps), BLOCK_ROWS))
     ]
     return len(np.unique(np.concatenate(inside), axis=0))
@@ -90,15 +89,13 @@ def near_smallest(graph: Graph, space: Space, budget: Budget, wanted: int) -> in
     Costs fall and ratios rise with every step, so that the smallest network is reached from every other without
     leaving the budget or the space, and every other from it.
     """
-    steps = np.repeat(np.arange(space.levels)[:, None], len(graph.groups), axis=1)
-    counts = kept_counts(steps, graph.channels, space.levels)
     # Steps that keep a number of channels of their own, from the last on; place 0 is the smallest network.
-    own = [np.flatnonzero(np.append(np.diff(kept), -1))[::-1] for kept in counts.T]
+    own = [np.flatnonzero(distinct)[::-1] for distinct in space.distinct(counts_by_step(graph, space.levels))]
     last, units = np.array([len(each) - 1 for each in own]), np.eye(len(own), dtype=np.int64)
     places, found = np.zeros((1, len(own)), np.int64), 0
     while len(places) and found < wanted:
         here = np.stack([each[place] for each, place in zip(own, places.T, strict=True)], axis=1)
-        inside = budget.holds(*costs_of_counts(graph, kept_counts(here, graph.channels, space.levels)))
+        inside = budget.holds(*costs_of_counts(graph, kept_counts(here, graph, space.levels)))
         inside &= here @ np.array(space.weights, np.int64) >= len(space.ways[0]) - 1
         found += int(np.count_nonzero(inside))
         near = (places[inside, None] + units).reshape(-1, len(own))

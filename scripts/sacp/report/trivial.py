@@ -12,7 +12,7 @@ from sacp.search.log_mass import group_weights, kept_mass, masses
 
 def trivial(network: nn.Module, graph: Graph, steps: Steps, levels: int) -> dict[str, NDArray[np.float64]]:
     """Predictors that need neither an encoder nor data, of configurations [n, G], each [n]."""
-    counts = kept_counts(steps, graph.channels, levels)
+    counts = kept_counts(steps, graph, levels)
     flops, parameters = costs_of_counts(graph, counts)
     mass = np.log(kept_mass(masses(network, graph), counts))  # [n, G]
     layers = np.array([len(group.layers) for group in graph.groups])

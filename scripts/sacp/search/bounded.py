@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, Term, costs_of_counts, terms
 from sacp.network.graph import Graph
-from sacp.pruning.space import Space, Steps, kept_counts
+from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
 from sacp.search import exact
 
 log = logging.getLogger(__name__)
@@ -89,8 +89,7 @@ class _Problem:
     def of(cls, values: Values, graph: Graph, space: Space, budget: Budget) -> "_Problem":
         """The problem, with the costs that have a limit."""
         groups = len(graph.groups)
-        steps = np.repeat(np.arange(space.levels)[:, None], groups, axis=1)
-        counts = kept_counts(steps, graph.channels, space.levels).T.astype(float)
+        counts = counts_by_step(graph, space.levels).astype(float)
         limits = {"flops": budget.flops, "params": budget.parameters}
         limited = {kind: limit for kind, limit in limits.items() if limit is not None}
         forms = [_form(terms(graph, f"{kind}_pair", f"{kind}_channel"), groups) for kind in limited]
@@ -111,7 +110,7 @@ class _Problem:
 
     def is_inside(self, steps: NDArray[np.int64]) -> bool:
         """Whether a configuration is within the budget and the space; exact, in integers."""
-        counts = kept_counts(steps[None].astype(np.uint8), self.graph.channels, self.space.levels)
+        counts = kept_counts(steps[None].astype(np.uint8), self.graph, self.space.levels)
         return bool(self.budget.holds(*costs_of_counts(self.graph, counts))[0] and steps @ self.weights >= self.need)
 
     def priced(self) -> NDArray[np.int64]:

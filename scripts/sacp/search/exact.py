@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, Term, costs_of_counts, terms
 from sacp.network.graph import Graph
-from sacp.pruning.space import Space, Steps, kept_counts
+from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
 
 log = logging.getLogger(__name__)
 MOST_STATES = 50_000_000  # entries of one group's table: 400 MB
@@ -129,7 +129,7 @@ class _Problem:
 
     def inside(self, steps: Steps) -> tuple[Steps, Values]:
         """Those within the budget, and their sums of values."""
-        counts = kept_counts(steps, self.graph.channels, self.space.levels)
+        counts = kept_counts(steps, self.graph, self.space.levels)
         steps = steps[self.budget.holds(*costs_of_counts(self.graph, counts))]
         return steps, self.values[np.arange(len(self.values)), steps].sum(axis=1)
 
@@ -186,7 +186,7 @@ class _Problem:
         changed = list(prices)
         changed[number] = price
         steps = _Relaxation(self, changed).maximiser()
-        counts = kept_counts(steps, self.graph.channels, self.space.levels)
+        counts = kept_counts(steps, self.graph, self.space.levels)
         cost, (least, most) = float(costs_of_counts(self.graph, counts)[number][0]), self.bounds[number]
         return max(0.0, cost - most) + min(0.0, cost - least)
 
@@ -200,12 +200,10 @@ class _Relaxation:
         self.order = order or list(range(self.groups))
         self.weights, self.need = [space.weights[group] for group in self.order], len(space.ways[0]) - 1
         place = {group: number for number, group in enumerate([*self.order, self.groups])}
-        steps = np.repeat(np.arange(self.levels)[:, None], self.groups, axis=1)
-        counts = kept_counts(steps, graph.channels, self.levels).astype(float)  # [levels, G]
-        is_last = np.vstack([counts[1:] != counts[:-1], np.ones((1, self.groups), bool)])
-        counts = np.hstack([counts[:, self.order], np.ones((self.levels, 1))]).T  # [G + 1, levels]
+        kept = counts_by_step(graph, self.levels)
+        counts = np.vstack([kept[self.order].astype(float), np.ones((1, self.levels))])  # [G + 1, levels]
         self.constant = 0.0
-        self.own = np.where(is_last.T, problem.values, -np.inf)[self.order]  # [G, levels]
+        self.own = np.where(space.distinct(kept), problem.values, -np.inf)[self.order]  # [G, levels]
         self.pairs: list[dict[int, Values]] = [{} for _ in range(self.groups)]  # later: earlier -> [earlier, later]
         for price, cost, (least, most) in zip(prices, problem.costs, problem.bounds, strict=True):
             if not price:

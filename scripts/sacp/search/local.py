@@ -34,7 +34,7 @@ def climb(
     Returns:
         Distinct configurations [<= n, G] and their scores, best first.
     """
-    moves = _moves(starts.shape[1])
+    moves, own = _moves(starts.shape[1]), _Places(space)
     steps: Steps = np.unique(starts, axis=0)
     scores = score_all(scorer, steps).astype(np.float64)
     open_rows, rounds = np.arange(len(steps)), 0
@@ -43,11 +43,9 @@ def climb(
         moved = []
         size = max(1, NEIGHBOURS_AT_A_TIME // len(moves))
         for part in np.split(open_rows, range(size, len(open_rows), size)):
-            near = (steps[part, None].astype(np.int16) + moves).reshape(-1, steps.shape[1])
-            owner = np.repeat(np.arange(len(part)), len(moves))
+            near, owner = own.beside(steps[part], moves)
             allowed = _allowed(near, graph, space, budget)
-            owner = owner[allowed]
-            inside: Steps = near[allowed].astype(np.uint8)
+            owner, inside = owner[allowed], near[allowed]
             found = score_all(scorer, inside)
             order = np.lexsort((-found, owner))
             first = order[np.unique(owner[order], return_index=True)[1]]  # each owner's best neighbour
@@ -70,10 +68,29 @@ def _moves(groups: int) -> NDArray[np.int16]:
     return np.stack([*unit, *-unit, *swaps])
 
 
-def _allowed(steps: NDArray[np.int16], graph: Graph, space: Space, budget: Budget) -> NDArray[np.bool_]:
+class _Places:
+    """The steps of each group that the space has, by their places."""
+
+    def __init__(self, space: Space) -> None:
+        self.last = np.array([len(steps) - 1 for steps in space.allowed])
+        self.steps = np.zeros((len(space.allowed), space.levels), np.uint8)  # by place
+        self.places = np.zeros_like(self.steps)  # by step
+        for group, steps in enumerate(space.allowed):
+            self.steps[group, : len(steps)] = steps
+            self.places[group, list(steps)] = np.arange(len(steps))
+
+    def beside(self, steps: Steps, moves: NDArray[np.int16]) -> tuple[Steps, NDArray[np.int64]]:
+        """Neighbours of configurations [n, G], and which of them each one belongs to, [m, G] and [m]."""
+        groups = np.arange(steps.shape[1])
+        places = (self.places[groups, steps].astype(np.int16)[:, None] + moves).reshape(-1, len(groups))
+        inside = np.all((places >= 0) & (places <= self.last), axis=1)
+        owner = np.repeat(np.arange(len(steps)), len(moves))
+        return self.steps[groups, places[inside]], owner[inside]
+
+
+def _allowed(steps: Steps, graph: Graph, space: Space, budget: Budget) -> NDArray[np.bool_]:
     """Which of these are configurations of the space within the budget, [n, G] -> [n]."""
-    inside: NDArray[np.bool_] = np.all((steps >= 0) & (steps < space.levels), axis=1)
-    inside &= steps @ np.array(space.weights, np.int64) >= len(space.ways[0]) - 1
-    counts = kept_counts(steps[inside], graph.channels, space.levels)
+    inside: NDArray[np.bool_] = steps @ np.array(space.weights, np.int64) >= len(space.ways[0]) - 1
+    counts = kept_counts(steps[inside], graph, space.levels)
     inside[inside] = budget.holds(*costs_of_counts(graph, counts))
     return inside

@@ -7,7 +7,7 @@ from torch import nn
 from sacp.errors import InputError
 from sacp.network.graph import CONV, LINEAR, Graph, Node
 from sacp.pruning.criteria import Norms, l1_norms
-from sacp.pruning.space import kept_counts
+from sacp.pruning.space import counts_by_step
 
 
 def values(
@@ -22,7 +22,7 @@ def values_of(
 ) -> NDArray[np.float64]:
     """As `values`, from `masses` that are known already."""
     weights = group_weights(graph, channels, positions)
-    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(norms, levels)
+    found: NDArray[np.float64] = weights[:, None] * log_mass_by_step(norms, graph, levels)
     return found
 
 
@@ -49,10 +49,9 @@ def kept_mass(norms: Norms, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.stack([share[counts[:, group] - 1] for group, share in enumerate(shares)], axis=1)
 
 
-def log_mass_by_step(norms: Norms, levels: int) -> NDArray[np.float64]:
+def log_mass_by_step(norms: Norms, graph: Graph, levels: int) -> NDArray[np.float64]:
     """Log of the share of each group's L1 mass that is kept at each step, [G, levels]."""
-    steps = np.repeat(np.arange(levels)[:, None], len(norms), axis=1)  # [levels, G]
-    shares = kept_mass(norms, kept_counts(steps, [len(values) for values in norms], levels))
+    shares = kept_mass(norms, counts_by_step(graph, levels).T)
     logs: NDArray[np.float64] = np.log(shares).T
     return logs
 

@@ -92,7 +92,7 @@ def _score_block(
         here = slice(start, start + scorer.chunk)
         rows["score"][here] = scorer.score_chunk(steps[here])
         rows["pruning_ratio"][here] = pruning_ratio(steps[here], graph.weights, levels)
-        flops, parameters = costs_of_counts(graph, kept_counts(steps[here], graph.channels, levels))
+        flops, parameters = costs_of_counts(graph, kept_counts(steps[here], graph, levels))
         rows["flops"][here], rows["parameters"][here] = flops, parameters
 
     list(pool.map(work, range(0, len(steps), scorer.chunk)))

@@ -61,10 +61,10 @@ def shrink(
     graph, norms = original.graph, log_mass.masses(network, original.graph)
     values = log_mass.values_of(norms, graph, levels)
     budget = _budget(limits, graph, levels)
-    found = bounded.best(values, graph, Space.build(graph.weights, levels, 0), budget)
+    found = bounded.best(values, graph, Space.of(graph, levels, 0), budget)
     if found.value < found.bound:
         log.warning("score %.6g found, at most %.6g possible: too large to be solved exactly", found.value, found.bound)
-    counts = kept_counts(found.steps[0], graph.channels, levels)
+    counts = kept_counts(found.steps[0], graph, levels)
     kept = kept_channels(highest_first(norms), counts)
     smaller = prune(network, graph, kept)
     proofs.check(original, kept, smaller, input_shape, proof)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sacp.network.constraints import Constraints
 from sacp.network.graph import CONV, LINEAR, PLAIN, Axis, DirectTensor, Graph, Group, Node, Run
 from sacp.network.surgery import PER_CHANNEL
 from sacp.tracing.values import FIXED, Condition, Labels, ObstacleError, Reading, Use
@@ -147,7 +148,7 @@ def ungrouped(state: Reading) -> Graph:
     return Graph(nodes, tuple(state.edges), (), direct)
 
 
-def graph_of(state: Reading, grouping: Grouping) -> Graph:
+def graph_of(state: Reading, grouping: Grouping, constraints: Constraints) -> Graph:
     """The graph; without groups where nothing can be pruned."""
     nodes = tuple(
         Node(**node | {"inputs": grouping.axis(node["inputs"]), "outputs": grouping.axis(node["outputs"])})
@@ -157,7 +158,7 @@ def graph_of(state: Reading, grouping: Grouping) -> Graph:
     return Graph(
         nodes,
         tuple(state.edges),
-        _groups(nodes, grouping.count),
+        _groups(nodes, grouping.count, constraints),
         tuple(each for each in direct if each.params_channel or each.values != (Run(None, 0, 1),)),
     )
 
@@ -169,8 +170,8 @@ def _direct(name: str, use: Use, grouping: Grouping) -> DirectTensor:
     return DirectTensor(name, use.axis, values, use.value.parameters // len(use.labels))
 
 
-def _groups(nodes: Sequence[Node], count: int) -> tuple[Group, ...]:
-    groups = [_group(nodes, number) for number in range(count)]
+def _groups(nodes: Sequence[Node], count: int, constraints: Constraints) -> tuple[Group, ...]:
+    groups = [_group(nodes, number, constraints) for number in range(count)]
     names = [group.name for group in groups]
     return tuple(
         # A layer whose channels belong to several groups is the first of each.
@@ -179,10 +180,11 @@ def _groups(nodes: Sequence[Node], count: int) -> tuple[Group, ...]:
     )
 
 
-def _group(nodes: Sequence[Node], number: int) -> Group:
+def _group(nodes: Sequence[Node], number: int, constraints: Constraints) -> Group:
     layers = [node for node in nodes if node.kind in (CONV, LINEAR) and number in node.groups]
     layers = [node for node in layers if node.kind == CONV] or layers
     channels = max(run.start + run.count for node in layers for run in node.outputs if run.group == number)
     elements = [sum(run.count * run.each for run in node.outputs if run.group == number) for node in layers]
-    name = layers[0].name
-    return Group(name, tuple(node.name for node in layers), channels, tuple(each // channels for each in elements))
+    copies = tuple(each // channels for each in elements)
+    least, multiple = constraints.of(channels, copies)
+    return Group(layers[0].name, tuple(node.name for node in layers), channels, copies, least, multiple)

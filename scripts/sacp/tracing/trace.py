@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from sacp.errors import InputError
+from sacp.network.constraints import NONE, Constraints, ignored
 from sacp.network.cost import Cost, cost_of_graph
 from sacp.network.graph import PLAIN, Graph
 from sacp.network.surgery import PER_CHANNEL, check_layers, copied, tensors_of
@@ -41,16 +42,21 @@ def is_shape(value: Any) -> bool:
     return is_sizes and (len(sizes) == 4 or sizes[0] == 1)
 
 
-def trace(network: nn.Module, input_shape: Shape) -> Graph:
+def trace(network: nn.Module, input_shape: Shape, constraints: Constraints = NONE) -> Graph:
     """Trace `network` on an input of `input_shape`, [1, C, H, W] or another, and return its graph.
 
     The network is not changed.
+
+    Args:
+        network: to be pruned.
+        input_shape: of one input with its batch axis.
+        constraints: what pruning has to leave alone.
 
     Raises:
         InputError: the forward cannot be traced, fails on the shape, or does to channels that could be pruned what is
             not understood. All obstacles that are found are named.
     """
-    return traced(network, input_shape).graph
+    return traced(network, input_shape, constraints).graph
 
 
 def count(network: nn.Module, input_shape: Shape) -> Cost:
@@ -60,20 +66,32 @@ def count(network: nn.Module, input_shape: Shape) -> Cost:
     return cost_of_graph(ungrouped(state))
 
 
-def traced(network: nn.Module, input_shape: Shape) -> Traced:
+def traced(network: nn.Module, input_shape: Shape, constraints: Constraints = NONE) -> Traced:
     """Trace a network as `trace` does; return what was traced as well."""
     shadow, passes = _passes(network, input_shape)
     state, obstacles = _read_passes(shadow, passes)
+    kept_whole = _ignored(state, constraints)
     grouping = Grouping(state)
     _raise([*obstacles, *faults(state, grouping), *_unseen(state, shadow, passes[0])])
     reasons = [*state.stays, *(() if grouping.count else state.conditions)]
-    stays = _grouped([*_of_layers(state, reasons), *state.wholes])
+    stays = [*kept_whole, *_grouped([*_of_layers(state, reasons), *state.wholes])]
     if names := grouping.undivided():
         more = f" and of {len(names) - 1} more" if len(names) > 1 else ""
         stays.append(f"the channels of layer '{names[0]}'{more} go together, so that there is nothing to choose")
     if not grouping.count:
         raise InputError("; ".join(["network: no layer has output channels that can be pruned", *stays]))
-    return Traced(shadow, passes[0], passes[-1], graph_of(state, grouping), tuple(stays))
+    return Traced(shadow, passes[0], passes[-1], graph_of(state, grouping, constraints), tuple(stays))
+
+
+def _ignored(state: Reading, constraints: Constraints) -> list[str]:
+    """Fix the channels of the layers that are to keep them; say which."""
+    layers = [node for node in state.nodes if is_layer(node)]
+    names = ignored(constraints, [node["name"] for node in layers])
+    for node in layers:
+        if node["name"] in names:
+            state.fix(node["outputs"])
+    more = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
+    return [f"layer '{names[0]}'{more} to be ignored"] if names else []
 
 
 def _passes(network: nn.Module, input_shape: Shape) -> tuple[nn.Module, list[fx.Graph]]:
