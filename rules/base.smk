@@ -10,8 +10,8 @@ rule trace_network:
         mem_mb=4000,
         runtime=minutes(10),
     params:
-        cfg=stages.network,
-        code=code("trace_network", stages.network),
+        cfg=stages.trace,
+        code=code("trace_network", stages.trace),
     script:
         "../scripts/trace_network.py"
 

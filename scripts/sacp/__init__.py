@@ -1,19 +1,87 @@
 """Structure-aware automatic channel pruning: graph, space, encoder, scoring, surgery and training."""
 
-from collections.abc import Callable
+# Nothing but the types' names is imported here: the package itself costs no torch import.
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sacp.api.report import Report
+
+__all__ = ["load", "prune", "report"]
 
 
-def load(folder: str | Path, network: Callable[..., Any] | None = None) -> Any:
+def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Module:
     """Load a pruned network from a winner's folder as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
-    from sacp.pruning import files  # imported here: the package itself costs no torch import
+    from sacp.pruning import files
 
     return files.load(folder, network)
 
 
-def prune(network: Any, input_shape: Any, **settings: Any) -> Any:
-    """Prune a network in memory to a budget, `flops=` or `parameters=`; see `sacp.search.shrink.shrink`."""
-    from sacp.search import shrink
+def prune(
+    network: nn.Module, example: Tensor | Sequence[int], *, flops: float | None = None,
+    parameters: float | None = None, ignore: Sequence[str] = (), round_to: int = 1, at_least: float = 1,
+    criterion: str = "l1", score: str = "log-mass", images: Iterable[Tensor] = (),
+    calibrate: Iterable[Tensor] | None = None, levels: int = 10, proof: str = "auto", seed: int = 0,
+    report: Callable[[Report], object] | None = None,
+) -> nn.Module:  # fmt: skip
+    """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
 
-    return shrink.shrink(network, input_shape, **settings)
+    Of all ways to remove tenths of the channels of each group of layers within the budget, the one of the highest
+    score. Where that cannot be solved exactly, the best that was found, and the log says what no other exceeds.
+    Channels that cannot be pruned, as those that a layer norm or an attention mixes, stay; the log says why.
+
+    Args:
+        network: any that `sacp.tracing.trace` understands; it stays as it is.
+        example: a batch of inputs, or the shape of one input with its batch axis, [1, C, H, W] or [1, ...].
+        flops: most multiply-accumulates on one input: a fraction up to 1.0 is a share of the network's, an integer,
+            or any number above 1, a number.
+        parameters: most parameters, in the same way.
+        ignore: layers that keep all their channels, and so all that go with them: patterns of their names or of
+            modules that they are in, as `["conv1", "layer4", "*.conv3"]`.
+        round_to: every layer keeps a multiple of so many channels, or all of them.
+        at_least: every layer keeps so many channels at least, or all it has; a share of them if less than 1.
+        criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `random`, or the import path
+            `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
+        score: what is maximised: `log-mass`, or the import path of a function (network, graph, levels) -> what each
+            group adds at each step, [groups, levels].
+        images: batches of training images [B, C, H, W], normalised as for training, of a criterion that looks at
+            them (`hrank`, `thinet`).
+        calibrate: batches of training images in the same form: the result's batch norms are fitted to them, so that
+            it can be evaluated before it is trained.
+        levels: into how many parts the channels of a group are divided.
+        proof: the precision in which the result is compared with the original whose channels are masked: `auto`,
+            which takes float32 for large networks, or `float64`.
+        seed: of a criterion that draws.
+        report: called with a `sacp.api.report.Report`, channels and costs of every layer before and after:
+            `report=print` prints it as a table.
+
+    Returns:
+        The pruned network, in the mode of the original.
+
+    Raises:
+        sacp.errors.InputError: an argument has another form, the network is not understood, no bound is given, nothing
+            is within it (the message has the narrowest network's costs), or the result is not what was planned.
+    """
+    from sacp.api import pruning
+
+    return pruning.prune(
+        network, example, flops=flops, parameters=parameters, ignore=ignore, round_to=round_to, at_least=at_least,
+        criterion=criterion, score=score, images=images, calibrate=calibrate, levels=levels, proof=proof, seed=seed,
+        report=report,
+    )  # fmt: skip
+
+
+def report(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[int]) -> Report:
+    """Channels, FLOPs and parameters of every layer of a network and of what it was pruned to; `print` shows a table.
+
+    Raises:
+        sacp.errors.InputError: one of them cannot be traced, or they do not have the same layers.
+    """
+    from sacp.api import pruning
+
+    return pruning.compared(network, smaller, example)

@@ -55,14 +55,14 @@ def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest() -> None:
 def test_least_and_multiple_of_a_group(
     round_to: int, at_least: float, channels: int, copies: tuple[int, ...], expected: tuple[int, int]
 ) -> None:
-    assert Constraints((), round_to, at_least).of(channels, copies) == expected
+    assert Constraints((), round_to, at_least).bounds(channels, copies) == expected
 
 
 @given(st.integers(1, 32), st.one_of(st.integers(1, 80), st.floats(0.01, 0.99)), st.integers(2, 20))
 def test_all_widths_of_a_network_keep_the_constraints(round_to: int, at_least: float, levels: int) -> None:
     graph = TRACED[0]
     for group in graph.groups:
-        least, multiple = Constraints((), round_to, at_least).of(group.channels, group.copies)
+        least, multiple = Constraints((), round_to, at_least).bounds(group.channels, group.copies)
         one = type(graph)(
             (), (), (type(group)(group.name, group.layers, group.channels, group.copies, least, multiple),)
         )

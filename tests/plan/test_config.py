@@ -304,7 +304,7 @@ MISTAKES = [
     ("experiments/net/validation", 1.0, "net.validation: found 1.0, neither a share nor a number of images; expected"),
     ("experiments/net/validation", 20.5, "net.validation: found 20.5, neither a share nor a number of images"),
     ("experiments/net/validation", True, "experiments.net.validation: found True, a bool, expected type number"),
-    ("experiments/net/search/budget", {"flops": [0.5, 1.0]}, "flops: found [0.5, 1.0], of which 0.5 is a share of the"),
+    ("experiments/net/search/budget", {"flops": [0.5, 1]}, "flops: found [0.5, 1], of which one is a share of the"),
     ("experiments/net/base/crop_padding", 8, "net.base.crop_padding: found 8, with which crops may miss images of 8 p"),
     ("defaults/tune", {"crop_padding": 100}, "net.tune.crop_padding: found 100, with which crops may miss images of 8"),
     ("processes", 65, "net.base.batch_size: found 128, shared by 65 processes; expected at least 2 for each"),

@@ -26,8 +26,8 @@ OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "scoring": SEARCHES, "find": ["log-mass"], "baseline": SELECTED, "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
-    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "methods", "searches", "encoder_losses",
-    "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
+    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "methods", "searches",
+    "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
 )  # fmt: skip
 IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' order is one of rows or panels
 

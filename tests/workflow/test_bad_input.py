@@ -16,6 +16,17 @@ MISTAKES = {
     "M above the space": ("20000, threshold: 0.4", "20000, threshold: 0.89", "M = 20000, but only"),
     "M beyond memory": ("search_size: 20000", "search_size: 900000000000", "found 900000000000, expected at most"),
     "threshold out of reach": ("threshold: 0.4", "threshold: 0.95", "no configuration reaches 0.95"),
+    "a layer that is none": (
+        "threshold: 0.4",
+        "threshold: 0.4, ignore: [layer9]",
+        "space.ignore: found 'layer9', which no layer or module fits",
+    ),
+    "rounding beyond all widths": (
+        "threshold: 0.4",
+        "threshold: 0.4, round_to: 1000",
+        "space.threshold: no configuration reaches 0.4; with 10 levels the largest pruning ratio is 0",
+    ),
+    "a part of a channel": ("threshold: 0.4", "threshold: 0.4, at_least: 2.5", "space.at_least: found 2.5, expected"),
     "unknown network": ("resnet14}", "resnet15}", "unknown network 'resnet15' (did you mean"),
     "results that are a file": ("results/demo}", "Snakefile/demo}", "'Snakefile' is a file; expected a folder"),
     "fewer ranks than m": (

@@ -43,14 +43,7 @@ class Task:
             InputError: the criterion cannot be imported, or does not order the channels.
         """
         assert self.criterion is not None
-        found = self._ranked.order if isinstance(self._ranked, Rescaled) else self._ranked
-        try:
-            return _by_group(found, self.graph, _fault_of_order)
-        except InputError as error:
-            raise InputError(
-                f"criterion '{self.criterion['function']}': {error}; expected each channel of each group once: "
-                f"{self.graph.channels}"
-            ) from None
+        return order_of(self._ranked, self.graph, self.criterion["function"])
 
     def scales(self, kept: Kept) -> Scales | None:
         """Factors of kept channels by the criterion, per group [C_kept]; None if it rescales nothing."""
@@ -72,6 +65,17 @@ class Task:
         assert self.splits is not None
         normalizer = Normalizer(self.splits.mean, self.splits.std, next(self.base.parameters()).device)
         return list(drawn_batches(self.splits.train, normalizer, number, BATCH, self.seed))
+
+
+def order_of(ranked: Any, graph: Graph, function: str) -> Order:
+    """The order in what a criterion returned; `InputError` if it does not have each channel of each group once."""
+    found = ranked.order if isinstance(ranked, Rescaled) else ranked
+    try:
+        return _by_group(found, graph, _fault_of_order)
+    except InputError as error:
+        raise InputError(
+            f"criterion '{function}': {error}; expected each channel of each group once: {graph.channels}"
+        ) from None
 
 
 def checked(kept: Any, task: Task, function: str) -> Kept:

@@ -24,10 +24,11 @@ from sacp.forecast.schedule import Limits
 from sacp.forecast.snakemake_overhead import overhead
 from sacp.images.splits import validation_size
 from sacp.network.architectures import build
+from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.plan.experiments import network_settings
+from sacp.plan.experiments import constraints, network_settings
 from sacp.plan.preflight import training_images
 from sacp.plan.stages import score_settings
 from sacp.pruning.space import Space, kept_counts
@@ -85,7 +86,7 @@ class Measurements:
             "network": network_settings(experiment, self.config["datasets"]), "counts": counts,
             "recipe": settings | {key: 0 for key in PACE}, "data": str(path), "validation": experiment["validation"],
             "device": self.config["device"], "engine": self.config["engine"], "threads": threads,
-            "seconds": STEP_SECONDS / len(counts),
+            "seconds": STEP_SECONDS / len(counts), "constraints": constraints(experiment),
         }  # fmt: skip
         number = processes * self._at_once(self._jobs(recipe), threads * processes, processes)
         what = f"{recipe}, {number} at a time"
@@ -154,7 +155,7 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
     experiment = measured.config["experiments"][name]
     dataset = measured.config["datasets"][experiment["dataset"]]
     spec = NetworkSpec(**network_settings(experiment, measured.config["datasets"]))
-    graph = trace(build(spec), spec.input_shape)
+    graph = trace(build(spec), spec.input_shape, Constraints.of(**constraints(experiment)))
     flops, counts = _candidates(graph, experiment)
     pruned = [counts[_nearest(flops, quantile)].tolist() for quantile in MEASURED_QUANTILES]
     sizes = _sizes(dataset, experiment)

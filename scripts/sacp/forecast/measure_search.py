@@ -14,8 +14,10 @@ from sacp.encoder.model import Encoder, EncoderSettings
 from sacp.encoder.training import train_encoder
 from sacp.forecast.processes import serve
 from sacp.network.architectures import build
+from sacp.network.constraints import Constraints
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
+from sacp.plan.experiments import constraints
 from sacp.pruning.criteria import Norms, l1_norms
 from sacp.pruning.space import Space, Steps, draw_training
 from sacp.search import files, ranked  # noqa: F401 (files: the stages import it, which takes time)
@@ -40,7 +42,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     spec = NetworkSpec(**request["network"])
     base = build(spec)
-    graph, space = trace(base, spec.input_shape), request["space"]
+    space = request["space"]
+    graph = trace(base, spec.input_shape, Constraints.of(**constraints(request)))
     norms, threads, training = l1_norms(base, graph), request["threads"], 0.0
     sampling, candidates = _sampling(graph, space, threads)
     started = time.monotonic()

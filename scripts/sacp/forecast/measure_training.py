@@ -18,6 +18,7 @@ from sacp.forecast.processes import serve
 from sacp.images.batches import EVALUATION_BATCH
 from sacp.images.splits import ImageSet, Splits, load_splits
 from sacp.network.architectures import build
+from sacp.network.constraints import Constraints
 from sacp.network.cost import costs_of_counts
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
@@ -39,7 +40,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `network`, `counts` (kept channels [G] of each network, None for the unpruned one), `recipe`, `data`,
-            `validation`, `device`, `engine`, and `seconds` that the steps of a network may take.
+            `validation`, `device`, `engine`, `constraints`, and `seconds` that the steps of a network may take.
 
     Returns:
         `load_seconds` of the data, `trace_seconds`, `first_seconds` that parts of torch take to load
@@ -55,7 +56,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     loaded = time.monotonic()
     spec = NetworkSpec(**request["network"])
     base = build(spec)
-    graph = trace(base, spec.input_shape)
+    graph = trace(base, spec.input_shape, Constraints.of(**request["constraints"]))
     traced = time.monotonic()
     order = l1_order(base, graph)
     answer: dict[str, Any] = {"load_seconds": loaded - started, "trace_seconds": traced - loaded}

@@ -5,8 +5,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from numbers import Integral, Real
+from typing import Any
 
 from sacp.errors import InputError
+
+MOST = 1_000_000  # channels
+
+
+class ConstraintError(InputError):
+    """A constraint that is none, or not of this network."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,31 @@ class Constraints:
     round_to: int = 1
     at_least: float = 1
 
-    def of(self, channels: int, copies: Iterable[int]) -> tuple[int, int]:
+    @classmethod
+    def of(cls, ignore: Any = (), round_to: Any = 1, at_least: Any = 1) -> "Constraints":
+        """Constraints of arguments or of a config.
+
+        Raises:
+            ConstraintError: one of them has another form.
+        """
+        patterns = [ignore] if isinstance(ignore, str) else ignore
+        is_list = isinstance(patterns, Sequence) and all(isinstance(each, str) and each for each in patterns)
+        is_share = isinstance(at_least, Real) and 0 < float(at_least) < 1
+        for name, found, is_right, expected in (
+            ("ignore", ignore, is_list, "patterns of layers, as ['conv1', 'layer4.*']"),
+            ("round_to", round_to, _is_number(round_to), f"an integer from 1 to {MOST}"),
+            (
+                "at_least",
+                at_least,
+                _is_number(at_least) or is_share,
+                f"an integer from 1 to {MOST}, or a share below 1",
+            ),
+        ):
+            if not is_right:
+                raise ConstraintError(f"{name}: found {' '.join(repr(found).split())[:160]}, expected {expected}")
+        return cls(tuple(patterns), int(round_to), float(at_least) if is_share else int(at_least))
+
+    def bounds(self, channels: int, copies: Iterable[int]) -> tuple[int, int]:
         """Least number of channels that a group keeps, and what it is a multiple of.
 
         Args:
@@ -48,7 +80,7 @@ def ignored(constraints: Constraints, layers: Sequence[str]) -> list[str]:
     """The layers that keep all their channels.
 
     Raises:
-        InputError: a pattern fits none.
+        ConstraintError: a pattern fits none.
     """
     found = set[str]()
     for pattern in constraints.ignore:
@@ -57,9 +89,13 @@ def ignored(constraints: Constraints, layers: Sequence[str]) -> list[str]:
             known = {part for layer in layers for part in _with_parents(layer)}
             near = difflib.get_close_matches(pattern, sorted(known), 1, 0)
             nearest = f"; the nearest is '{near[0]}'" if near else ""
-            raise InputError(f"ignore: found '{pattern:.80}', which no layer or module fits{nearest}")
+            raise ConstraintError(f"ignore: found '{pattern:.80}', which no layer or module fits{nearest}")
         found.update(fitting)
     return [layer for layer in layers if layer in found]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MOST
 
 
 def _with_parents(layer: str) -> list[str]:

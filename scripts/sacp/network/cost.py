@@ -5,7 +5,7 @@ and linear layers without their bias additions, 4 per element of an affine batch
 adaptive average pooling, nothing for ReLU, max pooling and sums.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -25,6 +25,11 @@ class Cost:
     parameters: int
 
 
+def is_share(limit: float) -> bool:
+    """Whether a limit is a share of the base, as a fraction up to 1.0 is, not a number: 1 is one operation."""
+    return isinstance(limit, float) and limit <= 1
+
+
 @dataclass(frozen=True)
 class Budget:
     """Bounds on a candidate's cost: at most, where there is such a bound, and at least."""
@@ -36,13 +41,13 @@ class Budget:
 
     @classmethod
     def of(cls, limits: Mapping[str, float | Sequence[float]], base: Cost) -> "Budget":
-        """A budget from the config: an upper limit or [least, most]; below 1 it is a share of the base."""
+        """A budget from the config: an upper limit or [least, most], shares or numbers (see `is_share`)."""
         absolute: dict[str, int] = {}
         for name, limit in limits.items():
             whole = getattr(base, name)
-            least, most = (0.0, limit) if isinstance(limit, int | float) else limit
-            absolute[name] = int(most * whole) if most < 1 else int(most)
-            absolute[f"least_{name}"] = ceil(least * whole) if least < 1 else ceil(least)
+            least, most = (0, limit) if isinstance(limit, int | float) else limit
+            absolute[name] = int(most * whole) if is_share(most) else int(most)
+            absolute[f"least_{name}"] = ceil(least * whole) if is_share(least) else ceil(least)
         return cls(**absolute)
 
     def holds(self, flops: NDArray[np.int64], parameters: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -76,12 +81,28 @@ def terms(graph: Graph, pair: str, channel: str) -> list[Term]:
     for tensor in graph.direct if channel == "params_channel" else ():
         for group, values in graph.multiples_of(tensor.values).items():
             add(values * tensor.params_channel, group, constant)
-    for node, (inputs, outputs) in zip(graph.nodes, graph.multiples, strict=True):
-        for group, channels in outputs.items():
-            add(getattr(node, channel) * channels, group, constant)
-            for in_group, in_channels in inputs.items() if getattr(node, pair) else ():
-                add(getattr(node, pair) * in_channels * channels // node.divisor, in_group, group)
+    for number in range(len(graph.nodes)):
+        for term in _terms_of_node(graph, number, pair, channel):
+            add(*term)
     return [(coefficient, i, j) for (i, j), coefficient in total.items() if coefficient]
+
+
+def _terms_of_node(graph: Graph, number: int, pair: str, channel: str) -> Iterator[Term]:
+    node, (inputs, outputs) = graph.nodes[number], graph.multiples[number]
+    for group, channels in outputs.items():
+        yield getattr(node, channel) * channels, group, len(graph.groups)
+        for in_group, in_channels in inputs.items() if getattr(node, pair) else ():
+            yield getattr(node, pair) * in_channels * channels // node.divisor, in_group, group
+
+
+def costs_by_node(graph: Graph, counts: NDArray[np.int64]) -> list[Cost]:
+    """What each node costs with these kept channels, counts [G]; together with what is used directly, the whole."""
+    k = [*counts.tolist(), 1]
+
+    def cost(number: int, kind: str) -> int:
+        return sum(c * k[i] * k[j] for c, i, j in _terms_of_node(graph, number, f"{kind}_pair", f"{kind}_channel"))
+
+    return [Cost(cost(number, "flops"), cost(number, "params")) for number in range(len(graph.nodes))]
 
 
 def costs_of_counts(graph: Graph, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -43,6 +43,11 @@ def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any])
     return {"name": network["name"], "width": network["width"], **shape}
 
 
+def constraints(experiment: Mapping[str, Any]) -> Tree:
+    """The arguments of `network.constraints.Constraints.of` for an experiment."""
+    return {key: experiment["space"][key] for key in ("ignore", "round_to", "at_least")}
+
+
 def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
     """Candidates of a search that are tuned before the others are reranked, whole shards; 0 if none are."""
     size, m = int(refine["shard_size"]), int(refine["top_m"])

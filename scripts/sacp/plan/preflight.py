@@ -16,10 +16,11 @@ from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
 from sacp.network.architectures import build, check_logits, check_name
+from sacp.network.constraints import ConstraintError, Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.plan.experiments import network_settings
+from sacp.plan.experiments import constraints, network_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
 from sacp.pruning.space import Space
@@ -146,7 +147,11 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
     check_name(experiment["network"]["name"])
     spec = NetworkSpec(**network_settings(experiment, datasets))
     network = build(spec)
-    graph = (rehearse if imports.is_path(spec.name) else trace)(network, spec.input_shape)
+    trying = rehearse if imports.is_path(spec.name) else trace
+    try:
+        graph = trying(network, spec.input_shape, Constraints.of(**constraints(experiment)))
+    except ConstraintError as error:
+        raise InputError(f"space.{error}") from None
     if imports.is_path(spec.name):
         check_logits(network, spec)
     constrained = Space.of(graph, space["levels"], space["threshold"])

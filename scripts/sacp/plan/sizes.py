@@ -5,6 +5,7 @@ from typing import Any
 
 from sacp.catalogue import kinds
 from sacp.errors import InputError
+from sacp.network.cost import is_share
 from sacp.plan.experiments import shares_sample
 
 Settings = Mapping[str, Any]
@@ -67,10 +68,10 @@ def _check_search(experiment: Settings) -> None:
         least, most = limit if isinstance(limit, list) else (0, limit)
         if least > most:
             raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
-        if 0 < least < 1 <= most:
+        if least > 0 and is_share(least) != is_share(most):
             raise InputError(
-                f"search.budget.{key}: found {limit}, of which {least} is a share of the base and {most} a number; "
-                "expected both less than 1, or neither"
+                f"search.budget.{key}: found {limit}, of which one is a share of the base, the other a number; "
+                "expected two shares, up to 1.0, or two numbers"
             )
     distance = experiment["search"]["distance"]
     if distance not in (None, 1) and not _finders(experiment):

@@ -11,7 +11,7 @@ from sacp import imports
 from sacp.catalogue import scores, sources
 from sacp.catalogue.kinds import SEARCH, TUNED
 from sacp.network.spec import is_weights_file
-from sacp.plan.experiments import Experiments, Place, Tree, Values, network_settings
+from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings
 
 
 def ordered(value: Any) -> Any:
@@ -47,6 +47,10 @@ class Stages:
     def network(self, place: Place) -> Tree:
         """The network alone."""
         return self.parts(place)
+
+    def trace(self, place: Place) -> Tree:
+        """The network, and what pruning has to leave alone."""
+        return self.parts(place, constraints=constraints(self.experiments.settings(place)))
 
     def dataset(self, name: str) -> Tree:
         """A data set, with the import path of its reader and the form of its images."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from sacp.errors import INTERRUPTS, InputError
+from sacp.network.constraints import NONE, Constraints
 from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
 from sacp.network.graph import CONV, LINEAR, Axis, Graph, Kept, Node, kept_elements
 from sacp.network.surgery import prune
@@ -61,13 +62,13 @@ def check(original: Traced, kept: Kept, smaller: nn.Module, input_shape: Shape, 
             raise InputError(f"network: {difference}; {why}")
 
 
-def rehearse(network: nn.Module, input_shape: Shape) -> Graph:
+def rehearse(network: nn.Module, input_shape: Shape, constraints: Constraints = NONE) -> Graph:
     """Prune every second channel of a network, prove the result, and return the network's graph.
 
     Raises:
         InputError: the network is not understood, or what is pruned is not what was planned.
     """
-    original = traced(network, input_shape)
+    original = traced(network, input_shape, constraints)
     kept = [np.arange(0, channels, 2) for channels in original.graph.channels]
     check(original, kept, prune(network, original.graph, kept), input_shape)
     return original.graph

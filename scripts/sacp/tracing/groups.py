@@ -186,5 +186,5 @@ def _group(nodes: Sequence[Node], number: int, constraints: Constraints) -> Grou
     channels = max(run.start + run.count for node in layers for run in node.outputs if run.group == number)
     elements = [sum(run.count * run.each for run in node.outputs if run.group == number) for node in layers]
     copies = tuple(each // channels for each in elements)
-    least, multiple = constraints.of(channels, copies)
+    least, multiple = constraints.bounds(channels, copies)
     return Group(layers[0].name, tuple(node.name for node in layers), channels, copies, least, multiple)

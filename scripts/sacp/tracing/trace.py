@@ -61,9 +61,14 @@ def trace(network: nn.Module, input_shape: Shape, constraints: Constraints = NON
 
 def count(network: nn.Module, input_shape: Shape) -> Cost:
     """Count a built network by tracing it, whatever made it; it need not have anything that can be pruned."""
+    return cost_of_graph(counted(network, input_shape))
+
+
+def counted(network: nn.Module, input_shape: Shape) -> Graph:
+    """The graph of a network as `count` counts it: without groups."""
     state, obstacles = _read_passes(*_passes(network, input_shape))
     _raise(obstacles)
-    return cost_of_graph(ungrouped(state))
+    return ungrouped(state)
 
 
 def traced(network: nn.Module, input_shape: Shape, constraints: Constraints = NONE) -> Traced:

@@ -1,0 +1,168 @@
+"""A network in memory -> a smaller one, without a workflow: the best of the whole space by a score."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp import imports
+from sacp.api.report import Report
+from sacp.baselines.task import order_of
+from sacp.catalogue import criteria, scores
+from sacp.errors import InputError
+from sacp.network.calibration import calibrate as fit_norms
+from sacp.network.constraints import Constraints
+from sacp.network.cost import Budget, cost_of_graph, is_share
+from sacp.network.graph import Graph
+from sacp.network.surgery import prune as cut
+from sacp.pruning import proof as proofs
+from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
+from sacp.pruning.space import Space, kept_counts
+from sacp.pruning.within import narrowest
+from sacp.search import bounded, log_mass
+from sacp.search.scorers import additive_values
+from sacp.tracing.trace import SHAPE, counted, is_shape, traced
+
+log = logging.getLogger(__name__)
+MOST_LEVELS = 256  # steps are bytes
+DEFAULTS = ("log-mass", "l1")  # score and criterion
+
+
+def prune(
+    network: nn.Module, example: Sequence[int] | Tensor, *, flops: float | None, parameters: float | None,
+    ignore: Sequence[str], round_to: int, at_least: float, criterion: str, score: str,
+    images: Iterable[Tensor], calibrate: Iterable[Tensor] | None, levels: int, proof: str, seed: int,
+    report: Callable[[Report], object] | None,
+) -> nn.Module:  # fmt: skip
+    """See `sacp.prune`."""
+    shape = _shape(example)
+    _check_forms(
+        network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score
+    )
+    limits, constraints = _limits(flops=flops, parameters=parameters), Constraints.of(ignore, round_to, at_least)
+    original = traced(network, shape, constraints)
+    for why in original.stays:
+        log.warning("not pruned: %s", why)
+    graph = original.graph
+    budget = _budget(limits, graph, levels)
+    values, ranked = _judged(network, graph, levels, score, criterion, images, seed)
+    found = bounded.best(values, graph, Space.of(graph, levels, 0), budget)
+    if found.value < found.bound:
+        log.warning("score %.6g found, at most %.6g possible: too large to be solved exactly", found.value, found.bound)
+    counts = kept_counts(found.steps[0], graph, levels)
+    kept = kept_channels(order_of(ranked, graph, criterion), counts)
+    smaller = cut(network, graph, kept)
+    proofs.check(original, kept, smaller, shape, proof)
+    if isinstance(ranked, Rescaled):  # proved without its factors, which change what the network computes
+        smaller = cut(network, graph, kept, ranked.scales(kept))
+    if calibrate is not None:
+        fit_norms(smaller, calibrate)
+    if report is not None:
+        report(Report.of(graph, counts))
+    return smaller
+
+
+def compared(network: nn.Module, smaller: nn.Module, example: Sequence[int] | Tensor) -> Report:
+    """See `sacp.report`."""
+    shape = _shape(example)
+    _check_forms(network=network, example=shape)
+    _check_forms(network=smaller)
+    return Report.between(counted(network, shape), counted(smaller, shape))
+
+
+def _shape(example: Any) -> Any:
+    """The shape of one input with its batch axis, of an example or as it is given."""
+    if isinstance(example, Tensor):
+        return (1, *example.shape[1:])
+    return tuple(example) if isinstance(example, list) else example
+
+
+def _check_forms(**given: Any) -> None:
+    rights: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+        "network": (lambda found: isinstance(found, nn.Module), "a torch.nn.Module"),
+        "example": (is_shape, f"a batch of inputs or a shape, {SHAPE}"),
+        "levels": (
+            lambda found: type(found) is int and 2 <= found <= MOST_LEVELS,
+            f"an integer from 2 to {MOST_LEVELS}",
+        ),
+        "proof": (lambda found: isinstance(found, str) and found in proofs.PRECISIONS, " or ".join(proofs.PRECISIONS)),
+        "seed": (lambda found: type(found) is int and found >= 0, "an integer from 0"),
+        "criterion": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
+        "score": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
+    }
+    for name, found in given.items():
+        is_right, expected = rights[name]
+        if not is_right(found):
+            raise InputError(f"{name}: found {_on_one_line(found)}, expected {expected}")
+
+
+def _limits(**given: Any) -> dict[str, float]:
+    """The bounds that are given; `InputError` if there is none, or one is no finite number above 0."""
+    limits = {name: limit for name, limit in given.items() if limit is not None}
+    if not limits or not all(map(_is_limit, limits.values())):
+        found = _on_one_line(limits) if limits else "none"
+        raise InputError(f"budget: found {found}, expected flops or parameters above 0; up to 1.0, a share")
+    return {name: int(limit) if isinstance(limit, Integral) else float(limit) for name, limit in limits.items()}
+
+
+def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
+    """Bounds as numbers; `InputError` if not even the narrowest network is within them."""
+    base = cost_of_graph(graph)
+    numbers = {
+        name: int(limit * getattr(base, name)) if is_share(limit) else int(limit) for name, limit in limits.items()
+    }
+    budget = Budget(**numbers)
+    least = narrowest(graph, levels)
+    if any(getattr(least, name) > number for name, number in numbers.items()):
+        told = f"the narrowest network has {least.flops} FLOPs and {least.parameters} parameters"
+        raise InputError(f"budget: no configuration of the space is within {budget}; {told}")
+    return budget
+
+
+def _judged(
+    network: nn.Module, graph: Graph, levels: int, score: str, criterion: str, images: Iterable[Tensor], seed: int
+) -> tuple[NDArray[np.float64], Any]:
+    """What each group adds to the score at each step, [G, levels], and what the criterion returns."""
+    if (score, criterion) == DEFAULTS:  # both look at the same norms
+        norms = log_mass.masses(network, graph)
+        return log_mass.values_of(norms, graph, levels), highest_first(norms)
+    values = additive_values(_score(score), network, graph, levels)
+    return values, _ranked(criterion, network, graph, images, seed)
+
+
+def _score(name: str) -> Mapping[str, Any]:
+    """The function of a score that is a sum over the groups, as `search.scorers` calls it."""
+    known = scores.score(name)
+    if not known.additive:
+        closed = ", ".join(each for each, entry in scores.SCORES.items() if entry.additive)
+        raise InputError(f"score: '{name}' needs a trained encoder, as a workflow has it; expected one of {closed}")
+    return {"function": known.function, "settings": {}}
+
+
+def _ranked(name: str, network: nn.Module, graph: Graph, images: Iterable[Tensor], seed: int) -> Any:
+    """What a criterion returns: channels of each group, best first, or those with factors."""
+    known, batches = criteria.criterion(name), list(images)
+    if name in criteria.CRITERIA and known.images and not batches:
+        raise InputError(
+            f"images: found none, but the criterion '{name}' looks at them; expected batches of training images "
+            "[B, C, H, W], normalised as for training"
+        )
+    was_training = network.training
+    try:
+        return imports.call(known.function, network.eval(), graph, batches, seed)
+    finally:
+        network.train(was_training)
+
+
+def _on_one_line(value: Any) -> str:
+    return " ".join(repr(value).split())[:160]
+
+
+def _is_limit(limit: Any) -> bool:
+    is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+    return is_number and bool(0 < limit < math.inf)
