@@ -279,6 +279,16 @@ def test_what_else_a_layer_has_survives():
     assert torch.equal(smaller.conv1(images), network.conv1(images)[:, [0, 2, 5]])
 
 
+def test_empty_hooks_and_collections_of_a_copy_are_its_own():
+    network = flat()
+    network.conv1.seen = network.classifier.seen = {}
+    smaller = prune(network, trace(flat(), CUSTOM_SHAPE), [np.array([0, 2, 5]), np.array([1, 4])])
+    smaller.conv1.register_forward_hook(lambda module, inputs, output: output * 2)
+    smaller.conv1.seen["images"] = 2
+    assert not network.conv1._forward_hooks and not network.conv1.seen
+    assert smaller.classifier.seen is smaller.conv1.seen  # what two layers share they still share
+
+
 def test_layers_whose_format_has_versions_are_not_taken_for_old_ones():
     network = torchvision.models.mnasnet0_5(
         num_classes=3
