@@ -59,7 +59,7 @@ def _line(frame: FrameType | None) -> str:
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith(OURS):
         return ""
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def place(node: fx.Node) -> str:
