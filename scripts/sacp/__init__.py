@@ -12,11 +12,18 @@ if TYPE_CHECKING:
 
     from sacp.api.report import Report
 
-__all__ = ["load", "prune", "report"]
+__all__ = ["load", "prune", "report", "save"]
+
+
+def save(network: nn.Module, folder: str | Path) -> None:
+    """Save a network, pruned or not, in a folder of its own; see `sacp.pruning.files.save`."""
+    from sacp.pruning import files
+
+    files.save(network, folder)
 
 
 def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Module:
-    """Load a pruned network from a winner's folder as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
+    """Load what `save` wrote, or a winner's folder, as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
     from sacp.pruning import files
 
     return files.load(folder, network)

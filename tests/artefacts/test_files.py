@@ -1,3 +1,4 @@
+import errno
 import math
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ import torch
 from disks import fill
 from matplotlib.figure import Figure
 from sacp.artefacts.clock import start_ticks
-from sacp.artefacts.files import atomic, read_json, remove, remove_left_over, write_csv, write_json
+from sacp.artefacts.files import atomic, atomic_folder, read_json, remove, remove_left_over, write_csv, write_json
 from sacp.errors import InputError
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import save_base
@@ -299,3 +300,43 @@ def test_csv_keeps_every_bit_of_a_float(tmp_path):
     assert lines[0] == "epoch,loss"
     assert [float(line.split(",")[1]) for line in lines[1:-1]] == values
     assert lines[-1] == ""
+
+
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path):
+    folder = tmp_path / "a"
+    for number in range(2):
+        with atomic_folder(folder) as temporary:
+            (temporary / f"{number}.json").touch()
+        assert [path.name for path in folder.iterdir()] == [f"{number}.json"]
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as temporary:
+        (temporary / "2.json").write_text(str(1 / 0))
+    with pytest.raises(InputError, match=f"^{re.escape(str(folder))}/x.json: wrong$"), atomic_folder(folder) as part:
+        raise InputError(f"{part}/x.json: wrong")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1.json", "a"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    with atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "old.json").touch()
+    rename, moves = Path.rename, []
+
+    def fails_at_the_second(path, target):
+        moves.append(target)
+        if len(moves) == 2:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails_at_the_second)
+    expected = r"a: cannot be written: Permission denied"
+    with pytest.raises(InputError, match=expected), atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "new.json").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "old.json"]
+
+
+def test_a_folder_that_a_killed_process_left_is_removed(tmp_path):
+    left = left_by_a_killed_process(tmp_path / "a")
+    left.unlink()
+    left.mkdir()
+    (left / "network.json").touch()
+    assert remove_left_over(tmp_path) == [left]
+    assert list(tmp_path.iterdir()) == []

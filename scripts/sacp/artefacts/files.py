@@ -1,4 +1,4 @@
-"""Write files so that a reader sees all of one or none of it."""
+"""Write files, and folders of them, so that a reader sees all of one or none of it."""
 
 import csv
 import errno
@@ -57,6 +57,48 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it takes the place of `path` when the block succeeds.
+
+    The caller has made sure that a folder which is there already may be replaced as a whole.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
+    path = Path(path).resolve()  # what a link points to; a folder's own name, of '.' too
+    temporary = _temporary(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_over(path.parent, path.name)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+            _take_place(temporary, path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(temporary), str(path))) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Rename a folder to `path`. No call exchanges folders: for a moment the old one has another name beside it."""
+    if not path.is_dir() or not any(path.iterdir()):
+        temporary.replace(path)
+        return
+    old = _temporary(path.with_name(f"{path.name}~old"))
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """While the block writes a file, raise what the user can mend as `InputError`: one line that names the file."""
     try:
@@ -108,13 +150,13 @@ def _place() -> str:
 
 
 def _remove_left_over(folder: Path, target: str | None = None) -> list[Path]:
-    """Remove what killed processes have left in a folder of one file, or of all."""
+    """Remove what killed processes have left in a folder of one file or folder, or of all."""
     removed = []
     for path in folder.glob(".sacp~*"):
         found = TEMPORARY.fullmatch(path.name)
         with suppress(OSError):  # gone meanwhile, or not ours to change
             if found and target in (None, found[4]) and _is_left_over(path, found):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 removed.append(path)
     return removed
 

@@ -200,16 +200,21 @@ def _resize_conv(conv: _ConvNd, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
 
 def check_layers(network: nn.Module) -> None:
     """Raise `InputError` for what cannot be traced or cut as it stands, with what can be done about it."""
-    is_parallel = isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel)
-    wrapped = "module" if is_parallel else "_orig_mod"  # the latter in what torch.compile returns
-    if wrapped in network._modules and (is_parallel or len(network._modules) == 1):
-        raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
+    check_unwrapped(network)
     found = [text for path, module in network.named_modules() for text in _ways_out(path, module)]
     found += [
         f"'{first}' and '{path}' are one tensor; give each layer one of its own" for first, path in _shared(network)
     ]
     if found:
         raise InputError(f"network: {'; '.join(found)}")
+
+
+def check_unwrapped(network: nn.Module) -> None:
+    """Raise `InputError` for what holds the network that is meant."""
+    is_parallel = isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    wrapped = "module" if is_parallel else "_orig_mod"  # the latter in what torch.compile returns
+    if wrapped in network._modules and (is_parallel or len(network._modules) == 1):
+        raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
 
 
 def _shared(network: nn.Module) -> Iterable[tuple[str, str]]:

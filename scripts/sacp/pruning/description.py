@@ -1,7 +1,7 @@
 """What `network.json` of a pruned network says, checked where it is read: a seal keeps out damage, not odd values."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -44,8 +44,42 @@ def _are_deviations(value: Any) -> bool:
     return _are_numbers(value) and all(each >= 0 for each in value)
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(_are_texts(each) and each for each in value)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or _is_name(value)
+
+
+def _has_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _are_arguments(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, bool) for each in value.values())
+
+
+def _is_option(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(each, list) and _is_option(each) for each in value)
+    is_small = not isinstance(value, int) or abs(value) <= LARGEST
+    return isinstance(value, bool | int | float | str | None) and is_small
+
+
+def _are_options(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(options, dict) and all(map(_is_option, options.values())) for options in value.values()
+    )
+
+
+Kind = tuple[str, Callable[[Any], bool]]
 SIZE = f"an integer from 1 to {LARGEST}"
-KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # an object stands before what is in it
+KINDS: dict[str, Kind] = {  # an object stands before what is in it
     "network": ("an object", _is_object),
     "network.name": (f"a text of {LONGEST} letters at most", _is_name),
     "network.width": (f"a number above 0, {WIDEST} at most", _is_factor),
@@ -58,7 +92,33 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # an object stands befo
     "metrics": ("an object", _is_object),
     "metrics.failure": ("a text", _is_text),
 }
+OF_SAVED: dict[str, Kind] = {
+    "module": ("an object", _is_object),
+    "module.class": ("a text", _is_text),
+    "module.builder": (f"a text of {LONGEST} letters at most, or null", _is_text_or_none),
+    "module.arguments": ("an object of booleans", _are_arguments),
+    "module.options": (f"an object of objects of plain values, numbers of {LARGEST} at most", _are_options),
+    "layers": ("an object of texts", _has_texts),
+    "frozen": ("a list of names", _are_texts),
+    "tied": ("a list of lists of names", _are_names),
+}
 MAY_LACK = ("widths", "mean", "std", "metrics", "metrics.failure")
+
+
+def check_saved(description: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless a description of `sacp.save` has the form that it writes; names the key."""
+    _check_kinds(description, OF_SAVED, ("module.arguments", "module.options"))
+    if description["module"]["builder"] is not None and not {"arguments", "options"} <= description["module"].keys():
+        raise InputError("module: has a builder, expected its arguments and options too")
+
+
+def _check_kinds(description: Mapping[str, Any], kinds: Mapping[str, Kind], may_lack: Collection[str]) -> None:
+    for key, (expected, is_right) in kinds.items():
+        value = _at(description, key)
+        if value is ABSENT and key not in may_lack:
+            raise InputError(f"{key}: missing; expected {expected}")
+        if value is not ABSENT and not is_right(value):
+            raise InputError(f"{key}: found {value!r:.40}, expected {expected}")
 
 
 def spec_of(description: Mapping[str, Any]) -> NetworkSpec:
@@ -67,12 +127,7 @@ def spec_of(description: Mapping[str, Any]) -> NetworkSpec:
     Raises:
         InputError: something is missing, unknown, or has another form than it should; names the key.
     """
-    for key, (expected, is_right) in KINDS.items():
-        value = _at(description, key)
-        if value is ABSENT and key not in MAY_LACK:
-            raise InputError(f"{key}: missing; expected {expected}")
-        if value is not ABSENT and not is_right(value):
-            raise InputError(f"{key}: found {value!r:.40}, expected {expected}")
+    _check_kinds(description, KINDS, MAY_LACK)
     for name in description["network"]:
         if f"network.{name}" not in KINDS:
             raise InputError(f"network.{name:.40}: unknown; expected what builds a network alone")

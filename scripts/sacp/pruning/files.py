@@ -1,6 +1,6 @@
 """Files of pruned networks and of kept channels. Loading runs no code from a file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.artefacts.digests import file_digest, sealed, unsealed
-from sacp.artefacts.files import read_json, write_json
+from sacp.artefacts.files import atomic_folder, read_json, write_json
 from sacp.artefacts.inputs import checked
 from sacp.artefacts.tensors import save_safetensors
 from sacp.errors import InputError
 from sacp.network.architectures import build, module_of
 from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.spec import NetworkSpec
-from sacp.network.surgery import resized
+from sacp.network.surgery import check_unwrapped, resized
 from sacp.network.weights import load_safetensors
-from sacp.pruning.description import check_widths, spec_of
+from sacp.pruning import saved
+from sacp.pruning.description import check_saved, check_widths, spec_of
+from sacp.pruning.state import state_of
 
+DESCRIPTION, WEIGHTS = SAVED = ("network.json", "network.safetensors")
 WEIGHTS_DIGEST = "weights_sha256"  # in the description of a network
 AGAIN = "copy the folder again from where it came, or delete it and make the network again"
 
@@ -60,24 +63,69 @@ def load_scales(path: str | Path, graph: Graph) -> Scales | None:
     return found
 
 
+def save(network: nn.Module, folder: str | Path) -> None:
+    """Write any network, pruned or not: `network.safetensors`, and `network.json` with what builds it; whole or not.
+
+    A network of torchvision's, or of `sacp.network.architectures`, is given back by `load(folder)` alone, whatever its
+    sizes and options; one of another class by `load(folder, network=...)`. Written are all tensors, buffers that are
+    not persistent too, which parameters are frozen, and which are one. Hooks, modes and layouts in memory are not.
+
+    Args:
+        network: it stays as it is.
+        folder: a new or empty one, or one that holds a saved network alone, which is replaced.
+
+    Raises:
+        InputError: the network holds what cannot be written, the folder holds something else or cannot be written to.
+    """
+    check_replaceable(folder, SAVED)
+    with atomic_folder(folder) as temporary:
+        write(network, temporary)
+
+
+def write(network: nn.Module, folder: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Write the two files of a network into a folder; `more` is what else its description says."""
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network: found a {type(network).__name__}, expected a torch.nn.Module")
+    check_unwrapped(network)
+    state = state_of(network)
+    save_safetensors(folder / WEIGHTS, state.tensors)
+    description = {**saved.description_of(network, state), **(more or {})}
+    write_json(folder / DESCRIPTION, sealed(description | {WEIGHTS_DIGEST: file_digest(folder / WEIGHTS)}))
+
+
+def check_replaceable(folder: str | Path, names: Collection[str]) -> None:
+    """Raise `InputError` if a folder holds anything but a saved network's files of these names."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: found a file, expected a folder of its own for the network")
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if there - set(names):
+        raise InputError(
+            f"{folder}: holds '{min(there - set(names))}', which is not of a saved network; give it a folder of its own"
+        )
+    if there and saved.MODULE not in read_json(folder / DESCRIPTION):
+        raise InputError(f"{folder / DESCRIPTION}: not of a saved network; give the network a folder of its own")
+
+
 def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, description: Mapping[str, Any]) -> None:
     """Write a pruned network: `network.safetensors`, and `network.json` with all that is needed to use it."""
     # Copies: the format has no way to say that a layer is registered under two names.
     state = {name: tensor.cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_safetensors(Path(folder) / "network.safetensors", state)
-    whole = {"network": asdict(spec), **description, WEIGHTS_DIGEST: file_digest(Path(folder) / "network.safetensors")}
-    write_json(Path(folder) / "network.json", sealed(whole))
+    weights = Path(folder) / WEIGHTS
+    save_safetensors(weights, state)
+    whole = {"network": asdict(spec), **description, WEIGHTS_DIGEST: file_digest(weights)}
+    write_json(Path(folder) / DESCRIPTION, sealed(whole))
 
 
 def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:
-    """Load a pruned network, ready for use, in evaluation mode.
+    """Load a pruned network, ready for use, in evaluation mode, on the CPU.
 
-    It takes images normalised with `mean` and `std` of `network.json` in the same folder.
+    A winner takes images normalised with `mean` and `std` of `network.json` in the same folder.
 
     Args:
-        folder: a winner's or a trained candidate's folder.
-        network: for networks given by import path, the function that builds the unpruned one. No code is imported
-            because a file names it.
+        folder: what `save` wrote, or a winner's or a trained candidate's folder.
+        network: for networks of the user's own, the function that returns the unpruned one: `f()` for what `save`
+            wrote, `f(num_classes=...)` for a winner. No code is imported because a file names it.
 
     Raises:
         InputError: files are missing, damaged, changed since they were written, do not fit together, or say of the
@@ -85,6 +133,13 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
     """
     folder = Path(folder)
     description, state = _intact(folder)
+    if saved.MODULE in description:
+        with _describing(folder):
+            check_saved(description)
+        try:
+            return saved.network_of(description, state, network).eval()
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from None
     with _describing(folder):
         spec = spec_of(description)
     if failure := description.get("metrics", {}).get("failure"):
@@ -111,12 +166,12 @@ def _describing(folder: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{folder / 'network.json'}: not the description of a pruned network: {error}") from None
+        raise InputError(f"{folder / DESCRIPTION}: not the description of a pruned network: {error}") from None
 
 
 def _intact(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and weights of a pruned network, as they were written; `InputError` says what to do otherwise."""
-    about, weights = folder / "network.json", folder / "network.safetensors"
+    about, weights = folder / DESCRIPTION, folder / WEIGHTS
     if not about.exists():
         raise InputError(f"{about}: no such file; expected the folder of a pruned network")
     try:
@@ -127,4 +182,5 @@ def _intact(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except InputError as error:
         raise InputError(f"{error}; {AGAIN}") from None
     checked([about])  # another network's, with its weights, is not what the record beside it names
-    return description, state
+    # In memory of torch's own: where a file's bytes lie, kernels may round otherwise, and another may write them anew.
+    return description, {name: tensor.clone() for name, tensor in state.items()}
