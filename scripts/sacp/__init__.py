@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sacp.api.report import Report
+    from sacp.timing.measure import Row
 
-__all__ = ["load", "prune", "report", "save"]
+__all__ = ["latency", "load", "prune", "report", "save"]
 
 
 def save(network: nn.Module, folder: str | Path) -> None:
@@ -92,3 +93,32 @@ def report(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[in
     from sacp.api import pruning
 
     return pruning.compared(network, smaller, example)
+
+
+def latency(
+    network: nn.Module, example: Tensor | Sequence[int], *, original: nn.Module | None = None,
+    batches: Sequence[int] = (1, 32), runtimes: Sequence[str] = ("eager", "onnxruntime"), threads: int | None = None,
+    seconds: float = 2.0, channels_last: bool = False,
+) -> list[Row]:  # fmt: skip
+    """How long a network takes for a batch in evaluation mode: a row for each runtime and size of the batch.
+
+    Args:
+        network: any, on a CPU or a CUDA device; it stays as it is.
+        example: a batch of inputs, whose first one is repeated, or the shape of one, [1, C, H, W] or [1, ...].
+        original: another network that is run in turns with it; rows then say how many times as fast the network is.
+        batches: how many inputs are given at once.
+        runtimes: `eager`, which is PyTorch as it is, and `onnxruntime`, which takes the extra `export`, on a CPU.
+        threads: of the CPU; None for as many as torch uses.
+        seconds: how long each row is measured, about; ten runs of each network at least.
+        channels_last: whether images lie in memory with their channels last, for `eager` alone.
+
+    Raises:
+        sacp.errors.InputError: an argument has another form, a package is missing, or a network fails or cannot be
+            exported.
+    """
+    from sacp.timing import measure
+
+    return measure.measure(
+        network, example, original=original, batches=batches,
+        runtimes=runtimes, threads=threads, seconds=seconds, channels_last=channels_last,
+    )  # fmt: skip

@@ -285,7 +285,8 @@ def test_empty_hooks_and_collections_of_a_copy_are_its_own():
     smaller = prune(network, trace(flat(), CUSTOM_SHAPE), [np.array([0, 2, 5]), np.array([1, 4])])
     smaller.conv1.register_forward_hook(lambda module, inputs, output: output * 2)
     smaller.conv1.seen["images"] = 2
-    assert not network.conv1._forward_hooks and not network.conv1.seen
+    assert not network.conv1._forward_hooks
+    assert not network.conv1.seen
     assert smaller.classifier.seen is smaller.conv1.seen  # what two layers share they still share
 
 

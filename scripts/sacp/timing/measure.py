@@ -1,0 +1,161 @@
+"""Networks timed in turns, so that all of them see the same load of the machine."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp.errors import InputError
+from sacp.network.surgery import copied
+from sacp.timing.runtimes import RUNTIMES, Run, Setting, device_name, device_of, ready, using_threads
+from sacp.tracing.running import images_like
+from sacp.tracing.trace import SHAPE, is_shape
+
+WARM_UP = 3  # runs of each network that do not count
+LEAST_ROUNDS = 10  # that count
+QUARTILES = (50, 25, 75)
+Seconds = NDArray[np.float64]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a network under one setting, and of an original beside it."""
+
+    runtime: str  # with its version
+    batch: int
+    threads: int
+    device: str
+    median_ms: float
+    lower_ms: float  # quartiles over the runs
+    upper_ms: float
+    runs: int
+    original_ms: float | None = None  # its median
+    speedup: float | None = None  # original / network, of runs that follow one another: median and quartiles
+    speedup_lower: float | None = None
+    speedup_upper: float | None = None
+
+
+def interleaved(
+    runs: Sequence[Run], seconds: float, clock: Clock = time.perf_counter, least: int = LEAST_ROUNDS
+) -> Seconds:
+    """Seconds that each of some runs takes, in rounds of one run of each, [rounds, n].
+
+    Each second round goes backwards, so that none always comes behind the same other. Runs before the first round warm
+    up caches and clocks, and do not count.
+
+    Args:
+        runs: what is timed.
+        seconds: how long all rounds take together, about.
+        clock: seconds since some moment.
+        least: rounds at least.
+    """
+    for run in runs:
+        for _ in range(WARM_UP):
+            run()
+    rounds, end = list[list[float]](), clock() + seconds
+    while len(rounds) < least or clock() < end:
+        taken = [0.0] * len(runs)
+        for number in range(len(runs))[:: -1 if len(rounds) % 2 else 1]:
+            started = clock()
+            runs[number]()
+            taken[number] = clock() - started
+        rounds.append(taken)
+    return np.array(rounds)
+
+
+def measure(
+    network: nn.Module, example: Sequence[int] | Tensor, *, original: nn.Module | None = None,
+    batches: Sequence[int] = (1, 32), runtimes: Sequence[str] = RUNTIMES, threads: int | None = None,
+    seconds: float = 2.0, channels_last: bool = False,
+) -> list[Row]:  # fmt: skip
+    """How long a network takes for a batch in evaluation mode: a row for each runtime and size of the batch.
+
+    Args:
+        network: any, on a CPU or a CUDA device; it stays as it is.
+        example: a batch of inputs, whose first one is repeated, or the shape of one, [1, C, H, W] or [1, ...].
+        original: another network that is run in turns with it; rows then say how many times as fast the network is.
+        batches: how many inputs are given at once.
+        runtimes: `eager`, which is PyTorch as it is, and `onnxruntime`, which takes the extra `export`, on a CPU.
+        threads: of the CPU; None for as many as torch uses.
+        seconds: how long each row is measured, about; ten runs of each network at least.
+        channels_last: whether images lie in memory with their channels last, for `eager` alone.
+
+    Raises:
+        InputError: an argument has another form, a package is missing, or a network fails or cannot be exported.
+    """
+    networks = {"network": network} | ({} if original is None else {"original": original})
+    _check_networks(networks)
+    _check_lists(batches=batches, runtimes=runtimes)
+    number = torch.get_num_threads() if threads is None else threads
+    settings = [Setting(runtime, batch, number, channels_last) for runtime in runtimes for batch in batches]
+    copies = [evaluated(each) for each in networks.values()]
+    return [_row(copies, example, setting, checked_seconds(seconds)) for setting in settings]
+
+
+def _check_networks(networks: Mapping[str, Any]) -> None:
+    for name, found in networks.items():
+        if not isinstance(found, nn.Module):
+            raise InputError(f"{name}: found {on_one_line(found)}, expected a torch.nn.Module")
+    if len(places := {str(device_of(network)) for network in networks.values()}) > 1:
+        raise InputError(f"original: found the networks on {' and '.join(sorted(places))}, expected one device")
+
+
+def _check_lists(**given: Any) -> None:
+    for name, found in given.items():
+        if isinstance(found, str) or not isinstance(found, Sequence) or not found:
+            raise InputError(f"{name}: found {on_one_line(found)}, expected a list of one at least")
+
+
+def checked_seconds(seconds: Any) -> float:
+    """A time to measure for, as a number; `InputError` if it is none."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise InputError(f"seconds: found {on_one_line(seconds)}, expected a number from 0 on")
+    return float(seconds)
+
+
+def on_one_line(value: Any) -> str:
+    """A value as a message shows it."""
+    return " ".join(repr(value).split())[:160]
+
+
+def evaluated(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode that shares the parameters."""
+    return copied(network).eval()
+
+
+def batch_of(network: nn.Module, example: Sequence[int] | Tensor, batch: int) -> Tensor:
+    """So many inputs like the example, on the network's device, [batch, ...].
+
+    Raises:
+        InputError: the example is neither a batch of inputs nor the shape of one.
+    """
+    if isinstance(example, Tensor):
+        if example.dim() < 2 or not len(example):
+            raise InputError(f"example: found a tensor of shape {list(example.shape)}, expected [B, ...]")
+        first = example[:1].to(device_of(network))
+    elif is_shape(example):
+        zeros = images_like(network, (1, *example[1:]))
+        first = torch.randn(zeros.shape, generator=torch.Generator().manual_seed(0)).to(zeros)
+    else:
+        raise InputError(f"example: found {on_one_line(example)}, expected a batch or {SHAPE}")
+    return first.repeat(batch, *(1,) * (first.dim() - 1))
+
+
+def _row(networks: Sequence[nn.Module], example: Sequence[int] | Tensor, setting: Setting, seconds: float) -> Row:
+    """Measure a network, and behind it in the list maybe its original."""
+    with using_threads(setting.threads):
+        runs = ready([(each, batch_of(each, example, setting.batch)) for each in networks], setting)
+        taken = interleaved(runs, seconds)  # [rounds, 1 or 2]
+    device = device_name(device_of(networks[0]))
+    median, lower, upper = map(float, 1000 * np.percentile(taken[:, 0], QUARTILES))
+    row = (setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
+    if len(networks) == 1:
+        return Row(*row)
+    faster = np.percentile(taken[:, 1] / taken[:, 0], QUARTILES)
+    return Row(*row, float(1000 * np.median(taken[:, 1])), *map(float, faster))
