@@ -35,7 +35,7 @@ with long_job.running(snakemake) as work:
     recipe = Recipe(**work.cfg["recipe"])
     calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     metrics, history = train_fully(
-        network, splits, spec, recipe, seed, label, calibration, work.engine, work.sidecar, work.team
+        network, splits, spec.input_shape, recipe, seed, label, calibration, work.engine, work.sidecar, work.team
     )
     if work.team.leads:
         metrics = {"candidate": candidate, **metrics}

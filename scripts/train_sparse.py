@@ -16,7 +16,7 @@ with long_job.running(snakemake) as work:
     network = load_base(work.given.base, spec).to(work.device)
     recipe = Recipe(**work.cfg["sparse"])
     history = train(network, splits, recipe, derive(work.seed, label), label, work.engine, work.sidecar, team=work.team)
-    metrics = measure(network, splits, spec, work.team)
+    metrics = measure(network, splits, spec.input_shape, work.team)
     if work.team.leads:
         write_csv(work.out.history, history, HISTORY_COLUMNS)
         save_base(work.out.sparse, network, spec)

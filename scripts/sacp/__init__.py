@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sacp.api.data import Data
     from sacp.api.report import Report
     from sacp.timing.measure import Row
 
-__all__ = ["latency", "load", "prune", "report", "save"]
+__all__ = ["data", "latency", "load", "prune", "report", "save", "train"]
 
 
 def save(network: nn.Module, folder: str | Path) -> None:
@@ -121,4 +122,71 @@ def latency(
     return measure.measure(
         network, example, original=original, batches=batches,
         runtimes=runtimes, threads=threads, seconds=seconds, channels_last=channels_last,
+    )  # fmt: skip
+
+
+def data(
+    path: str | Path, *, image_size: int = 224, mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None, validation: float = 0.1, seed: int = 0,
+) -> Data:  # fmt: skip
+    """Images to calibrate, train and measure a network with.
+
+    Args:
+        path: a folder with `train/` and `val/`, each with a folder of image files for each class; or with
+            `train.parquet` and `test.parquet`, CIFAR-10 in Hugging Face's layout.
+        image_size: pixels of a side that networks see, of image files.
+        mean: of each channel on the scale 0..1; None is ImageNet's of image files, the training images' of others.
+        std: deviations, in the same way.
+        validation: share of the training images that is held out, or their number.
+        seed: decides which.
+
+    Returns:
+        `splits`, `classes`, `shape` [1, C, H, W], and `batches(2000)`, training images to calibrate with. `val/` and
+        `test.parquet` are the test part.
+
+    Raises:
+        sacp.errors.InputError: nothing is there that can be read.
+    """
+    from sacp.api import data
+
+    return data.data(path, image_size=image_size, mean=mean, std=std, validation=validation, seed=seed)
+
+
+def train(
+    network: nn.Module, data: Data, *, epochs: int, lr: float = 0.01, batch_size: int = 128,
+    weight_decay: float = 5e-4, warmup_epochs: float = 0, label_smoothing: float = 0, device: str = "auto",
+    precision: str = "float32", seed: int = 0, state: str | Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a network in place as a workflow trains its candidates: SGD with momentum .9, a cosine to zero.
+
+    Its batch norms are fitted to training images in the end.
+
+    Args:
+        network: gives a logit for each class, [B, classes].
+        data: what `sacp.data` returns.
+        epochs: passes over the training images.
+        lr: learning rate at the start.
+        batch_size: images of a step.
+        weight_decay: L2 penalty on all parameters.
+        warmup_epochs: of a linear rise to `lr` before the cosine.
+        label_smoothing: share of the label that is spread evenly.
+        device: `auto`, `cpu` or `cuda`; the network comes back to where it was.
+        precision: `float32`, `bfloat16`, or `auto`, which takes the second where the device has it.
+        seed: of order and augmentation.
+        state: a file where the state is kept each minute. Killed and called again with the same arguments, the training
+            goes on from there and ends in the same bits; the file is removed then.
+
+    Returns:
+        Accuracies on held-out and test images in percent, multiply-accumulates and parameters.
+
+    Raises:
+        sacp.errors.InputError: an argument has another form, the network does not fit the data, or the loss is not
+            finite.
+    """
+    from sacp.api import training
+
+    return training.train(
+        network, data, epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=weight_decay,
+        warmup_epochs=warmup_epochs, label_smoothing=label_smoothing, device=device, precision=precision, seed=seed,
+        state=state,
     )  # fmt: skip

@@ -258,10 +258,10 @@ def test_rows_of_tuned_candidates_come_back(tmp_path, pruning):
 
 def test_a_full_training_that_diverges_is_a_result():
     recipe, calibration = replace(RECIPE, lr=1e20), Calibration(digits(), 32, 0)
-    metrics, history = train_fully(fresh(), digits(), SPEC, recipe, 0, "sacp 4", calibration)
+    metrics, history = train_fully(fresh(), digits(), SPEC.input_shape, recipe, 0, "sacp 4", calibration)
     assert (metrics["test_accuracy_percent"], history) == (None, [])
     assert metrics["flops"] > 0
-    failed, fine = {"candidate": 4, **metrics}, {"candidate": 9, **measure(fresh(), digits(), SPEC)}
+    failed, fine = {"candidate": 4, **metrics}, {"candidate": 9, **measure(fresh(), digits(), SPEC.input_shape)}
     rows = [{"candidate": 7, "failure": "why"}, {"candidate": 9, "failure": None}]
     winner = choose_winner([failed, fine], rows)
     assert (winner["candidate"], winner["trained_candidates"], winner["tuned_candidates"]) == (9, [9], 2)

@@ -68,7 +68,7 @@ def test_no_images_leave_the_network_alone():
 def test_the_network_that_is_kept_is_the_one_that_was_measured(base):
     network = fresh()
     recipe = replace(RECIPE, validate_every=1)
-    metrics, history = train_fully(network, digits(), SPEC, recipe, 0, "full", Calibration(digits(), 64, 0))
+    metrics, history = train_fully(network, digits(), SPEC.input_shape, recipe, 0, "full", Calibration(digits(), 64, 0))
     assert metrics["validation_accuracy_percent"] == accuracy_percent(network, digits().validation, digits())
     assert metrics["validation_accuracy_percent"] == history[-1]["validation_accuracy_percent"]
 

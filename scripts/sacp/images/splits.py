@@ -64,6 +64,19 @@ def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
         seed: decides which images are held out.
     """
     full, test, data_digest = _load_prepared(path)
+    return _cut(full, test, data_digest, validation, seed)
+
+
+def split(full: Images, test: Images, validation: float, seed: int) -> Splits:
+    """Hold a validation part out of training images that were read, as `load_splits` does."""
+    if isinstance(full, FileSet) and isinstance(test, FileSet):
+        return _cut(full, test, folder.digest(full, test), validation, seed)
+    assert isinstance(full, ImageSet)
+    assert isinstance(test, ImageSet)
+    return _cut(full, test, digest(full, test), validation, seed)
+
+
+def _cut(full: Images, test: Images, data_digest: str, validation: float, seed: int) -> Splits:
     n = len(full.labels)
     held_out = validation_size(n, validation)
     order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(n))

@@ -15,9 +15,8 @@ from sacp.compute.resume import Sidecar
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept
-from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.tracing.trace import count
+from sacp.tracing.trace import Shape, count
 from sacp.training.evaluation import Calibration, accuracy_percent, measure, warn_if_far
 from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, batches_of, train
 from sacp.training.recipe import Recipe
@@ -99,7 +98,7 @@ def tune_candidates(
 
 
 def train_fully(
-    network: nn.Module, splits: Splits, spec: NetworkSpec, recipe: Recipe, seed: int, label: str,
+    network: nn.Module, splits: Splits, input_shape: Shape, recipe: Recipe, seed: int, label: str,
     calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     """Train a pruned network and measure it: its metrics and its history.
@@ -110,7 +109,7 @@ def train_fully(
         history = train(network, splits, recipe, seed, label, engine, sidecar, None, team, calibration)
     except DivergenceError as error:
         log.warning("%s; recorded as failed", error)
-        counted = asdict(count(network, spec.input_shape))
+        counted = asdict(count(network, input_shape))
         return {
             "validation_accuracy_percent": None,
             "test_accuracy_percent": None,
@@ -118,6 +117,6 @@ def train_fully(
             "failure": str(error),
         }, []
     calibration(network)
-    metrics = measure(network, splits, spec, team)
+    metrics = measure(network, splits, input_shape, team)
     warn_if_far(label, history, metrics["validation_accuracy_percent"])
     return metrics, history

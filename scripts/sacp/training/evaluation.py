@@ -12,9 +12,8 @@ from sacp.compute.parallel import ALONE, Team
 from sacp.images.batches import Normalizer, drawn_batches, evaluation_batches
 from sacp.images.splits import Images, Splits
 from sacp.network.calibration import calibrate, running_norms
-from sacp.network.spec import NetworkSpec
 from sacp.seeds import derive
-from sacp.tracing.trace import count
+from sacp.tracing.trace import Shape, count
 
 BATCH = 128  # images at a time that batch norms are calibrated with
 FAR = 20.0  # percentage points between training and validation accuracy that are worth a warning
@@ -69,9 +68,9 @@ def accuracy_percent(network: nn.Module, data: Images, splits: Splits, team: Tea
     return 100 * int(team.total(correct)) / len(data.labels)
 
 
-def measure(network: nn.Module, splits: Splits, spec: NetworkSpec, team: Team = ALONE) -> dict[str, Any]:
+def measure(network: nn.Module, splits: Splits, input_shape: Shape, team: Team = ALONE) -> dict[str, Any]:
     """Validation and test accuracy of a finished network, and its cost as counted on the network itself."""
-    counted = count(network, spec.input_shape)
+    counted = count(network, input_shape)
     team.share_buffers(network)
     return {
         "validation_accuracy_percent": accuracy_percent(network, splits.validation, splits, team),

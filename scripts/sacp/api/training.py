@@ -1,0 +1,110 @@
+"""A network in memory is trained on images, as a workflow trains its candidates."""
+
+import hashlib
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sacp.api.data import Data
+from sacp.compute.arithmetic import engine_of, has_bfloat16
+from sacp.compute.long_job import device as device_of
+from sacp.compute.resume import Sidecar
+from sacp.errors import INTERRUPTS, InputError, told
+from sacp.training.candidates import train_fully
+from sacp.training.evaluation import Calibration
+from sacp.training.recipe import Recipe
+
+CALIBRATION = 2000  # images
+DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("float32", "bfloat16", "auto")
+
+
+def train(
+    network: nn.Module, data: Data, *, epochs: int, lr: float, batch_size: int, weight_decay: float,
+    warmup_epochs: float, label_smoothing: float, device: str, precision: str, seed: int, state: str | Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """See `sacp.train`."""
+    numbers = {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "warmup_epochs": warmup_epochs,
+        "label_smoothing": label_smoothing,
+    }
+    _check(network, data, {"epochs": epochs, "batch_size": batch_size, "seed": seed}, numbers)
+    _check_word("device", device, DEVICES)
+    _check_word("precision", precision, PRECISIONS)
+    padding = 0 if min(data.shape[2:]) < 16 else 4
+    recipe = Recipe(
+        epochs, lr, batch_size, 0.9, weight_decay, False, padding, True,
+        warmup_epochs=warmup_epochs, label_smoothing=label_smoothing,
+    )  # fmt: skip
+    place, before = device_of(device), next(network.parameters()).device
+    engine = engine_of({"precision": precision, "deterministic": True}, place, has_bfloat16(place))
+    key = _key(network, data, recipe, seed, engine.precision)
+    sidecar = Sidecar(None if state is None else Path(state), key)
+    calibration = Calibration(data.splits, CALIBRATION, seed)
+    was_training = network.training
+    try:
+        network.to(place)
+        metrics, _ = train_fully(
+            network, data.splits, data.shape, recipe, seed, "training", calibration, engine, sidecar
+        )  # fmt: skip
+    finally:
+        network.to(before).train(was_training)
+    sidecar.clear()
+    if metrics.get("failure"):
+        raise InputError(metrics["failure"])
+    return metrics
+
+
+def _check(network: Any, data: Any, counts: dict[str, Any], numbers: dict[str, Any]) -> None:
+    if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
+        raise InputError(f"network: found a {type(network).__name__}, expected a torch.nn.Module with parameters")
+    if not isinstance(data, Data):
+        raise InputError(f"data: found a {type(data).__name__}, expected what sacp.data returns")
+    least = {"epochs": 1, "batch_size": 2, "seed": 0}
+    for name, found in counts.items():
+        if type(found) is not int or found < least[name]:
+            raise InputError(f"{name}: found {found!r}, expected an integer from {least[name]}")
+    for name, found in numbers.items():
+        if type(found) not in (int, float) or not 0 <= found < math.inf or (name == "lr" and not found):
+            raise InputError(f"{name}: found {found!r}, expected a number {'above' if name == 'lr' else 'from'} 0")
+    _check_logits(network, data)
+
+
+def _check_word(name: str, found: Any, known: tuple[str, ...]) -> None:
+    if found not in known:
+        raise InputError(f"{name}: found {found!r}, expected {', '.join(known)}")
+
+
+def _check_logits(network: nn.Module, data: Data) -> None:
+    """The network gives a logit for each class of the data."""
+    first = next(network.parameters())
+    images = torch.zeros(2, *data.shape[1:], device=first.device, dtype=first.dtype)
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            found = network.eval()(images)
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # a forward is the user's code: anything can be raised there
+        raise InputError(f"network: fails on images of shape {list(images.shape)} ({told(error)})") from error
+    finally:
+        network.train(was_training)
+    if not isinstance(found, torch.Tensor) or found.shape != (2, data.classes):
+        shape = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise InputError(f"network: gives {shape} for two images, expected [2, {data.classes}], a logit for each class")
+
+
+def _key(network: nn.Module, data: Data, recipe: Recipe, seed: int, precision: str) -> str:
+    """SHA-256 of what decides the result."""
+    sha = hashlib.sha256(repr((asdict(recipe), seed, precision, data.splits.digest, data.shape)).encode())
+    for parts in (data.splits.mean, data.splits.std, data.splits.train.labels):
+        sha.update(parts.numpy().tobytes())
+    for name, tensor in network.state_dict().items():
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()

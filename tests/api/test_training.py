@@ -1,0 +1,127 @@
+"""A network in memory is trained on a folder of images: measured, the same each time, and after a stop too."""
+
+import copy
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sacp
+import torch
+from image_tree import CLASSES, SIZE, write_tree
+from sacp.errors import InputError, Stopped
+from torch import nn
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("images"), train=20, val=6)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, bias=False)]
+    return nn.Sequential(*body, nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+
+
+def test_images_of_a_folder_have_the_classes_and_the_shape_that_a_network_is_given(tree: Path) -> None:
+    found = sacp.data(tree, image_size=SIZE, validation=0.2)
+    assert (found.classes, found.shape) == (len(CLASSES), (1, 3, SIZE, SIZE))
+    assert [len(part.labels) for part in (found.splits.train, found.splits.validation, found.splits.test)] == [
+        48,
+        12,
+        18,
+    ]
+    batches = found.batches(30)
+    assert sum(map(len, batches)) == 30
+    assert all(batch.shape[1:] == found.shape[1:] and batch.dtype == torch.float32 for batch in batches)
+
+
+def test_mean_and_deviation_are_those_that_are_given(tree: Path) -> None:
+    usual, other = sacp.data(tree, image_size=SIZE), sacp.data(tree, image_size=SIZE, mean=[0.5] * 3, std=[0.25] * 3)
+    before, after = (torch.cat(each.batches(10)) for each in (usual, other))
+    pixels = before * usual.splits.std.view(3, 1, 1) + usual.splits.mean.view(3, 1, 1)
+    torch.testing.assert_close(after, (pixels - 0.5) / 0.25, atol=1e-5, rtol=1e-5)
+
+
+def test_a_pruned_network_is_calibrated_trained_and_measured(tree: Path) -> None:
+    found, whole = sacp.data(tree, image_size=SIZE), network()
+    smaller = sacp.prune(whole, found.shape, flops=0.5, calibrate=found.batches())
+    before = copy.deepcopy(smaller.state_dict())
+    metrics = sacp.train(smaller, found, epochs=2, lr=0.05, batch_size=16, device="cpu")
+    assert not torch.equal(before["0.weight"], smaller.state_dict()["0.weight"])
+    assert 0 <= metrics["test_accuracy_percent"] <= 100
+    assert metrics["flops"] <= sacp.report(whole, smaller, found.shape).flops[0] / 2
+    again = sacp.prune(network(), found.shape, flops=0.5, calibrate=found.batches())
+    assert sacp.train(again, found, epochs=2, lr=0.05, batch_size=16, device="cpu") == metrics
+    assert all(
+        torch.equal(a, b) for a, b in zip(smaller.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_in_the_same_bits(tree: Path, tmp_path: Path) -> None:
+    found, given = sacp.data(tree, image_size=SIZE), {"epochs": 3, "batch_size": 16, "device": "cpu"}
+    through, stopped, resumed = network(), network(), network()
+    sacp.train(through, found, **given)
+    calls, state = list[int](), tmp_path / "state.pt"
+
+    def stop(*_: Any) -> None:
+        calls.append(len(calls))
+        if len(calls) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handle = stopped[0].register_forward_hook(stop)
+    with pytest.raises(Stopped):
+        sacp.train(stopped, found, state=state, **given)
+    handle.remove()
+    assert state.is_file()
+    sacp.train(resumed, found, state=state, **given)
+    assert not state.exists()
+    pairs = zip(through.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"network": None}, "network: found a NoneType, expected a torch.nn.Module with parameters"),
+        ({"network": nn.ReLU()}, "network: found a ReLU, expected a torch.nn.Module with parameters"),
+        ({"network": nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 5))}, "network: gives [2, 5] for two images"),
+        ({"network": nn.Linear(7, 3)}, "network: fails on images of shape [2, 3, 16, 16] (RuntimeError: mat1 and"),
+        ({"data": "folder"}, "data: found a str, expected what sacp.data returns"),
+        ({"epochs": 0}, "epochs: found 0, expected an integer from 1"),
+        ({"batch_size": 1.5}, "batch_size: found 1.5, expected an integer from 2"),
+        ({"lr": 0}, "lr: found 0, expected a number above 0"),
+        ({"lr": float("nan")}, "lr: found nan, expected a number above 0"),
+        ({"weight_decay": -1}, "weight_decay: found -1, expected a number from 0"),
+        ({"device": "gpu"}, "device: found 'gpu', expected auto, cpu, cuda"),
+        ({"precision": 16}, "precision: found 16, expected float32, bfloat16, auto"),
+        ({"lr": 1e30}, "training: the loss is nan in epoch 1; lower lr"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused(tree: Path, given: dict[str, Any], message: str) -> None:
+    whole = {"network": network(), "data": sacp.data(tree, image_size=SIZE), "epochs": 1, "batch_size": 16} | given
+    with pytest.raises(InputError) as caught:
+        sacp.train(whole.pop("network"), whole.pop("data"), **whole)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"path": "nowhere"}, "nowhere: found no images as they are read; expected a folder with train and val or tra"),
+        ({"mean": [0.5]}, "mean: found [0.5], expected 3 numbers on the scale 0..1, one for each channel"),
+        ({"mean": "grey"}, "mean: found 'grey', expected 3 numbers"),
+        ({"std": [0.5, 0.5, 0]}, "std: found [0.5, 0.5, 0], expected 3 numbers above 0"),
+        ({"validation": 1000}, "validation: 1000 holds out 1000 of 60 training images"),
+        ({"image_size": 0}, "image_size: found 0, expected an integer from 1"),
+        ({"seed": "a"}, "seed: found 'a', expected an integer from 0"),
+    ],
+)
+def test_images_that_cannot_be_had_are_refused(tree: Path, given: dict[str, Any], message: str) -> None:
+    whole = {"path": tree, "image_size": SIZE} | given
+    with pytest.raises(InputError) as caught:
+        sacp.data(whole.pop("path"), **whole)
+    assert str(caught.value).startswith(message)
