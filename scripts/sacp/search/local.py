@@ -34,16 +34,16 @@ def climb(
     Returns:
         Distinct configurations [<= n, G] and their scores, best first.
     """
-    moves, own = _moves(starts.shape[1]), _Places(space)
+    changes, own = moves(starts.shape[1]), _Places(space)
     steps: Steps = np.unique(starts, axis=0)
     scores = score_all(scorer, steps).astype(np.float64)
     open_rows, rounds = np.arange(len(steps)), 0
     while len(open_rows) and rounds < MOST_ROUNDS:
         rounds += 1
         moved = []
-        size = max(1, NEIGHBOURS_AT_A_TIME // len(moves))
+        size = max(1, NEIGHBOURS_AT_A_TIME // len(changes))
         for part in np.split(open_rows, range(size, len(open_rows), size)):
-            near, owner = own.beside(steps[part], moves)
+            near, owner = own.beside(steps[part], changes)
             allowed = _allowed(near, graph, space, budget)
             owner, inside = owner[allowed], near[allowed]
             found = score_all(scorer, inside)
@@ -61,7 +61,7 @@ def climb(
     return steps[order], scores[order]
 
 
-def _moves(groups: int) -> NDArray[np.int16]:
+def moves(groups: int) -> NDArray[np.int16]:
     """All changes of a neighbour, [n, G]."""
     unit = np.eye(groups, dtype=np.int16)
     swaps = [unit[more] - unit[less] for more, less in permutations(range(groups), 2)]
@@ -79,12 +79,12 @@ class _Places:
             self.steps[group, : len(steps)] = steps
             self.places[group, list(steps)] = np.arange(len(steps))
 
-    def beside(self, steps: Steps, moves: NDArray[np.int16]) -> tuple[Steps, NDArray[np.int64]]:
+    def beside(self, steps: Steps, changes: NDArray[np.int16]) -> tuple[Steps, NDArray[np.int64]]:
         """Neighbours of configurations [n, G], and which of them each one belongs to, [m, G] and [m]."""
         groups = np.arange(steps.shape[1])
-        places = (self.places[groups, steps].astype(np.int16)[:, None] + moves).reshape(-1, len(groups))
+        places = (self.places[groups, steps].astype(np.int16)[:, None] + changes).reshape(-1, len(groups))
         inside = np.all((places >= 0) & (places <= self.last), axis=1)
-        owner = np.repeat(np.arange(len(steps)), len(moves))
+        owner = np.repeat(np.arange(len(steps)), len(changes))
         return self.steps[groups, places[inside]], owner[inside]
 
 
