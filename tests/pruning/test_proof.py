@@ -177,12 +177,28 @@ def test_networks_of_any_precision_are_proved(dtype):
 
 
 @pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(128)])
-def test_large_images_are_compared_small_where_the_network_takes_it(pool):
-    network = Custom(lambda n, x: n.fc(n.pool(n.b(n.a(x))).flatten(1)), a=conv(3, 8), b=conv(8, 6), pool=pool)
-    network.fc = nn.Linear(6, 2)
-    check(network, shape=(1, 3, 128, 128))
-    image = proof._image(traced(network, (1, 3, 128, 128)), (1, 3, 128, 128))
-    assert image.shape[2:] == ((26, 26) if isinstance(pool, nn.AdaptiveAvgPool2d) else (128, 128))
+@pytest.mark.parametrize("small_macs", [1 << 40, 0])
+def test_large_images_are_compared_small_where_the_network_takes_it(pool, small_macs, monkeypatch):
+    monkeypatch.setattr(proof, "SMALL_MACS", small_macs)
+    sizes, seen = set(), Custom(lambda n, x: sizes.add(tuple(x.shape[2:])) or x)
+    network = Custom(lambda n, x: n.fc(n.norm(n.pool(n.b(n.a(x))).flatten(1))), a=conv(3, 8), b=conv(8, 6), pool=pool)
+    network.norm, network.fc = nn.BatchNorm1d(6), nn.Linear(6, 2)  # the norm wants several images in training
+    shape = (1, 3, 128, 128)
+    original = traced(network, shape)
+    smaller = prune(network, original.graph, KEPT)
+    original.network.a.register_forward_hook(lambda module, inputs, output: seen(output))
+    proof.check(original, KEPT, smaller, shape)
+    assert sizes == {(26, 26)} if isinstance(pool, nn.AdaptiveAvgPool2d) else sizes == {(26, 26), (128, 128)}
+
+
+@pytest.mark.parametrize("small_macs", [1 << 40, 0])
+def test_a_network_that_takes_one_layout_alone_is_proved(small_macs, monkeypatch):
+    monkeypatch.setattr(proof, "SMALL_MACS", small_macs)
+    network = Custom(lambda n, x: n.fc(n.b(n.a(x)).view(x.size(0), -1)), a=conv(3, 8), b=conv(8, 6))
+    network.fc = nn.Linear(6 * 8 * 8, 2)
+    check(network)
+    with pytest.raises(InputError, match="layer 'b' differs"):
+        check(network, swap)
 
 
 def test_images_that_are_cut_to_windows_are_compared_whole():

@@ -4,9 +4,10 @@ import copy
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from sacp.errors import INTERRUPTS, InputError
+from sacp.errors import INTERRUPTS, InputError, told
 from sacp.network.constraints import NONE, Constraints
 from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
 from sacp.network.graph import CONV, LINEAR, Axis, Graph, Kept, Node, kept_elements
@@ -47,13 +48,16 @@ def check(original: Traced, kept: Kept, smaller: nn.Module, input_shape: Shape, 
     Raises:
         InputError: something differs; the layer is named.
     """
-    image = _image(original, input_shape)
+    small = _small(original, input_shape)  # before `retraced`, which notes other shapes
     found = retraced(smaller, original, input_shape)
     _check_plan(original, kept, found)
     if any(parameter.is_meta for parameter in smaller.parameters()):
         return  # no values to compare
     is_large = precision == "auto" and cost_of_graph(original.graph).flops > SMALL_MACS
     with torch.random.fork_rng(devices=[]):  # a forward may draw
+        if is_large and _is_quickly_alike(original, kept, found, small):
+            return
+        image = _image(original, small, input_shape)
         difference = _difference(original, kept, found, image.float() if is_large else image)
         if difference and is_large:  # or is it rounding?
             difference = _difference(original, kept, found, image)
@@ -86,16 +90,16 @@ def _check_plan(original: Traced, kept: Kept, found: Traced) -> None:
     if names[0] != names[1]:
         other = next(iter(set(names[0]) ^ set(names[1])), names[1][0])
         raise InputError(f"network: pruned, it has other layers than before, among them '{other}'")
-    for planned, node in zip(original.graph.nodes, found.graph.nodes, strict=True):
-        widths = [width(planned.inputs, planned.in_channels), width(planned.outputs, planned.channels)]
+    for before, node in zip(original.graph.nodes, found.graph.nodes, strict=True):
+        widths = [width(before.inputs, before.in_channels), width(before.outputs, before.channels)]
         if widths != [node.in_channels, node.channels]:
             has, expected = f"{node.in_channels} -> {node.channels}", " -> ".join(map(str, widths))
             raise InputError(f"network: layer '{node.name}' has {has} channels when pruned, expected {expected}")
-    flops, parameters = costs_of_counts(original.graph, np.array([counts], np.int64))
-    planned_cost, cost = Cost(int(flops[0]), int(parameters[0])), cost_of_graph(found.graph)
-    if cost != planned_cost:
-        raise InputError(f"network: pruned, it costs {cost}, expected {planned_cost}")
-    outside = [_size(each.network) - cost_of_graph(each.graph).parameters for each in (original, found)]
+    flops, parameters = costs_of_counts(original.graph, np.array([counts, original.graph.channels], np.int64))
+    (planned, whole), cost = map(Cost, flops.tolist(), parameters.tolist()), cost_of_graph(found.graph)
+    if cost != planned:
+        raise InputError(f"network: pruned, it costs {cost}, expected {planned}")
+    outside = [_size(original.network) - whole.parameters, _size(found.network) - cost.parameters]
     if outside[0] != outside[1]:
         raise InputError(f"network: pruned, it has {outside[1]} parameters outside its layers, expected {outside[0]}")
 
@@ -104,21 +108,47 @@ def _size(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _image(original: Traced, shape: Shape) -> Tensor:
-    """A random input in float64, [1, ...]; of large images, a smaller one if the network takes it."""
-    generator = torch.Generator().manual_seed(0)
+def _small(original: Traced, shape: Shape) -> Shape:
+    """The shape of an input to compare by; of large images, a smaller one, which not all networks take."""
     # What more than images lie along the first axis of, as windows, says of no images nothing about other sizes.
     of_no_images = next(iter(original.operations.nodes)).meta["shape"][:1] == (0,)
-    if len(shape) == 4 and min(shape[2:]) >= LARGE_SIDE and of_no_images:
-        sides = [math.ceil(side / SMALLER) for side in shape[2:]]
-        try:
-            with torch.no_grad():
-                original.network(images_like(original.network, (0, shape[1], *sides)))
-            return torch.randn(1, shape[1], *sides, generator=generator, dtype=torch.float64)
-        except INTERRUPTS:
-            raise
-        except BaseException:  # the user's code: anything can be raised there
-            log.debug("compared at full size")
+    if len(shape) != 4 or min(shape[2:]) < LARGE_SIDE or not of_no_images:
+        return shape
+    return (1, shape[1], *(math.ceil(side / SMALLER) for side in shape[2:]))
+
+
+def _is_quickly_alike(original: Traced, kept: Kept, found: Traced, shape: Shape) -> bool:
+    """Whether the cheapest comparison finds no difference; if it finds one, or fails, the others tell more."""
+    image = _random(shape).float()
+    if image.dim() == 4:  # torch has faster convolutions of few positions in this layout
+        image = image.contiguous(memory_format=torch.channels_last)
+    try:
+        return _difference(original, kept, found, image) is None
+    except INTERRUPTS:
+        raise
+    except BaseException as error:  # the user's code: anything can be raised there
+        log.debug("compared at more cost: %s", told(error))
+        return False
+
+
+def _image(original: Traced, small: Shape, shape: Shape) -> Tensor:
+    """A random input in float64, [1, ...]; the smaller one if the network takes it."""
+    if small == shape:
+        return _random(shape)
+    try:
+        with torch.no_grad():
+            original.network(images_like(original.network, (0, *small[1:])))
+        return _random(small)
+    except INTERRUPTS:
+        raise
+    except BaseException:  # the user's code: anything can be raised there
+        log.debug("compared at full size")
+        return _random(shape)
+
+
+def _random(shape: Shape) -> Tensor:
+    """A random input in float64, [1, ...]."""
+    generator = torch.Generator().manual_seed(0)
     return torch.randn(1, *shape[1:], generator=generator, dtype=torch.float64)
 
 
@@ -126,10 +156,7 @@ def _image(original: Traced, shape: Shape) -> Tensor:
 def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> str | None:
     """The first layer of the pruned network that does not give what the masked original gives, and by how much."""
     tolerance, given = TOLERANCES[image.dtype], dict[str, deque[Tensor]]()
-
-    def mask(layer: Node, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        left = kept_elements(layer.inputs, kept) if layer.mixes else None
-        return inputs if left is None else (_without_others(inputs[0], layer, left), *inputs[1:])
+    reads = {layer.name: kept_elements(layer.inputs, kept) for layer in _layers(original) if layer.mixes}
 
     def note(layer: Node, output: Tensor) -> None:
         left = kept_elements(layer.outputs, kept)
@@ -142,9 +169,9 @@ def _difference(original: Traced, kept: Kept, found: Traced, image: Tensor) -> s
         if difference := _compare(f"layer '{layer.name}'", output, expected, tolerance):
             raise _DiffersError(difference)
 
-    expected = _run(original, image, mask, note)
+    expected = _run(original, image, note, reads)
     try:
-        result = _run(found, image, lambda layer, inputs: inputs, compare)
+        result = _run(found, image, compare)
     except _DiffersError as difference:
         return str(difference)
     return _compare("the output", result, expected, tolerance)
@@ -166,26 +193,30 @@ def _unsteady(original: Traced, image: Tensor) -> str | None:
     try:
         for _ in range(2):
             calls = count()
-            _run(original, image, lambda layer, inputs: inputs, compare)
+            _run(original, image, compare)
     except _DiffersError as difference:
         return str(difference)
     return None
 
 
 def _run(
-    network: Traced,
-    image: Tensor,
-    change: Callable[[Node, tuple[Any, ...]], tuple[Any, ...]],
-    look: Callable[[Node, Tensor], None],
-) -> Any:
-    """Run a network itself, not what was traced of it; change what its layers read, and look at what they give."""
+    network: Traced, image: Tensor, look: Callable[[Node, Tensor], None],
+    reads: Mapping[str, NDArray[np.int64] | None] = MappingProxyType({}),
+) -> Any:  # fmt: skip
+    """Run a network itself, not what was traced of it, and look at what its layers give.
+
+    Args:
+        network: as it was traced.
+        image: an input, [1, ...].
+        look: called with each layer and what it gives, [1, C, ...] or [..., C].
+        reads: by the names of layers, the channels that they read; others are zeros to them. Without, they read all.
+    """
     module, handles = _in(image.dtype, network.network), list[RemovableHandle]()
-    for node in network.graph.nodes:
-        if node.kind in (CONV, LINEAR):
-            layer = module.get_submodule(node.name)
-            before = partial(lambda node, _, inputs: change(node, inputs), node)
-            after = partial(lambda node, _, inputs, output: look(node, output), node)
-            handles += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
+    for node in _layers(network):
+        layer = module.get_submodule(node.name)
+        if (left := reads.get(node.name)) is not None:
+            handles.append(layer.register_forward_pre_hook(partial(_mask, node, left)))
+        handles.append(layer.register_forward_hook(partial(_look, node, look)))
     try:
         return module(image)
     finally:
@@ -193,24 +224,34 @@ def _run(
             handle.remove()
 
 
+def _layers(network: Traced) -> list[Node]:
+    return [node for node in network.graph.nodes if node.kind in (CONV, LINEAR)]
+
+
+def _look(node: Node, look: Callable[[Node, Tensor], None], module: nn.Module, inputs: Any, output: Tensor) -> None:
+    look(node, output)
+
+
 def _axis(node: Node, x: Tensor) -> int:
     """The axis of the channels of what a layer reads or gives, [B, C, ...], or [..., C] of a linear layer."""
     return x.dim() - 1 if node.kind == LINEAR else 1
 
 
-def _without_others(x: Tensor, node: Node, kept: NDArray[np.int64]) -> Tensor:
+def _mask(node: Node, kept: NDArray[np.int64], module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a layer reads, with zeros in all but the kept elements along the axis of the channels."""
-    removed = torch.ones(node.in_channels, dtype=torch.bool)
-    removed[torch.as_tensor(kept)] = False
+    x = inputs[0]
+    is_kept = torch.zeros(node.in_channels, dtype=torch.bool)
+    is_kept[torch.as_tensor(kept)] = True
     shape = [1] * x.dim()
     shape[_axis(node, x)] = node.in_channels
-    return x.masked_fill(removed.view(shape), 0)
+    return torch.where(is_kept.view(shape), x, 0), *inputs[1:]  # `masked_fill` would lose the layout
 
 
 def _in(dtype: torch.dtype, network: nn.Module) -> nn.Module:
     """The network in this precision: a copy if it has another."""
-    floating = [each for each in (*network.parameters(), *network.buffers()) if each.is_floating_point()]
-    return network if all(each.dtype == dtype for each in floating) else copy.deepcopy(network).to(dtype)
+    held = (each for module in network.modules() for each in (*module._parameters.values(), *module._buffers.values()))
+    floating = (each.dtype for each in held if each is not None and each.is_floating_point())
+    return network if all(each == dtype for each in floating) else copy.deepcopy(network).to(dtype)
 
 
 class _DiffersError(Exception):
