@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, any_network, groups_of
 from sacp.errors import InputError
+from sacp.pruning import criteria
 from sacp.pruning.criteria import kept_channels, l1_norms, l1_order, random_order
 from sacp.pruning.space import kept_counts
 from sacp.tracing.trace import trace
@@ -43,6 +44,21 @@ def test_l1_norm_sums_the_absolute_weights_of_each_filter():
     graph = trace(network, CUSTOM_SHAPE)
     assert l1_norms(network, graph)[0].tolist() == [21, 24]
     assert l1_order(network, graph)[0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("channels", "inputs"), [(1, 40_000), (2, 150_000), (3, 150_000), (7, 40_000), (301, 2000)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_norms_of_large_layers_have_the_bits_of_a_sum_at_once(channels, inputs, dtype, threads):
+    torch.manual_seed(0)
+    weight = torch.randn(channels, inputs).to(dtype)
+    before, used = weight.clone(), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(criteria._l1_of_rows(weight), weight.double().abs().sum(dim=1))
+    finally:
+        torch.set_num_threads(used)
+    assert torch.equal(weight, before)
 
 
 @pytest.mark.parametrize(
