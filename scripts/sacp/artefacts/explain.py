@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,12 +203,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the chain, or what two differ in; the status is 1 if a file on the way is not what was used, or unknown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path, help="an artefact of the pipeline")
     parser.add_argument("other", type=Path, nargs="?", help="another, to say what the two differ in")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     try:
         chains = [explain(path) for path in (given.file, given.other) if path]
         lines = differences(*chains) if given.other else _listed(*chains)
