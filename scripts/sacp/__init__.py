@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sacp.api.report import Report
     from sacp.timing.measure import Row
 
-__all__ = ["data", "latency", "load", "prune", "report", "save", "train"]
+__all__ = ["data", "export", "latency", "load", "prune", "report", "save", "train"]
 
 
 def save(network: nn.Module, folder: str | Path) -> None:
@@ -190,3 +190,29 @@ def train(
         warmup_epochs=warmup_epochs, label_smoothing=label_smoothing, device=device, precision=precision, seed=seed,
         state=state,
     )  # fmt: skip
+
+
+def export(
+    network: nn.Module, folder: str | Path, example: Tensor | Sequence[int],
+    formats: Sequence[str] = ("torch", "onnx"),
+) -> None:  # fmt: skip
+    """Write a network as `save` does, and as programs that need neither its class nor this package.
+
+    `network.pt2` is for `torch.export.load`, `network.onnx` for any runtime of ONNX; both take batches of any size.
+    Each is read again and compared with the network in evaluation mode before the folder appears: no output differs by
+    more than 1e-4 of its largest value. `torch.export.load` can unpickle, and so run code, if a file says so: load only
+    files whose origin you trust.
+
+    Args:
+        network: it takes one tensor; it stays as it is.
+        folder: a new or empty one, or one that holds an exported network alone, which is replaced.
+        example: a batch of inputs [B, ...], or the shape of one input with its batch axis.
+        formats: `torch`, `onnx` or both. `onnx` needs the packages of the extra `export`.
+
+    Raises:
+        sacp.errors.InputError: an argument has another form, packages are missing, the network cannot be written, or a
+            format does not give what the network gives; names the format.
+    """
+    from sacp.deploy import export
+
+    export.export(network, folder, example, formats)
