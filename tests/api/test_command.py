@@ -139,9 +139,21 @@ def test_a_file_of_a_run_is_explained(folder: Path, capsys: pytest.CaptureFixtur
 def test_the_command_says_what_it_does_and_keeps_others_quiet(folder: Path) -> None:
     given = ["prune", "--network", BUILDER, "--input", SHAPE, "--flops", "0.5", "--out", "small"]
     found = subprocess.run(
-        [sys.executable, "-m", "sacp.api.command", *given], capture_output=True, text=True,
+        [sys.executable, "-m", "sacp", *given], capture_output=True, text=True,
         env={"PYTHONPATH": str(ROOT / "scripts"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert found.returncode == 0
     assert found.stdout.splitlines()[-1] == "saved: small"
     assert all(line.startswith(("search: ", "not pruned: ")) for line in found.stderr.splitlines())
+
+
+def test_a_network_is_exported_with_its_pruning_or_later(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["prune", "--network", BUILDER, "--input", SHAPE, "--flops", "0.5", "--out", "small", "--export"]
+    assert run(given) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["saved: small", f"exported: {Path('small/export')}"]
+    assert run(["export", "small", "--input", SHAPE, "--network", BUILDER, "--out", "again"]) == 0
+    names = {"network.json", "network.safetensors", "network.pt2", "network.onnx"}
+    assert {path.name for path in (folder / "again").iterdir()} == names
+    assert {path.name for path in (folder / "small/export").iterdir()} == names
+    for one, other in ((folder / "again", folder / "small/export"),):
+        assert (one / "network.safetensors").read_bytes() == (other / "network.safetensors").read_bytes()

@@ -197,7 +197,3 @@ def _number(name: str, text: str) -> float:
 def _check_new(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out: '{folder}' exists and is not empty; expected a new folder")
-
-
-if __name__ == "__main__":
-    main()

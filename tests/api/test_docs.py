@@ -1,0 +1,62 @@
+"""The first lines of docs/own-network.md do what they say, in Python and as a command."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import sacp
+import torch
+import torchvision
+from checkout import ROOT
+from image_tree import CLASSES, write_tree
+from sacp.api.command import run
+
+PAGE = (ROOT / "docs/own-network.md").read_text()
+EXPORTED = {"network.json", "network.safetensors", "network.pt2", "network.onnx"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where few and small images stand for ImageNet."""
+    write_tree(tmp_path / "data/imagenet", train=6, val=2)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check(folder: Path, exported: Path) -> None:
+    """The saved network is half of the original, and is what was exported."""
+    smaller = sacp.load(folder / "smaller")
+    network = torchvision.models.resnet18(num_classes=len(CLASSES))
+    before, after = sacp.report(network, smaller, (1, 3, 32, 32)).flops
+    assert 0.45 * before < after <= before / 2
+    assert {path.name for path in exported.iterdir()} == EXPORTED
+    program, images = torch.export.load(exported / "network.pt2"), torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(program.module()(images), smaller(images), atol=1e-4, rtol=1e-4)
+
+
+def test_the_lines_in_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[0]
+    assert len([line for line in lines.splitlines() if line and not line.startswith("import")]) == 5
+    for written, here in (
+        ('weights="DEFAULT"', f"num_classes={len(CLASSES)}"),  # no download
+        ('"data/imagenet"', '"data/imagenet", image_size=32'),
+        ("epochs=10", "epochs=1, batch_size=8"),
+    ):
+        assert lines.count(written) == 1
+        lines = lines.replace(written, here)
+    exec(lines, {})
+    assert "whole network" in capsys.readouterr().out
+    check(folder, folder / "exported")
+
+
+def test_the_command(folder: Path) -> None:
+    (line,) = [line for line in PAGE.splitlines() if line.startswith("sacp prune")]
+    for written, here in (
+        (" --weights ResNet18_Weights.IMAGENET1K_V1", " --image-size 32 --batch-size 8"),
+        ("--epochs 10", "--epochs 1"),
+    ):
+        assert line.count(written) == 1
+        line = line.replace(written, here)
+    assert run(shlex.split(line)[1:]) == 0
+    check(folder, folder / "smaller/export")
