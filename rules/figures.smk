@@ -167,6 +167,27 @@ rule draw_accuracy_flops:
         "../scripts/draw_accuracy_flops.py"
 
 
+rule draw_latency:
+    input:
+        latency=paths.first_seed("latency.csv"),
+        base=paths.first_seed("base_metrics.json"),
+        winners=paths.of_methods("winner/metrics.json", experiments.methods),
+    output:
+        **figure("latency"),
+    log:
+        "<results>/logs/draw_latency/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        cfg=stages.methods,
+        code=code("draw_latency"),
+    script:
+        "../scripts/draw_latency.py"
+
+
 rule draw_learning_curves:
     input:
         base=paths.first_seed("base_history.csv"),

@@ -170,3 +170,26 @@ checkpoint select_winner:
         code=code("select_winner"),
     script:
         "../scripts/select_winner.py"
+
+
+rule measure_latency:
+    input:
+        unpack(paths.timed),
+        base="<results>/{experiment}/seed{seed}/base.pt",
+    output:
+        latency="<results>/{experiment}/seed{seed}/latency.csv",
+        provenance="<results>/{experiment}/seed{seed}/latency.provenance.json",
+    log:
+        "<results>/logs/measure_latency/{experiment}-seed{seed}.log",
+    conda:
+        "../envs/export.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(4 * 60),
+        gpu=gpus(1),
+    params:
+        cfg=stages.latency,
+        code=code("measure_latency", stages.latency),
+    script:
+        "../scripts/measure_latency.py"

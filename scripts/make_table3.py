@@ -1,5 +1,7 @@
 """Table 3: reported rows of the paper beside the rows measured here."""
 
+from itertools import islice
+
 import pandas as pd
 from sacp.artefacts.files import read_json
 from sacp.artefacts.lookup import load, load_all
@@ -21,11 +23,15 @@ with job.running(snakemake) as work:
             found.append(read_json(path) | {"device_hours": hours})
         return found
 
-    rows, notes = [], []
+    rows, notes, timed = [], [], iter(work.given.get("latency", ()))
     for model, base, methods in tables.runs(models, len(seeds), finished("base"), finished("winner")):
         settings = models[model]
         rows += tables.reported_rows(reported, settings["reported"], model)
-        rows += tables.measured_rows(model, base, methods, settings["methods"])
+        measured = tables.measured_rows(model, base, methods, settings["methods"])
+        if model in work.cfg["timed"]:
+            times = tables.latencies(pd.read_csv(path) for path in islice(timed, len(seeds)))
+            measured = [row | times[row["method"]] for row in measured]
+        rows += measured
         notes.append(tables.images_note(base, model, settings["reported"]))
         notes.append(tables.reading_note(settings["readings"], model))
         notes.append(tables.failure_note(methods, model))

@@ -201,7 +201,6 @@ def test_files_of_one_name_in_two_rooms_are_told_apart(tmp_path):
         "from sacp.room.starred import *\n",
         "def main():\n    from sacp.room.inner import f\n    return f()\n",
         "class A:\n    from sacp.room import inner\n    x = inner.f\n",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sacp.room.inner import f\n",
         "try:\n    from sacp.room.inner import f\nexcept ImportError:\n    f = None\n",
         "from sacp.room import tried\ntried.f()\n",
         "from sacp.room.lazily import h\nh()\n",
@@ -681,3 +680,16 @@ def test_what_the_catalogue_names_counts_where_a_job_is_told_to_load_it_and_nowh
     assert not changes(script, *edit)
     assert changes(script, "sacp/room/direct.py", "return 2", "return 1", also=["sacp.room.direct:f"])
     assert changes(script, "sacp/catalogue/names.py", "'f'", "'g'")
+
+
+def test_what_only_a_type_checker_reads_leads_nowhere(tmp_path):
+    files = {
+        "stage.py": "import sacp\nsacp.g(1)\n",
+        "sacp/__init__.py": "from __future__ import annotations\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from sacp.inner import F\ndef g(x: F) -> F:\n    return x\n",
+        "sacp/inner.py": "class F:\n    pass\n",
+    }
+    script = made(tmp_path, files)
+    assert "sacp:g" in definitions(script)
+    assert not changes(script, "sacp/inner.py", "pass", "x = 1")
+    assert changes(script, "sacp/__init__.py", "return x", "return [x]")

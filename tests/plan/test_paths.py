@@ -213,10 +213,11 @@ def test_figures_are_of_the_first_seed_and_losses_of_all(two):
 def test_results_are_all_figures_and_tables(two):
     figures = two.figures()
     assert figures[0] == f"<results>/figures/{next(iter(FIGURES))}/b.png"
-    without_encoder = [name for name, figure in FIGURES.items() if not figure.needs_encoder]
-    assert 0 < len(without_encoder) < len(FIGURES)
+    drawn = [figure for figure in FIGURES.values() if not figure.needs_latency]  # none is measured
+    without_encoder = [figure for figure in drawn if not figure.needs_encoder]
+    assert 0 < len(without_encoder) < len(drawn) < len(FIGURES)
     found = Counter(path.rpartition("/")[2] for path in figures)
-    assert found == {"b.png": len(FIGURES), "a.png": len(without_encoder)}
+    assert found == {"b.png": len(drawn), "a.png": len(without_encoder)}
     assert two.tables() == [f"<results>/tables/{name}.csv" for name in two.experiments.tables()]
     assert two.studied() == [f"<results>/{name}/seed{seed}/predictors.csv" for name in "ba" for seed in (7, 3)]
 
@@ -251,7 +252,22 @@ def test_records_of_trainings_are_in_those_of_the_winners(paths):
     everything = set(rulebook.records(paths.experiments))
     drawn_or_written = {"make_summary", "make_forecast", "compare_forecast"}
     found = set(rulebook.count(paths.records(), paths.experiments))
-    assert everything - found == later | drawn_or_written | {"rescore_candidates"}  # the demo ranks nothing anew
+    unasked = {"rescore_candidates", "measure_latency"}  # the demo ranks nothing anew, and times nothing
+    assert everything - found == later | drawn_or_written | unasked
+
+
+def test_latency_is_measured_of_all_winners_of_a_seed_where_it_is_asked_for():
+    value = demo()
+    value["experiments"][DEMO]["latency"]["batches"] = [1, 8]
+    paths = Paths(Experiments(value))
+    here = Values(DEMO, "0")
+    assert "<results>/figures/latency/digits-resnet14.png" in paths.figures()
+    assert paths.table3()["latency"] == [paths.latency(here)] == [f"<results>/{DEMO}/seed0/latency.csv"]
+    assert f"<results>/{DEMO}/seed0/latency.provenance.json" in paths.records()
+    timed = paths.timed(here)
+    methods = paths.experiments.methods(DEMO)
+    assert timed["descriptions"] == [f"<results>/{DEMO}/seed0/{method}/winner/network.json" for method in methods]
+    assert [path.replace("safetensors", "json") for path in timed["weights"]] == timed["descriptions"]
 
 
 def test_records_of_two_experiments_and_seeds_share_those_of_a_data_set(two):

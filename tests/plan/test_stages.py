@@ -26,8 +26,8 @@ OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "scoring": SEARCHES, "find": ["log-mass"], "baseline": SELECTED, "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
-    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "methods", "searches",
-    "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
+    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "latency", "methods",
+    "searches", "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
 )  # fmt: skip
 IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' order is one of rows or panels
 
@@ -103,7 +103,7 @@ def test_the_order_of_keys_in_a_config_changes_no_settings_but_those_of_rows_and
     before, after = every(stages), every(stages_of(turned(demo())))
     order_means_something = {
         *IN_THE_CONFIGS_ORDER, "methods", "searches", "encoder_losses", "sweeps", "accuracy_flops", "embedding",
-        "method_figure",  # shows the first search
+        "latency", "method_figure",  # shows the first search
     }  # fmt: skip
     assert {name for name in before if repr(before[name]) != repr(after[name])} - order_means_something <= {
         "summary", *(f"protocol {method}" for method in TRAINED),
@@ -261,7 +261,7 @@ def test_another_method_changes_no_other_methods_settings(stages):
     more = every(stages_of(demo(mine={"kind": "my.package:select", "match": "sacp"})))
     before = every(stages)
     assert {name for name in before if before[name] != more[name]} == WHOLE_RUN | {
-        "methods", "table3", "accuracy_flops",
+        "methods", "table3", "accuracy_flops", "latency",
     }  # fmt: skip
 
 

@@ -56,9 +56,10 @@ def test_the_summary_opens_without_an_error_and_shows_all_tables_and_figures(
 ) -> None:
     document, console = rendered(finished_demo.path / "results/demo/summary.html", tmp_path)
     assert console == ""
+    drawn = [name for name, figure in FIGURES.items() if not figure.needs_latency]  # the demo measures none
     for heading in ("table3", "table4", "table1", "Cost", "Provenance", "Configuration"):
         assert f"<h2>{heading}</h2>" in document
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == len(FIGURES)
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == len(drawn)
 
 
 @pytest.mark.workflow

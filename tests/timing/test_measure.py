@@ -201,3 +201,14 @@ def test_what_is_missing_is_named_before_anything_is_measured(monkeypatch: pytes
         InputError, match=r"^runtimes: onnxruntime needs the package 'onnxruntime'; pip install 'sacp\["
     ):
         sacp.latency(Custom(failing), CUSTOM_SHAPE)
+
+
+def test_several_networks_run_in_turns_each_beside_the_first() -> None:
+    torch.manual_seed(0)
+    networks = {"wide": torch.nn.Linear(64, 2048), "narrow": torch.nn.Linear(64, 2), "again": torch.nn.Linear(64, 2048)}
+    found = measuring.in_turns(networks, (1, 64), "eager", 4, 1, 0.0)
+    assert list(found) == list(networks)
+    assert {row.runs for row in found.values()} == {measuring.LEAST_ROUNDS}
+    assert found["wide"].speedup == found["wide"].speedup_lower == found["wide"].speedup_upper == 1
+    assert all(row.original_ms == found["wide"].median_ms for row in found.values())
+    assert set(measuring.ROW_COLUMNS) >= {"runtime", "batch", "threads", "device", "median_ms", "speedup"}

@@ -90,9 +90,10 @@ class Module:
         self.bound = set[str]()  # names that effects bind
         self._places = count()
         tree = syntax.parsed(text)
-        for node in tree.body:
+        body = [node for node in tree.body if not syntax.is_for_types(node)]
+        for node in body:
             self._add(node)
-        inside = syntax.statements(node for node in tree.body if not syntax.is_main(node))
+        inside = syntax.statements(node for node in body if not syntax.is_main(node))
         self.runs = [each for node in inside for each in self.imported(node)]
         self.sees_classes = syntax.sees_classes(tree, text)
 

@@ -78,6 +78,13 @@ def is_main(node: ast.stmt) -> bool:
     return ast.unparse(node.test) == "__name__ == '__main__'"
 
 
+def is_for_types(node: ast.stmt) -> bool:
+    """`if TYPE_CHECKING:` without an `else`: it never runs."""
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
 def is_plain(target: ast.expr) -> bool:
     """A name, or names to unpack to."""
     if isinstance(target, (ast.Tuple, ast.List)):

@@ -10,6 +10,7 @@ class Figure:
     """A figure of an experiment, drawn by the rule `draw_` and its name."""
 
     needs_encoder: bool = False  # only drawn where a search has an encoder
+    needs_latency: bool = False  # only drawn where an experiment measures latency
     scores: bool = False  # whether candidates are scored for it, by the base's weights
 
 
@@ -22,6 +23,7 @@ FIGURES = {
     "embedding": Figure(needs_encoder=True, scores=True),
     "kept_channels": Figure(),
     "accuracy_flops": Figure(),
+    "latency": Figure(needs_latency=True),
     "learning_curves": Figure(),
 }
 

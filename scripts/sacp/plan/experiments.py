@@ -147,14 +147,22 @@ class Experiments:
         """Experiments whose predictors are compared."""
         return [name for name in self.names if self.of(name)["predictors"]["sample"]]
 
+    def timed(self) -> list[str]:
+        """Experiments whose winners' latency is measured."""
+        return [name for name in self.names if self.of(name)["latency"]["batches"]]
+
     def drawn(self) -> list[str]:
         """Experiments that have figures: those with a search."""
         return [name for name in self.names if self.searches(name)]
 
     def figures(self, experiment: str) -> list[str]:
         """Names of an experiment's figures."""
-        found = bool(self.with_encoder(experiment))
-        return [name for name, figure in outputs.FIGURES.items() if found or not figure.needs_encoder]
+        has_encoder, is_timed = bool(self.with_encoder(experiment)), experiment in self.timed()
+        return [
+            name
+            for name, figure in outputs.FIGURES.items()
+            if (has_encoder or not figure.needs_encoder) and (is_timed or not figure.needs_latency)
+        ]
 
     def tables(self) -> list[str]:
         """Names of the tables that this config gives."""

@@ -146,7 +146,23 @@ class Paths:
         found |= {
             f"base{number}": [f"{self.seed_folder(here)}/base.{RECORD}"] for number, here in enumerate(self.seeds())
         }
+        timed = self.experiments.timed()
+        found["latency"] = [self.latency(here) for here in self.seeds() if here.experiment in timed]
         return found | {f"winner{number}": self.spent(here) for number, here in enumerate(self.rows())}
+
+    def latency(self, place: Place) -> str:
+        """Times of the base and of all winners of an experiment and seed."""
+        return f"{self.seed_folder(place)}/latency.csv"
+
+    def timed(self, place: Place) -> Inputs:
+        """What is timed: descriptions and weights of all winners of an experiment and seed."""
+        folders = [
+            f"{self.seed_folder(place)}/{method}/winner" for method in self.experiments.methods(place.experiment)
+        ]
+        return {
+            "descriptions": [f"{folder}/network.json" for folder in folders],
+            "weights": [f"{folder}/network.safetensors" for folder in folders],
+        }
 
     def spent(self, place: Values) -> list[str]:
         """Records of what a method alone has taken: its search or its choice of channels, and its trainings."""
@@ -243,6 +259,8 @@ class Paths:
         yield from (f"{folder}/{name}.{RECORD}" for name in ("base", "configs"))
         if experiments.needs(place.experiment, "sparse"):
             yield f"{folder}/sparse.{RECORD}"
+        if place.experiment in experiments.timed():
+            yield f"{folder}/latency.{RECORD}"
         encoders = experiments.with_encoder(place.experiment)
         if place.experiment in experiments.studied():
             encoders = list(experiments.encoders(place.experiment))

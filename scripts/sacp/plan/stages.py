@@ -113,6 +113,10 @@ class Stages:
             more["criterion"] = {"function": known.function, "images": known.images}
         return self.parts(place, *kind.settings, **more)
 
+    def latency(self, place: Place) -> Tree:
+        """How winners are timed."""
+        return self.parts(place, "device", "latency", methods=self.experiments.methods(place.experiment))
+
     def colony(self, place: Place) -> Tree:
         """A bee colony's search."""
         return self.parts(place, "calibration", "colony", "device", "engine", "tune", "validation")
@@ -147,7 +151,7 @@ class Stages:
             name: self._rows(name) | {"readings": {key: self._reading(name, key) for key in encoders(name)}}
             for name in self.experiments.names
         }
-        return {"models": models, "seeds": self.experiments.seeds}
+        return {"models": models, "seeds": self.experiments.seeds, "timed": self.experiments.timed()}
 
     def _reading(self, experiment: str, method: str) -> Tree:
         """How a search's encoder reads the paper."""

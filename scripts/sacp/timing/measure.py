@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ class Row:
     speedup: float | None = None  # original / network, of runs that follow one another: median and quartiles
     speedup_lower: float | None = None
     speedup_upper: float | None = None
+
+
+ROW_COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def interleaved(
@@ -98,6 +101,28 @@ def measure(
     return [_row(copies, example, setting, checked_seconds(seconds)) for setting in settings]
 
 
+def in_turns(
+    networks: Mapping[str, nn.Module], example: Sequence[int] | Tensor, runtime: str, batch: int, threads: int,
+    seconds: float,
+) -> dict[str, Row]:  # fmt: skip
+    """How long several networks take, all of them run in turns, by name; the first is the original of the others."""
+    _check_networks(networks)
+    setting = Setting(runtime, batch, threads)
+    copies = [evaluated(each) for each in networks.values()]
+    with using_threads(threads):
+        runs = ready([(each, batch_of(each, example, batch)) for each in copies], setting)
+        taken = interleaved(runs, checked_seconds(seconds))  # [rounds, n]
+    device = device_name(device_of(copies[0]))
+    return {name: _row_of(taken[:, number], taken[:, 0], setting, device) for number, name in enumerate(networks)}
+
+
+def _row_of(taken: Seconds, original: Seconds, setting: Setting, device: str) -> Row:
+    """A row of the times of one network and of its original, [rounds] each."""
+    median, lower, upper = map(float, 1000 * np.percentile(taken, QUARTILES))
+    row = (setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
+    return Row(*row, float(1000 * np.median(original)), *map(float, np.percentile(original / taken, QUARTILES)))
+
+
 def _check_networks(networks: Mapping[str, Any]) -> None:
     for name, found in networks.items():
         if not isinstance(found, nn.Module):
@@ -155,7 +180,4 @@ def _row(networks: Sequence[nn.Module], example: Sequence[int] | Tensor, setting
     device = device_name(device_of(networks[0]))
     median, lower, upper = map(float, 1000 * np.percentile(taken[:, 0], QUARTILES))
     row = (setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
-    if len(networks) == 1:
-        return Row(*row)
-    faster = np.percentile(taken[:, 1] / taken[:, 0], QUARTILES)
-    return Row(*row, float(1000 * np.median(taken[:, 1])), *map(float, faster))
+    return Row(*row) if len(networks) == 1 else _row_of(taken[:, 0], taken[:, 1], setting, device)
