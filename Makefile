@@ -112,7 +112,7 @@ docs: $(VENV)/.complete ## Make the tables of docs/methods.md anew from the cata
 	PYTHONPATH=scripts $(BIN)/python -m sacp.catalogue.page docs/methods.md
 
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
-	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) --group peers --no-deps --output-file requirements-peers.lock
 
 assumptions: ## List where the paper left something open and what was chosen.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["data", "export", "latency", "load", "prune", "report", "save", "train"]
 
+__version__ = "0.1.0"
+
 
 def save(network: nn.Module, folder: str | Path) -> None:
     """Save a network, pruned or not, in a folder of its own; see `sacp.pruning.files.save`."""
