@@ -62,4 +62,5 @@ rule all:
     input:
         paths.tables(),
         paths.figures(),
+        paths.exports(),
         "<results>/summary.html",

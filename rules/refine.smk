@@ -193,3 +193,27 @@ rule measure_latency:
         code=code("measure_latency", stages.latency),
     script:
         "../scripts/measure_latency.py"
+
+
+rule export_winner:
+    input:
+        weights="<results>/{experiment}/seed{seed}/{method}/winner/network.safetensors",
+        description="<results>/{experiment}/seed{seed}/{method}/winner/network.json",
+    output:
+        model="<results>/{experiment}/seed{seed}/{method}/winner/export/network.onnx",
+        program="<results>/{experiment}/seed{seed}/{method}/winner/export/network.pt2",
+        weights="<results>/{experiment}/seed{seed}/{method}/winner/export/network.safetensors",
+        description="<results>/{experiment}/seed{seed}/{method}/winner/export/network.json",
+        provenance="<results>/{experiment}/seed{seed}/{method}/winner/export/provenance.json",
+    log:
+        "<results>/logs/export_winner/{experiment}-seed{seed}-{method}.log",
+    conda:
+        "../envs/export.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=minutes(60),
+    params:
+        cfg=stages.network,
+        code=code("export_winner", stages.network),
+    script:
+        "../scripts/export_winner.py"

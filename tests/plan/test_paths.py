@@ -252,7 +252,7 @@ def test_records_of_trainings_are_in_those_of_the_winners(paths):
     everything = set(rulebook.records(paths.experiments))
     drawn_or_written = {"make_summary", "make_forecast", "compare_forecast"}
     found = set(rulebook.count(paths.records(), paths.experiments))
-    unasked = {"rescore_candidates", "measure_latency"}  # the demo ranks nothing anew, and times nothing
+    unasked = {"rescore_candidates", "measure_latency", "export_winner"}  # none is in the demo
     assert everything - found == later | drawn_or_written | unasked
 
 
@@ -303,3 +303,10 @@ def test_every_record_of_a_shipped_config_is_some_rules(name):
     paths = paths_of(shipped(name))
     records = paths.records()
     assert sum(rulebook.count(records, paths.experiments).values()) == len(records) == len(set(records))
+
+
+def test_winners_are_exported_by_a_run_that_is_told_so(paths):
+    assert paths.exports() == []
+    told = paths_of(resolved(read("demo") | {"export": True})).exports()
+    assert len(told) == len(set(told)) == 12
+    assert told[0] == f"{SEED}/sacp/winner/export/network.onnx"

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import h5py
+import onnxruntime
 import pandas as pd
 import pytest
 import rulebook
 import sacp
+import torch
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import start_ticks
@@ -140,6 +142,7 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
     without |= {
         "probe_sample",
         "tune_sample",
+        "export_winner",
         "rescore_candidates",
         "search_colony",
         "train_sparse",
@@ -180,6 +183,27 @@ def test_a_run_removes_what_killed_jobs_have_left_and_a_dry_run_nothing(checkout
 
 def test_a_second_run_has_nothing_to_do(finished_demo: Checkout) -> None:
     assert finished_demo.demo().jobs == []
+
+
+def test_a_winner_is_exported_where_it_is_asked_for_and_by_a_run_that_is_told_so(demo_copy: Checkout) -> None:
+    winner = demo_copy.path / SEED / "sacp/winner"
+    run = demo_copy.demo(f"{SEED}/sacp/winner/export/network.onnx")
+    assert (run.status, run.jobs) == (0, ["export_winner"]), run.output
+    network, images = sacp.load(winner), torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        expected = network(images)
+        found = onnxruntime.InferenceSession(winner / "export/network.onnx").run(None, {"input": images.numpy()})[0]
+        program = torch.export.load(winner / "export/network.pt2").module()
+        assert (torch.as_tensor(found) - expected).abs().max() < 1e-4 * expected.abs().max()
+        assert (program(images) - expected).abs().max() < 1e-4 * expected.abs().max()
+        assert torch.equal(sacp.load(winner / "export")(images), expected)
+    about = read(winner / "export/network.json")
+    original = read(winner / "network.json")
+    assert [about[key] for key in ("mean", "std")] == [original[key] for key in ("mean", "std")]
+    assert set(read(winner / "export/provenance.json")["exporters"]) == {"onnx", "onnxscript", "onnxruntime"}
+    (demo_copy.path / "more.yaml").write_text("export: true")
+    planned = demo_copy.snakemake("--configfile", "config/demo.yaml", "more.yaml", "--dry-run")
+    assert planned.jobs.count("export_winner") == 2, planned.output
 
 
 def contents(checkout: Checkout, *patterns: str) -> dict[str, tuple[bytes, int]]:

@@ -16,6 +16,7 @@ class Paths:
 
     def __init__(self, experiments: Experiments) -> None:
         self.experiments = experiments
+        self._exports: bool = experiments.resolved["export"]
 
     def seed_folder(self, place: Place) -> str:
         """What depends on experiment and seed."""
@@ -226,6 +227,10 @@ class Paths:
     def tables(self) -> list[str]:
         """All tables."""
         return [f"<results>/tables/{table}.csv" for table in self.experiments.tables()]
+
+    def exports(self) -> list[str]:
+        """Winners for other programs, if the run writes them."""
+        return [f"{self.folder(place)}/winner/export/network.onnx" for place in self.rows()] if self._exports else []
 
     def records(self) -> list[str]:
         """Records of all jobs of the run, figures left out; a winner's says what its method's trainings have taken."""

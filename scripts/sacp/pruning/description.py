@@ -101,13 +101,15 @@ OF_SAVED: dict[str, Kind] = {
     "layers": ("an object of texts", _has_texts),
     "frozen": ("a list of names", _are_texts),
     "tied": ("a list of lists of names", _are_names),
+    "mean": ("a list of numbers", _are_numbers),
+    "std": ("a list of numbers, none below 0", _are_deviations),
 }
 MAY_LACK = ("widths", "mean", "std", "metrics", "metrics.failure")
 
 
 def check_saved(description: Mapping[str, Any]) -> None:
     """Raise `InputError` unless a description of `sacp.save` has the form that it writes; names the key."""
-    _check_kinds(description, OF_SAVED, ("module.arguments", "module.options"))
+    _check_kinds(description, OF_SAVED, ("module.arguments", "module.options", "mean", "std"))
     if description["module"]["builder"] is not None and not {"arguments", "options"} <= description["module"].keys():
         raise InputError("module: has a builder, expected its arguments and options too")
 
