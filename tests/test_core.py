@@ -34,6 +34,10 @@ loaded, images = sacp.load(folder, network=make), torch.randn(2, 3, 8, 8)
 assert torch.equal(loaded(images), smaller(images))
 assert sum(p.numel() for p in loaded.parameters()) < sum(p.numel() for p in network.parameters())
 assert "snakemake" not in sys.modules
+try:
+    sacp.data(".")
+except sacp.errors.InputError as error:
+    assert str(error) == "the package 'PIL' is missing; pip install 'sacp[command]'", error
 for name in ("snakemake", "pandas", "torchvision", "onnx"):
     try:
         __import__(name)

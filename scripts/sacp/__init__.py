@@ -3,7 +3,8 @@
 # Nothing but the types' names is imported here: the package itself costs no torch import.
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +150,10 @@ def data(
     Raises:
         sacp.errors.InputError: nothing is there that can be read.
     """
-    from sacp.api import data
+    with _needing("command"):
+        from sacp.api import data
 
-    return data.data(path, image_size=image_size, mean=mean, std=std, validation=validation, seed=seed)
+        return data.data(path, image_size=image_size, mean=mean, std=std, validation=validation, seed=seed)
 
 
 def train(
@@ -185,7 +187,8 @@ def train(
         sacp.errors.InputError: an argument has another form, the network does not fit the data, or the loss is not
             finite.
     """
-    from sacp.api import training
+    with _needing("command"):
+        from sacp.api import training
 
     return training.train(
         network, data, epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=weight_decay,
@@ -218,3 +221,16 @@ def export(
     from sacp.deploy import export
 
     export.export(network, folder, example, formats)
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Say how to install what is imported in the block, if it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == __name__:
+            raise
+        from sacp.errors import InputError
+
+        raise InputError(f"the package '{error.name}' is missing; pip install 'sacp[{extra}]'") from None

@@ -14,11 +14,11 @@ import torch
 from networks_zoo import any_network
 from sacp import imports
 from sacp.api.report import Report
-from sacp.baselines.task import order_of
 from sacp.catalogue.criteria import CRITERIA
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph, costs_of_counts
 from sacp.pruning.criteria import l1_norms
+from sacp.pruning.returned import order_of
 from sacp.pruning.space import kept_counts
 from sacp.search.log_mass import kept_mass
 from sacp.tracing.trace import count

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from sacp import imports
 from sacp.api.report import Report
-from sacp.baselines.task import order_of
 from sacp.catalogue import criteria, scores
 from sacp.errors import InputError
 from sacp.network.calibration import calibrate as fit_norms
@@ -22,6 +21,7 @@ from sacp.network.graph import Graph
 from sacp.network.surgery import prune as cut
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
+from sacp.pruning.returned import order_of
 from sacp.pruning.space import Space, kept_counts
 from sacp.pruning.within import narrowest
 from sacp.search import bounded, log_mass

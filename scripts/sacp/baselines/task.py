@@ -1,22 +1,22 @@
 """What a baseline is given to choose kept channels with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp import imports
 from sacp.baselines.match_flops import TOLERANCE, gaps
-from sacp.errors import INTERRUPTS, InputError, told
+from sacp.errors import InputError
 from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept, Scales
 from sacp.pruning.criteria import Order, Rescaled
+from sacp.pruning.returned import by_group, fault_of_channels, order_of
 from sacp.pruning.space import Space, rounded
 
 BATCH = 100  # images that a criterion looks at at a time
@@ -67,21 +67,10 @@ class Task:
         return list(drawn_batches(self.splits.train, normalizer, number, BATCH, self.seed))
 
 
-def order_of(ranked: Any, graph: Graph, function: str) -> Order:
-    """The order in what a criterion returned; `InputError` if it does not have each channel of each group once."""
-    found = ranked.order if isinstance(ranked, Rescaled) else ranked
-    try:
-        return _by_group(found, graph, _fault_of_order)
-    except InputError as error:
-        raise InputError(
-            f"criterion '{function}': {error}; expected each channel of each group once: {graph.channels}"
-        ) from None
-
-
 def checked(kept: Any, task: Task, function: str) -> Kept:
     """What a baseline returned; `InputError` if it keeps channels that do not exist, or misses the FLOPs."""
     try:
-        found = [np.unique(channels) for channels in _by_group(kept, task.graph, _fault_of_channels)]
+        found = [np.unique(channels) for channels in by_group(kept, task.graph, fault_of_channels)]
     except InputError as error:
         raise InputError(
             f"'{function}': {error}; expected the kept channel numbers of each group, at least one of "
@@ -102,41 +91,3 @@ def checked(kept: Any, task: Task, function: str) -> Kept:
             f"{TOLERANCE:.0%} of {task.target_flops} FLOPs (task.target_flops)"
         )
     return found
-
-
-def _by_group(found: Any, graph: Graph, fault: Callable[[NDArray[Any], int], str | None]) -> list[NDArray[Any]]:
-    """Arrays of what a function returned for each group; `InputError` names the first group that has a fault."""
-    try:
-        arrays = [np.atleast_1d(np.asarray(each)) for each in found]
-    except INTERRUPTS:
-        raise
-    except BaseException as error:  # what a user's function returns may compute as it is read
-        raise InputError(f"found no list of arrays ({told(error)})") from None
-    if len(arrays) != len(graph.groups):
-        raise InputError(f"found {len(arrays)} lists for {len(graph.groups)} groups")
-    for group, channels in zip(graph.groups, arrays, strict=True):
-        if wrong := fault(channels, group.channels):
-            raise InputError(f"found {wrong} for the {group.channels} channels of group '{group.name}'")
-    return arrays
-
-
-def _fault_of_channels(channels: NDArray[Any], number: int) -> str | None:
-    """What is wrong with channel numbers of a group that has so many; None if nothing is."""
-    if channels.ndim != 1 or not len(channels):
-        return f"an array of shape {list(channels.shape)}"
-    if channels.dtype.kind not in "iu":
-        return f"values of the type {channels.dtype.name}, no channel numbers"
-    outside = channels[(channels < 0) | (channels >= number)]
-    return f"channel {outside[0]}" if len(outside) else None
-
-
-def _fault_of_order(channels: NDArray[Any], number: int) -> str | None:
-    """What is wrong with an order of a group's channels; None if nothing is."""
-    if len(channels) == number and channels.dtype.kind == "f":
-        return f"values of the type {channels.dtype.name}, which look like scores rather than an order,"
-    if channels.ndim == 1 and len(channels) != number:
-        return f"{len(channels)} values"
-    if wrong := _fault_of_channels(channels, number):
-        return wrong
-    values, times = np.unique(channels, return_counts=True)
-    return f"channel {values[times.argmax()]} {times.max()} times" if times.max() > 1 else None
