@@ -18,6 +18,7 @@ from networks_zoo import (
     randomised_norms,
 )  # fmt: skip
 from sacp.errors import InputError
+from sacp.network import surgery
 from sacp.network.cost import Cost, costs_of_counts
 from sacp.network.graph import kept_elements, places
 from sacp.network.surgery import prune, resized, widths
@@ -162,6 +163,19 @@ def test_weights_biases_and_statistics_are_those_of_the_kept_channels():
     assert torch.equal(new["classifier.bias"], old["classifier.bias"])
 
 
+@pytest.mark.parametrize("part", [1, 7, 1 << 18])
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_weights_that_are_cut_by_parts_are_those_of_the_kept_channels(kind, part, monkeypatch):
+    monkeypatch.setattr(surgery, "PART", part)
+    layers = {"a": conv(3, 8), "b": kind(8, 6, 3), "fc": nn.Linear(6, 2)}
+    network = Custom(lambda n, x: n.fc(n.b(n.a(x)).mean((2, 3))), **layers)
+    first, second = np.array([0, 2, 3, 7]), np.array([1, 4, 5])
+    smaller = prune(network, trace(network, CUSTOM_SHAPE), [first, second])
+    rows, columns = (second, first) if kind is nn.Conv2d else (first, second)
+    assert torch.equal(smaller.b.weight, network.b.weight[rows][:, columns])
+    assert smaller.b.weight.is_contiguous()
+
+
 def test_factors_multiply_the_kept_channels_where_they_are_read():
     network = randomised_norms(flat())
     graph = trace(network, CUSTOM_SHAPE)
@@ -285,8 +299,7 @@ def test_empty_hooks_and_collections_of_a_copy_are_its_own():
     smaller = prune(network, trace(flat(), CUSTOM_SHAPE), [np.array([0, 2, 5]), np.array([1, 4])])
     smaller.conv1.register_forward_hook(lambda module, inputs, output: output * 2)
     smaller.conv1.seen["images"] = 2
-    assert not network.conv1._forward_hooks
-    assert not network.conv1.seen
+    assert (len(network.conv1._forward_hooks), network.conv1.seen) == (0, {})
     assert smaller.classifier.seen is smaller.conv1.seen  # what two layers share they still share
 
 

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from sacp.errors import INTERRUPTS, InputError, one_line, told
 from sacp.network.graph import PLAIN, Graph, Kept, Node, Scales, groups_of, kept_elements, places
 
+PART = 1 << 18  # elements of a weight that are cut at once: 1 MiB in float32
 PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer whose first axis is its channels
 # Hooks that compute a layer's weight anew in each forward, by the module of their kind, and what makes it ordinary.
 REMOVERS = {
@@ -62,14 +63,19 @@ def weight_axes(layer: nn.Module) -> tuple[int, int]:
 
 def _slice_node(state: dict[str, Tensor], node: Node, kept: Kept, out_axis: int, in_axis: int) -> None:
     outputs, inputs = kept_elements(node.outputs, kept), _weight_inputs(node, kept)
-    weight = f"{node.name}.weight"
-    for name in (f"{node.name}.{own}" for own in PER_CHANNEL):
-        if name not in state:
-            continue
-        if outputs is not None:
-            state[name] = _taken(state[name], out_axis if name == weight else 0, outputs)
-        if inputs is not None and name == weight:
-            state[name] = _taken(state[name], in_axis, inputs)
+    for own in PER_CHANNEL:
+        if (name := f"{node.name}.{own}") in state:
+            cuts = {out_axis: outputs, in_axis: inputs} if own == "weight" else {0: outputs}
+            state[name] = _cut(state[name], {axis: left for axis, left in cuts.items() if left is not None})
+
+
+def _cut(tensor: Tensor, cuts: Mapping[int, NDArray[np.int64]]) -> Tensor:
+    """What is left of a tensor by the elements that are left along some of its first two axes."""
+    if len(cuts) == 2:
+        return _taken_of_both(tensor, cuts[0], cuts[1])
+    for axis, elements in cuts.items():
+        tensor = _taken(tensor, axis, elements)
+    return tensor
 
 
 def _weight_inputs(node: Node, kept: Kept) -> NDArray[np.int64] | None:
@@ -80,6 +86,16 @@ def _weight_inputs(node: Node, kept: Kept) -> NDArray[np.int64] | None:
 
 def _taken(tensor: Tensor, axis: int, elements: NDArray[np.int64]) -> Tensor:
     return tensor.index_select(axis, torch.as_tensor(elements, device=tensor.device)).contiguous()
+
+
+def _taken_of_both(weight: Tensor, first: NDArray[np.int64], second: NDArray[np.int64]) -> Tensor:
+    """What is left of the first two axes; by parts of the first, as a copy that is cut once is large and slow."""
+    rows, columns = (torch.as_tensor(elements, device=weight.device) for elements in (first, second))
+    taken = weight.new_empty((len(rows), len(columns), *weight.shape[2:]))
+    parts = max(1, min(len(rows), taken.numel() // PART))
+    for part, own in zip(taken.tensor_split(parts), rows.tensor_split(parts), strict=True):
+        torch.index_select(weight.index_select(0, own), 1, columns, out=part)
+    return taken
 
 
 def _scale_inputs(state: dict[str, Tensor], node: Node, kept: Kept, scales: Scales, axis: int) -> None:
