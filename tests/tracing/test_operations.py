@@ -87,6 +87,27 @@ def test_constants_and_values_per_channel_are_pruned_exactly(network):
     assert_exact(network)
 
 
+@pytest.mark.parametrize("axes", [1, 3])
+@pytest.mark.parametrize("kind", ["max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool"])
+def test_pooling_functions_of_sequences_and_volumes_are_read_as_their_modules(kind, axes):
+    shape, of_axes = (1, 3, *[8] * axes), getattr(nn, f"Conv{axes}d")
+    module = getattr(nn, "".join(word.capitalize() for word in kind.split("_")) + f"{axes}d")(2)
+    costs = []
+    function = getattr(F, f"{kind}{axes}d")
+    for pool in (lambda n, y: function(y, 2), lambda n, y: n.module(y)):
+        layers = {"a": of_axes(3, 8, 3), "b": of_axes(8, 6, 1), "fc": nn.Linear(6, 5), "module": module}
+        network = Custom(lambda n, x, pool=pool: n.fc(n.b(pool(n, n.a(x))).flatten(2).mean(2)), **layers)
+        assert_exact(network, shape)
+        costs.append(cost_of_graph(trace(network, shape)))
+    assert costs[0] == costs[1]
+
+
+def test_a_pooling_function_of_other_axes_is_refused():
+    network = with_gate(lambda n, y: y * F.max_pool1d(y.flatten(1), 2).mean())
+    with pytest.raises(InputError, match="'max_pool1d' of a tensor of 2 axes at node 'max_pool1d'"):
+        trace(network, CUSTOM_SHAPE)
+
+
 def test_the_image_can_be_normalised_by_buffers_of_any_name():
     rule = lambda n, x: n.fc(F.relu(n.a((x - n.mean) / n.add)).mean((2, 3)))  # noqa: E731
     network = Custom(rule, a=conv(3, 8), fc=nn.Linear(8, 5))

@@ -165,11 +165,11 @@ def pool_function(state: Reading, node: fx.Node, value: Value) -> Value:
     name = operation(node)
     if name == "mean":
         return _mean(state, node, value)
-    if len(shape_read(node)) != 4 or (value.labels is not None and value.axis != 1):
-        rank = len(shape_read(node))
+    rank, expected = len(shape_read(node)), int(name[-2]) + 2  # of `avg_pool1d`, [B, C, L]
+    if rank != expected or (value.labels is not None and value.axis != 1):
         raise ObstacleError(node, f"operation '{name}' of a tensor of {rank} axes at {{place}} is not understood")
-    cost = {"adaptive_avg_pool2d": adaptive_cost(node), "avg_pool2d": math.prod(shape_of(node)[2:])}
-    return state.add_plain(node, POOL, value, cost.get(name, 0))
+    cost = adaptive_cost(node) if name.startswith("adaptive_avg") else 0
+    return state.add_plain(node, POOL, value, math.prod(shape_of(node)[2:]) if name.startswith("avg") else cost)
 
 
 def _mean(state: Reading, node: fx.Node, value: Value) -> Value:

@@ -75,7 +75,11 @@ JOINS = {
     operator.pow, torch.add, torch.sub, torch.mul, torch.div, torch.pow, torch.maximum, torch.minimum,
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "pow", "maximum", "minimum", "expand_as",
 }  # fmt: skip
-POOL_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.mean, "mean"}
+POOL_FUNCTIONS = {
+    F.max_pool1d, F.max_pool2d, F.max_pool3d, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d,
+    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
+    F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d, torch.mean, "mean",
+}  # fmt: skip
 VIEWS = {"view", "reshape", torch.reshape}
 CONCATENATIONS = (torch.cat, torch.concat, torch.concatenate)
 SOFTMAXES = (F.softmax, torch.softmax, "softmax", F.log_softmax, torch.log_softmax, "log_softmax")
