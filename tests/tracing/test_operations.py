@@ -73,6 +73,9 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
         with_gate(lambda n, y: y.flip(2, -1) * abs(y).amax((2, 3), keepdim=True) - y.amin(3).unsqueeze(3)
                   + torch.flip(y, [3]).sum(2, keepdim=True)),
         with_gate(lambda n, y: y * y.permute(0, 2, 3, 1).std((1, 2), True)[:, :, None, None]),
+        with_gate(lambda n, y: torch.max(y, n.other(y)) + torch.min(other=y, input=y.flip(2)) + y.max(n.gamma),
+                  {"gamma": torch.tensor(0.1)}, attributes={"other": conv(8, 8)}),
+        with_gate(lambda n, y: y * y.max(2, True)[0] + y.flatten(2).min(dim=-1).values[..., None, None]),
         with_gate(lambda n, y: n.instance(n.bare(y)) + n.rows(y)
                   + n.slope(y.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8)),
                   attributes={"instance": nn.InstanceNorm2d(8), "rows": nn.LayerNorm([8, 8]), "slope": nn.PReLU(),
@@ -168,8 +171,6 @@ def gap(x):
         (lambda n, y: F.dropout(y, 1 / y.size(1)), "is used as a number at node 'dropout'|not understood"),
         (lambda n, y: F.avg_pool2d(y, y.size(1)), "is used as a number at node 'avg_pool2d'"),
         (lambda n, y: y * gap(y).mean((-2, -1)), "'mean over \\(-2, -1\\)' of a tensor of 2 axes at node 'mean_1'"),
-        (lambda n, y: y * y.mean((-3, -1), True), "'mean over \\(-3, -1\\)' of a tensor of 4 axes at node 'mean'"),
-        (lambda n, y: y * y.mean(1, keepdim=True), "'mean over 1' of a tensor of 4 axes at node 'mean'"),
         (lambda n, y: y * y.mean(), "'mean over None' of a tensor of 4 axes at node 'mean'"),
         (lambda n, y: F.softmax(y, 1), "operation 'softmax' at node 'softmax'"),
         (lambda n, y: torch.log_softmax(y, dim=-3), "'log_softmax' at node 'log_softmax'.* runs over channels"),
@@ -184,7 +185,9 @@ def gap(x):
         (lambda n, y: y + gap(y).unsqueeze(1).unsqueeze(1), r"'add' at .* joins \[B, 8, 8, 8\] and \[B, 1, 1, 8\]"),
         (lambda n, y: y * y.flatten(1)[:, :, None, None].mean(), "'mean over None' of a tensor of 4 axes"),
         (lambda n, y: y * y.numel(), "operation 'numel' at node 'numel'"),
-        (lambda n, y: y * y.amax(1, keepdim=True), "operation 'amax' at node 'amax'"),
+        (lambda n, y: y * y.max(), "operation 'max' at node 'max_1'.* is not understood"),
+        (lambda n, y: y * y.min(0)[0], "operation 'min' at node 'min_1'.* is not understood"),
+        (lambda n, y: torch.max(y, y.flatten(2).transpose(1, 2)[:, :8, :, None]), r"'max' .* joins .*equal ranks"),
         (lambda n, y: y + y.flip(1), "operation 'flip' at node 'flip'"),
         (lambda n, y: y * torch.ones([y.size(0), 8, 1, 1]), "operation 'ones' at node 'ones' .* is not understood"),
         (lambda n, y: y * torch.ones([1, y.size(1), 1, 1]), "is used as a number at node 'ones'"),
@@ -219,6 +222,13 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
         (lambda n, y: torch.cumsum(y + F.layer_norm(y, (8, 8, 8)), 1)[:, torch.arange(8)], "layer norm .* runs over"),
         (lambda n, y: F.normalize(y), "operation 'normalize' at node 'normalize' .* runs over channels"),
         (lambda n, y: y * n.eca(gap(y)[:, None]).view(-1, 8, 1, 1), "layer 'eca' .* mixes positions, or channels"),
+        (lambda n, y: y * y.mean((-3, -1), True), "operation 'mean' at node 'mean' .* runs over channels"),
+        (lambda n, y: y * y.mean(1, keepdim=True) + y.sum(1, True), "operation 'mean' .* runs over channels"),
+        (lambda n, y: y * y.amax(1, keepdim=True), "operation 'amax' at node 'amax' .* runs over channels"),
+        (lambda n, y: y * torch.max(y, 1).values[:, None] + y.min(dim=1, keepdim=True)[0],
+         "operation 'max' at node 'max_1' .* runs over channels"),
+        (lambda n, y: y * torch.sigmoid(n.cbam(torch.cat([y.mean(1, True), y.max(1, keepdim=True)[0]], 1))),
+         "operation 'mean' at node 'mean' .* runs over channels"),
         (lambda n, y: y @ y, "operation 'matmul' at node 'matmul' .* multiplies activations"),
         (lambda n, y: n.attention(*[y.flatten(2).transpose(1, 2)] * 3)[0].transpose(1, 2).view(-1, 8, 8, 8),
          "MultiheadAttention 'attention' .* mixes channels"),
@@ -231,6 +241,7 @@ def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
         "rms": nn.RMSNorm(8),
         "pairs": nn.GroupNorm(4, 8, affine=False),
         "eca": nn.Conv1d(1, 1, 3, padding=1),
+        "cbam": nn.Conv2d(2, 1, 3, padding=1),
     }
     network = with_gate(gate, attributes=layers | {"attention": nn.MultiheadAttention(8, 2, batch_first=True)})
     found = traced(network, CUSTOM_SHAPE)

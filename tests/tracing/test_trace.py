@@ -185,7 +185,7 @@ HEAD = {"conv": conv(3, 4), "fc": nn.Linear(4 * 64, 2)}
         ("at node 'reshape'", Custom(lambda n, x: n.fc(torch.reshape(n.conv(x), shape=(-1, 256))), **HEAD)),
         ("layer 'fc' .*mixes positions", Custom(lambda n, x: n.fc(n.conv(x)), conv=conv(3, 8), fc=nn.Linear(8, 2))),
         ("operation 'softmax'", Custom(lambda n, x: n.b(F.softmax(n.a(x), 1)), **PAIR)),
-        ("'mean over 1'", Custom(lambda n, x: n.b(n.a(x)).mean(1), **PAIR)),
+        ("'mean over 0'", Custom(lambda n, x: n.b(n.a(x)).mean(0), **PAIR)),
         ("input of shape", Custom(lambda n, x: n.b(x), **PAIR)),
         ("no layer has", Custom(lambda n, x: n.a(x), **PAIR)),
     ],
@@ -246,7 +246,7 @@ def same(network, x, *logits):
     ("maps", "logits", "layers", "message"),
     [
         (lambda n, x: x * x.size(1), same, {}, r"used as a number at node 'mul' .* \(in training\)$"),
-        (lambda n, x: x * x.mean(1, True), same, {}, r"'mean over 1' .* \(in training\)$"),
+        (lambda n, x: x * x.mean(), same, {}, r"'mean over None' .* \(in training\)$"),
         (lambda n, x: x if x.sum() > 0 else -x, same, {}, "cannot be traced in training at test_trace.py"),
         (lambda n, x: torch.ones(2)[:, None] * x, same, {}, "in training"),
     ],
@@ -263,6 +263,9 @@ def test_what_training_alone_reads_or_gives_is_not_pruned():
     (why,) = found.stays
     assert re.fullmatch(r"layer 'aux' \(test_trace\.py:\d+\) is called in training alone", why)
     assert layers_of(trace(InTraining(same, lambda n, x, y: (y, x)), CUSTOM_SHAPE)) == [("b",)]
+    mixed = traced(InTraining(lambda n, x: x * x.mean(1, True), same), CUSTOM_SHAPE)
+    assert layers_of(mixed.graph) == [("b",)]
+    assert re.fullmatch(r"operation 'mean' at node 'mean' \(.*\) runs over channels", *mixed.stays)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +366,7 @@ def test_what_does_not_disturb_is_let_be(change):
     [
         (lambda m, i, y: y.softmax(1), "operation 'softmax'"),
         (lambda m, i, y: y * y.size(1), "used as a number"),
-        (lambda m, i, y: y * y.mean(1, True), "'mean over 1'"),
+        (lambda m, i, y: y * y.mean(), "'mean over None'"),
     ],
 )
 def test_hooks_of_parts_of_a_network_are_read_as_forward_is(hook, message):

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, FIXED, LINEAR, POOL
 from sacp.network.surgery import goes_by_groups
-from sacp.tracing.shapes import flatten, is_over_positions, reduced, resize, unflatten
+from sacp.tracing.shapes import check_axes, flatten, is_over_positions, reduced, resize, unflatten
 from sacp.tracing.values import (
     Condition,
     Direct,
@@ -175,9 +175,10 @@ def pool_function(state: Reading, node: fx.Node, value: Value) -> Value:
 def _mean(state: Reading, node: fx.Node, value: Value) -> Value:
     dims, rank, keepdim = argument(node, 1, "dim"), len(shape_read(node)), bool(argument(node, 2, "keepdim", False))
     axes = [dim % rank for dim in (dims if isinstance(dims, (tuple, list)) else [dims]) if isinstance(dim, int)]
-    if value.labels is not None and (not axes or 0 in axes or value.axis in axes):
+    if value.labels is not None and (not axes or 0 in axes):
         found = f"operation 'mean over {dims}' of a tensor of {rank} axes at {{place}}"
         raise ObstacleError(node, f"{found} is not understood, so not prunable")
+    check_axes(node, value, axes)
     if is_over_positions(node) and rank > 2 and (value.labels is None or value.axis == 1):
         return state.add_plain(node, POOL, value, adaptive_cost(node))
     cost = sum(images_of(shape) * math.prod(shape[1:]) for shape in (shape_read(node), shape_of(node)))

@@ -22,6 +22,7 @@ from sacp.tracing.layers import (
 from sacp.tracing.shapes import (
     axes_of,
     chunk,
+    extreme,
     flatten,
     flip,
     index,
@@ -86,9 +87,10 @@ SOFTMAXES = (F.softmax, torch.softmax, "softmax", F.log_softmax, torch.log_softm
 PRODUCTS = (
     operator.matmul, torch.matmul, "matmul", torch.bmm, "bmm", torch.einsum, F.scaled_dot_product_attention,
 )  # fmt: skip
+EXTREMES = ("max", torch.max, "min", torch.min)  # of two tensors, or along an axis
 PARTS = (  # what gives tuples of tensors
     "chunk", torch.chunk, "split", torch.split, "tensor_split", torch.tensor_split, "unbind", torch.unbind,
-    operator.getitem,
+    *EXTREMES, operator.getitem,
 )  # fmt: skip
 MIXERS = (nn.MultiheadAttention, nn.RNNBase, nn.LocalResponseNorm, nn.CrossMapLRN2d, nn.RMSNorm)
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
@@ -194,7 +196,7 @@ def _read(state: Reading, root: nn.Module, node: fx.Node, given: list[Read], val
             raise unknown(node, given, type(module).__name__)
         given = [_constant(state, node, each) if isinstance(each, Direct) else each for each in given]
         return found[1](state, module, node, only(node, given), path)
-    if node.target in JOINS:
+    if _is_join(node):
         return join(state, node, given)
     if is_elementwise(node):
         return _elementwise(node, given)
@@ -206,7 +208,7 @@ def _read(state: Reading, root: nn.Module, node: fx.Node, given: list[Read], val
         return SEVERAL_READERS[node.target](state, node, given)
     if operation(node) in FUNCTIONS and getattr(F, operation(node), None) is node.target:
         return read_by_its_layer(state, root, node, given)
-    if node.target is operator.getitem and isinstance(given[0], Several) and len(given) == 1:
+    if node.target in (operator.getitem, getattr) and isinstance(given[0], Several) and len(given) == 1:
         return index(state, node, given[0])
     if node.target in FUNCTION_READERS:
         return FUNCTION_READERS[node.target](state, node, only(node, given))
@@ -223,6 +225,13 @@ def is_elementwise(node: fx.Node) -> bool:
     """Whether a function or method gives each element from the same element, or drops whole images."""
     name = f"{getattr(node.target, '__module__', '')}.{operation(node)}"
     return node.target in ELEMENTWISE_FUNCTIONS | ELEMENTWISE_METHODS or name in ELEMENTWISE_NAMES
+
+
+def _is_join(node: fx.Node) -> bool:
+    """Whether an operation joins tensors element by element: `max` and `min` do where they are given two."""
+    other = argument(node, 1, "other")
+    is_of_two = node.target in EXTREMES and isinstance(other, fx.Node) and "shape" in other.meta
+    return node.target in JOINS or is_of_two
 
 
 def _attribute(state: Reading, root: nn.Module, node: fx.Node) -> Direct:
@@ -345,5 +354,6 @@ FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Read]] = {
     **dict.fromkeys(("unbind", torch.unbind), unbind),
     **dict.fromkeys(SOFTMAXES, softmax_function),
     **dict.fromkeys(("sum", torch.sum, "amax", torch.amax, "amin", torch.amin, "std", torch.std), total),
+    **dict.fromkeys(EXTREMES, extreme),
     **dict.fromkeys(("flip", torch.flip), flip),
 }

@@ -86,6 +86,7 @@ def index(state: Reading, node: fx.Node, value: Read) -> Read:
 
 def _item(node: fx.Node, value: Several) -> Read:
     place = node.args[1]
+    place = ("values", "indices").index(place) if place in ("values", "indices") else place  # of what `max` gives
     if isinstance(place, int) and -len(value.values) <= place < len(value.values):
         return value.values[place]
     if isinstance(place, slice):
@@ -147,9 +148,26 @@ def flip(state: Reading, node: fx.Node, value: Value) -> Value:
 def total(state: Reading, node: fx.Node, value: Value) -> Value:
     """Read a sum, an extreme or a deviation over axes that are not that of the channels."""
     axes = axes_of(argument(node, 1, "dim"), len(shape_read(node)))
-    if value.labels is not None and (not axes or 0 in axes or value.axis in axes):
-        raise unknown(node)
+    check_axes(node, value, axes)
     return reduced(node, value, axes, keepdim=len(shape_of(node)) == len(shape_read(node)))
+
+
+def extreme(state: Reading, node: fx.Node, value: Value) -> Read:
+    """Read `max` or `min`: of all elements, or along an axis, which gives where they are, too."""
+    if "shape" in node.meta:
+        return total(state, node, value)
+    axes = axes_of(argument(node, 1, "dim"), len(shape_read(node)))
+    check_axes(node, value, axes)
+    return Several((reduced(node, value, axes, bool(argument(node, 2, "keepdim", False))),) * 2)
+
+
+def check_axes(node: fx.Node, value: Value, axes: Sequence[int]) -> None:
+    """Raise `ObstacleError` if an operation that makes one element of all along some axes runs over channels."""
+    if value.labels is None or (axes and 0 not in axes and value.axis not in axes):
+        return
+    if not axes or 0 in axes:
+        raise unknown(node)
+    raise ObstacleError(node, f"operation '{operation(node)}' at {{place}} runs over channels", stays=True)
 
 
 def squeeze(state: Reading, node: fx.Node, value: Value) -> Value:
