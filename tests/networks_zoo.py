@@ -286,10 +286,41 @@ def transformer(num_classes: int = 10) -> nn.Module:
     return network
 
 
+def shuffled(num_classes: int = 10) -> nn.Module:
+    """Channels made of positions and positions of channels, shuffled, one half gated by the other, extremes of two."""
+
+    def forward(n: Any, x: Tensor) -> Tensor:
+        x = n.shuffle(F.relu(n.norm(n.stem(x))))  # [B, 24, 8, 8]
+        x = F.glu(n.groups(x), 1)  # [B, 10, 8, 8]
+        x = torch.max(x, n.other(x)) - torch.min(x, x.max(3, keepdim=True)[0])
+        x = n.up(n.wide(n.down(x)))  # [B, 3, 8, 8]
+        x = x * torch.sigmoid(n.space(torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True)[0]], 1)))
+        classes: Tensor = n.classifier(n.last(x).mean((2, 3)))
+        return classes
+
+    network = Custom(
+        forward,
+        stem=nn.Conv2d(3, 24, 3, padding=1),
+        norm=nn.BatchNorm2d(24),
+        shuffle=nn.ChannelShuffle(3),
+        groups=nn.Conv2d(24, 20, 3, padding=1, groups=2),
+        other=nn.Conv2d(10, 10, 1),
+        down=nn.PixelUnshuffle(2),
+        wide=nn.Conv2d(40, 12, 1),
+        up=nn.PixelShuffle(2),
+        space=nn.Conv2d(2, 1, 3, padding=1),
+        last=nn.Conv2d(3, 7, 1),
+        classifier=nn.Linear(7, num_classes),
+    )
+    network.last.weight.data.mul_(20)  # what little comes so far
+    return network
+
+
 CUSTOM_NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "flat": flat, "depthwise": depthwise, "squeeze_excite": squeeze_excite,
     "resampled": resampled, "normalised": normalised, "reshaped": reshaped, "linear_gate": linear_gate,
     "concatenated": concatenated, "in_groups": in_groups, "transformer": transformer,
+    "shuffled": shuffled,
 }  # fmt: skip
 
 

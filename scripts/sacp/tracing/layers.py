@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from sacp.network.graph import ACTIVATION, BATCH_NORM, CONV, FIXED, LINEAR, POOL
 from sacp.network.surgery import goes_by_groups
 from sacp.tracing.shapes import check_axes, flatten, is_over_positions, reduced, resize, unflatten
+from sacp.tracing.shuffles import read_channel_shuffle, read_glu, read_pixel_shuffle, read_pixel_unshuffle
 from sacp.tracing.values import (
     Condition,
     Direct,
@@ -329,6 +330,10 @@ MODULES: list[tuple[tuple[type[nn.Module], ...], Reader]] = [
     ((nn.Linear,), read_linear),
     ((nn.Flatten,), read_flatten),
     ((nn.Unflatten,), read_unflatten),
+    ((nn.PixelShuffle,), read_pixel_shuffle),
+    ((nn.PixelUnshuffle,), read_pixel_unshuffle),
+    ((nn.ChannelShuffle,), read_channel_shuffle),
+    ((nn.GLU,), read_glu),
     (ELEMENTWISE, read_elementwise),
 ]
 

@@ -38,6 +38,7 @@ from sacp.tracing.shapes import (
     unsqueeze,
     view,
 )
+from sacp.tracing.shuffles import channel_shuffle, glu, pixel_shuffle, pixel_unshuffle
 from sacp.tracing.values import (
     Direct,
     Number,
@@ -355,5 +356,9 @@ FUNCTION_READERS: dict[Any, Callable[[Reading, fx.Node, Value], Read]] = {
     **dict.fromkeys(SOFTMAXES, softmax_function),
     **dict.fromkeys(("sum", torch.sum, "amax", torch.amax, "amin", torch.amin, "std", torch.std), total),
     **dict.fromkeys(EXTREMES, extreme),
+    **dict.fromkeys((F.pixel_shuffle, torch.pixel_shuffle), pixel_shuffle),
+    **dict.fromkeys((F.pixel_unshuffle, torch.pixel_unshuffle), pixel_unshuffle),
+    **dict.fromkeys((F.channel_shuffle, torch.channel_shuffle), channel_shuffle),
+    F.glu: glu,
     **dict.fromkeys(("flip", torch.flip), flip),
 }
