@@ -78,6 +78,8 @@ LINE = {"line": PER_CHANNEL.view(8, 1, 1)}
         with_gate(lambda n, y: F.pixel_shuffle(F.pixel_unshuffle(y, 2), upscale_factor=2) + F.channel_shuffle(y, 4)),
         with_gate(lambda n, y: n.wide(n.halves(y)) + F.glu(torch.cat([y, y], 3)) + n.wide(F.glu(y, dim=-3)),
                   attributes={"halves": nn.GLU(1), "wide": conv(4, 8)}),
+        with_gate(lambda n, y: n.same(y).view_as(y) * y.flip(2).reshape_as(n.same(y)),
+                  attributes={"same": nn.Conv2d(8, 8, 1)}),
         with_gate(lambda n, y: y * y.max(2, True)[0] + y.flatten(2).min(dim=-1).values[..., None, None]),
         with_gate(lambda n, y: n.instance(n.bare(y)) + n.rows(y)
                   + n.slope(y.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8)),
@@ -198,6 +200,9 @@ def gap(x):
         (lambda n, y: y + y.mT.mean(2, keepdim=True).flatten(1)[:, :1], "operation 'getattr' at node 'getattr_1'"),
         (lambda n, y: y * y[0], "operation 'getitem' at node 'getitem'"),
         (lambda n, y: y[:, :, y.size(1) - 7 :], "is used as a number at node 'getitem'"),
+        (lambda n, y: torch.cat([y[:, : y.size(1) // 2], y[:, y.size(1) // 2 :]], 1),
+         "operation 'getitem' at node 'getitem'.* takes channels from computed places; cut them by chunk"),
+        (lambda n, y: y * gap(y).view_as(F.max_pool2d(y, 8)), "operation 'view_as' at .*; write the sizes, -1 for"),
         (lambda n, y: F.pad(y, (0, 0, 0, 0, -1, 1)), "padding at node 'pad'.* pads channels, or cuts some off"),
         (lambda n, y: F.pad(y, (1, 1, y.size(1), 0)), "is used as a number at node 'pad'"),
     ],

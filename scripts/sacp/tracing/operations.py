@@ -331,10 +331,18 @@ def _expand(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
     return value
 
 
+def _like(state: Reading, node: fx.Node, given: Sequence[Read]) -> Read:
+    """Read `view_as` a tensor of the same shape, whose channels are tied to those of what is read."""
+    if shape_read(node) != shape_of(node):
+        raise ObstacleError(node, unknown(node).text + "; write the sizes, -1 for the channels")
+    return join(state, node, given)
+
+
 SEVERAL_READERS: dict[Any, Callable[[Reading, fx.Node, Sequence[Read]], Read]] = {
     **dict.fromkeys(CONCATENATIONS, concatenate),
     F.layer_norm: layer_norm,
     "expand": _expand,
+    **dict.fromkeys(("view_as", "reshape_as"), _like),
     torch.stack: stack,
     **dict.fromkeys(PRODUCTS, products),
 }

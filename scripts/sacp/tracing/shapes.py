@@ -77,11 +77,17 @@ def index(state: Reading, node: fx.Node, value: Read) -> Read:
             continue
         if axis == value.axis:
             if part != slice(None):
-                found = "operation 'getitem' at {place} takes channels from written places"
-                raise ObstacleError(node, found, stays=isinstance(part, int) or all(map(_is_written, _ends(part))))
+                raise _takes_channels(node, part)
             return moved(value, new)
         axis, new = axis + 1, new + (not isinstance(part, int))
     raise unknown(node)
+
+
+def _takes_channels(node: fx.Node, part: Any) -> ObstacleError:
+    """The obstacle that an index takes some channels: those that are left are others."""
+    if isinstance(part, int) or all(map(_is_written, _ends(part))):
+        return ObstacleError(node, "operation 'getitem' at {place} takes channels from written places", stays=True)
+    return ObstacleError(node, "operation 'getitem' at {place} takes channels from computed places; cut them by chunk")
 
 
 def _item(node: fx.Node, value: Several) -> Read:
