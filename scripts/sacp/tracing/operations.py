@@ -98,6 +98,7 @@ SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none
 FACTS = ("device", "dtype", "ndim", "is_cuda", "requires_grad")  # attributes of a tensor that channels do not change
 PERMUTATIONS = ("permute", torch.permute, "transpose", torch.transpose, "swapaxes", torch.swapaxes)
 COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
+CHOICES = (torch.where, "where", torch.masked_fill, "masked_fill", "masked_fill_")
 
 
 def read(state: Reading, root: nn.Module, node: fx.Node, values: dict[fx.Node, Read]) -> Read:
@@ -229,10 +230,13 @@ def is_elementwise(node: fx.Node) -> bool:
 
 
 def _is_join(node: fx.Node) -> bool:
-    """Whether an operation joins tensors element by element: `max` and `min` do where they are given two."""
+    """Whether an operation joins tensors element by element: `max` and `min` do where they are given two.
+
+    Comparisons and choices do where they give a tensor: numbers can be compared, too, and places be asked for.
+    """
     other = argument(node, 1, "other")
     is_of_two = node.target in EXTREMES and isinstance(other, fx.Node) and "shape" in other.meta
-    return node.target in JOINS or is_of_two
+    return node.target in JOINS or is_of_two or (node.target in (*COMPARISONS, *CHOICES) and "shape" in node.meta)
 
 
 def _attribute(state: Reading, root: nn.Module, node: fx.Node) -> Direct:
