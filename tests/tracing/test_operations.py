@@ -3,6 +3,7 @@
 import inspect
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,10 @@ from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, assert_exact
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph
 from sacp.network.graph import LINEAR, Run
-from sacp.tracing.trace import trace, traced
+from sacp.network.surgery import prune
+from sacp.tracing.trace import count, trace, traced
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -125,6 +128,17 @@ def test_the_image_can_be_normalised_by_buffers_of_any_name():
     network.register_buffer("mean", torch.rand(1, 3, 1, 1))
     network.register_buffer("add", torch.rand(3, 1, 1) + 0.5)
     assert_exact(network)
+
+
+def test_batch_norms_of_constants_are_pruned_with_the_channels():
+    frozen = FrozenBatchNorm2d(8)
+    for number, buffer in enumerate(frozen.buffers()):
+        buffer.copy_(torch.linspace(0.5, 2, 8) + number)
+    network = with_gate(lambda n, y: n.frozen(y), attributes={"frozen": frozen})
+    assert_exact(network)
+    smaller = prune(network, trace(network, CUSTOM_SHAPE), [np.array([1, 4]), np.array([0, 2])])
+    assert torch.equal(smaller.frozen.running_var, frozen.running_var[[1, 4]])
+    assert count(network, CUSTOM_SHAPE) == count(with_gate(lambda n, y: y), CUSTOM_SHAPE)
 
 
 def test_a_parameter_used_by_two_groups_ties_them():

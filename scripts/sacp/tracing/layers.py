@@ -92,6 +92,15 @@ def read_norm(state: Reading, norm: Any, node: fx.Node, value: Value, name: str)
     return state.add(node, name, BATCH_NORM, value, labels, labels, **costs)
 
 
+def read_frozen_norm(state: Reading, norm: nn.Module, node: fx.Node, value: Value, name: str) -> Value:
+    """Read torchvision's batch norm of constants, buffers of a value per channel; as sums and products, it is free."""
+    labels_along(node, value, 1, shape_read(node)[1])
+    for own, buffer in norm.named_buffers():
+        direct = Direct(f"{name}.{own}", f"buffer '{name}.{own}'", tuple(buffer.shape), 0)
+        state.use_directly(node, direct, 0, value.labels)
+    return value
+
+
 def read_group_norm(state: Reading, norm: nn.GroupNorm, node: fx.Node, value: Value, name: str) -> Value:
     """Read a group norm: the channels of a group stay or go together."""
     labels = labels_along(node, value, 1, norm.num_channels)
@@ -338,6 +347,11 @@ MODULES: list[tuple[tuple[type[nn.Module], ...], Reader]] = [
 ]
 
 
+READERS_BY_NAME: dict[str, Reader] = {  # of what is not imported for its sake
+    "torchvision.ops.misc.FrozenBatchNorm2d": read_frozen_norm,
+}
+
+
 # Layers that are read as a whole also where a subclass only adds to them.
 LAYERS = (*CONVS, *TRANSPOSED_CONVS, *NORMS, nn.GroupNorm, nn.LayerNorm, nn.Linear, nn.PReLU)
 
@@ -348,7 +362,13 @@ def of_module(module: nn.Module) -> tuple[type[nn.Module], Reader] | None:
         for kind in kinds:
             if isinstance(module, kind):
                 return (kind, reader) if computes_as(module, kind) else None
-    return None
+    by_name = READERS_BY_NAME.get(kind_name(module))
+    return (type(module), by_name) if by_name else None
+
+
+def kind_name(module: nn.Module) -> str:
+    """The kind of a layer as `READERS_BY_NAME` has it."""
+    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def computes_as(module: nn.Module, kind: type[nn.Module]) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from sacp.errors import INTERRUPTS, InputError, told
-from sacp.tracing.layers import LAYERS, computes_as
+from sacp.tracing.layers import LAYERS, READERS_BY_NAME, computes_as, kind_name
 from sacp.tracing.values import argument
 
 # The folders of torch's code and of ours.
@@ -26,7 +26,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is read as a whole."""
-        whole: bool = super().is_leaf_module(m, module_qualified_name)
+        whole: bool = super().is_leaf_module(m, module_qualified_name) or kind_name(m) in READERS_BY_NAME
         return whole or any(isinstance(m, kind) and computes_as(m, kind) for kind in LAYERS)
 
     def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
