@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom, assert_exact
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph
-from sacp.network.graph import LINEAR, Run
+from sacp.network.graph import LINEAR, Graph, Run
 from sacp.network.surgery import prune
 from sacp.tracing.trace import count, trace, traced
 from torch import nn
@@ -262,6 +262,8 @@ def test_shapes_that_only_look_right_are_refused_by_name_and_line(gate, message)
         (lambda n, y: y @ y, "operation 'matmul' at node 'matmul' .* multiplies activations"),
         (lambda n, y: n.attention(*[y.flatten(2).transpose(1, 2)] * 3)[0].transpose(1, 2).view(-1, 8, 8, 8),
          "MultiheadAttention 'attention' .* mixes channels"),
+        (lambda n, y: n.encoder(y.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (8, 8)),
+         "TransformerEncoder 'encoder' .* mixes channels"),
     ],
 )  # fmt: skip
 def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
@@ -273,13 +275,34 @@ def test_channels_that_are_mixed_stay_and_others_are_pruned(gate, what):
         "eca": nn.Conv1d(1, 1, 3, padding=1),
         "cbam": nn.Conv2d(2, 1, 3, padding=1),
     }
-    network = with_gate(gate, attributes=layers | {"attention": nn.MultiheadAttention(8, 2, batch_first=True)})
+    layers["attention"] = nn.MultiheadAttention(8, 2, batch_first=True)
+    layers["encoder"] = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 2)
+    network = with_gate(gate, attributes=layers)
     found = traced(network, CUSTOM_SHAPE)
     assert [group.layers for group in found.graph.groups] == [("b",)]
     assert re.search(what, "; ".join(found.stays))
-    for name in {*layers, "attention"} - {node.name for node in found.graph.nodes}:
+    for name in set(layers) - {node.name for node in found.graph.nodes}:
         delattr(network, name)  # of what is not called, parameters are not counted
     assert_exact(network)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_layers_of_a_transformer_cost_their_linear_maps(batch_first):
+    layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=batch_first)
+    order = (0, 2, 1) if batch_first else (2, 0, 1)
+    layers = {"a": conv(3, 8), "layer": layer, "fc": nn.Linear(8, 5)}
+    network = Custom(lambda n, x: n.fc(n.layer(n.a(x).flatten(2).permute(order)).mean(order.index(2))), **layers)
+    (node,) = [node for node in traced_to_head(network).nodes if node.name == "layer"]
+    assert (node.flops_channel, node.params_channel) == (
+        64 * (4 * 8**2 + 2 * 8 * 12),
+        sum(map(torch.numel, layer.parameters())),
+    )
+
+
+def traced_to_head(network: Custom) -> Graph:
+    network.b, rule = nn.Linear(5, 5), network.rule
+    network.rule = lambda n, x: n.b(rule(n, x))  # the first head can be pruned
+    return trace(network, CUSTOM_SHAPE)
 
 
 def test_a_number_of_channels_that_stay_is_a_number():

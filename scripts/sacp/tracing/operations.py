@@ -93,7 +93,10 @@ PARTS = (  # what gives tuples of tensors
     "chunk", torch.chunk, "split", torch.split, "tensor_split", torch.tensor_split, "unbind", torch.unbind,
     *EXTREMES, operator.getitem,
 )  # fmt: skip
-MIXERS = (nn.MultiheadAttention, nn.RNNBase, nn.LocalResponseNorm, nn.CrossMapLRN2d, nn.RMSNorm)
+MIXERS = (
+    nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.RNNBase, nn.LocalResponseNorm,
+    nn.CrossMapLRN2d, nn.RMSNorm,
+)  # fmt: skip
 SIZES = ("size", getattr, operator.getitem)  # of a tensor, where they give none themselves
 FACTS = ("device", "dtype", "ndim", "is_cuda", "requires_grad")  # attributes of a tensor that channels do not change
 PERMUTATIONS = ("permute", torch.permute, "transpose", torch.transpose, "swapaxes", torch.swapaxes)
@@ -170,12 +173,16 @@ def _as_a_whole(state: Reading, root: nn.Module, node: fx.Node, given: Sequence[
 
 
 def _attention_cost(module: nn.Module, node: fx.Node) -> int:
-    """Multiply-accumulates of the linear maps of an attention; its products of activations are not counted."""
-    if not isinstance(module, nn.MultiheadAttention):
+    """Multiply-accumulates of an attention's linear maps, and a transformer's; products of activations do not count."""
+    attentions = [each for each in module.modules() if isinstance(each, nn.MultiheadAttention)]
+    if not attentions:
         return 0
+    own = {id(layer) for each in attentions for layer in each.modules()}
+    linear = [each for each in module.modules() if isinstance(each, nn.Linear) and id(each) not in own]
     shape = shape_read(node)
-    tokens = images_of(shape) * (shape[1] if module.batch_first else 1)
-    return 4 * tokens * int(module.embed_dim) ** 2
+    tokens = images_of(shape) * (shape[1] if attentions[0].batch_first else 1)
+    squares = sum(4 * int(each.embed_dim) ** 2 for each in attentions)
+    return tokens * (squares + sum(each.in_features * each.out_features for each in linear))
 
 
 def _read(state: Reading, root: nn.Module, node: fx.Node, given: list[Read], values: dict[fx.Node, Read]) -> Read:
