@@ -20,7 +20,8 @@ with job.running(snakemake) as work:
     scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
     drawn = Candidates(work.given.configs)
     found = find(work.cfg["way"], search, work.cfg["top_m"], scorer, graph, constrained, drawn, work.threads)
-    check_number(len(found), work.cfg["top_m"], search["distance"])
-    attributes = attributes_of(graph, levels, space["threshold"], constrained.count, work.seed)
-    with new_configs(work.out.configs, training, len(found), attributes) as rows:
-        rows[:] = found
+    check_number(len(found.steps), work.cfg["top_m"], search["distance"])
+    attributes = attributes_of(graph, levels, space["threshold"], constrained.count, work.seed) | found.facts
+    work.facts |= found.facts
+    with new_configs(work.out.configs, training, len(found.steps), attributes) as rows:
+        rows[:] = found.steps

@@ -11,7 +11,7 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, kept_counts
-from sacp.search import exact, log_mass
+from sacp.search import bounded, exact, log_mass
 from sacp.search.find import WAYS, check_number, find
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, score_all
@@ -45,7 +45,7 @@ def test_exact_finds_the_best_of_the_whole_space_apart_from_one_another(problem)
     scorer, graph, space, _ = problem
     budget = Budget.of(SEARCH["budget"], cost_of_graph(graph))
     expected, _ = exact.best(scorer.values, graph, space, budget, 5, 2)
-    assert np.array_equal(find("exact", SEARCH, 5, *problem), expected)
+    assert np.array_equal(find("exact", SEARCH, 5, *problem).steps, expected)
 
 
 def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
@@ -56,7 +56,7 @@ def test_local_climbs_from_the_best_of_the_sample(problem) -> None:
     starts = inside[np.argsort(-scores, kind="stable")[:5]]
     expected, _ = exact.apart(*climb(drawn.steps[np.sort(starts)], scorer, graph, space, budget), 5, 2)
     for threads in (1, 2):
-        assert np.array_equal(find("local", SEARCH, 5, *problem, threads), expected)
+        assert np.array_equal(find("local", SEARCH, 5, *problem, threads).steps, expected)
     assert score_all(scorer, expected).max() >= scores.max()
 
 
@@ -71,14 +71,13 @@ def test_the_distance_is_the_largest_up_to_four_that_leaves_m_candidates(problem
     scorer, graph, _, drawn = problem
     space = Space.of(graph, LEVELS, threshold)
     settings = {"budget": {}, "found": 60, "distance": None}
-    found = find(way, settings, m, scorer, graph, space, drawn)
+    found = find(way, settings, m, scorer, graph, space, drawn).steps
     assert m <= len(found) <= 60
     chosen = min(_least_unlike(found), 4)
-    assert np.array_equal(
-        found, find(way, settings | {"distance": chosen}, m, scorer, graph, space, drawn)[: len(found)]
-    )
+    again = find(way, settings | {"distance": chosen}, m, scorer, graph, space, drawn)
+    assert np.array_equal(found, again.steps[: len(found)])
     if chosen < 4:
-        assert len(find(way, settings | {"distance": chosen + 1}, m, scorer, graph, space, drawn)) < m
+        assert len(find(way, settings | {"distance": chosen + 1}, m, scorer, graph, space, drawn).steps) < m
 
 
 def test_a_smaller_distance_is_taken_where_a_larger_one_is_too_large_a_problem(problem, monkeypatch) -> None:
@@ -93,10 +92,37 @@ def test_a_smaller_distance_is_taken_where_a_larger_one_is_too_large_a_problem(p
 
     as_it_is = exact.best
     monkeypatch.setattr(exact, "best", best)
-    found = find("exact", SEARCH | {"distance": None}, 3, scorer, graph, space, drawn)
+    found = find("exact", SEARCH | {"distance": None}, 3, scorer, graph, space, drawn).steps
     assert asked == [(4, 5, 3), (3, 5, 3), (2, 5, 3)]
     assert 3 <= len(found) <= 5
     assert _least_unlike(found) >= 2
+
+
+@pytest.mark.parametrize("distance", [None, 2])
+def test_an_exact_search_that_is_too_large_finds_good_candidates_and_a_bound(
+    problem, monkeypatch, caplog, distance
+) -> None:
+    scorer, graph, space, drawn = problem
+    settings, budget = SEARCH | {"distance": distance}, Budget.of(SEARCH["budget"], cost_of_graph(graph))
+    best = exact.best(scorer.values, graph, space, budget, 1)[1][0]
+    solved = find("exact", SEARCH, 5, scorer, graph, space, drawn)
+    assert solved.facts == {"best_found": best, "bound": best, "solved": True}
+
+    def too_large(*_: object) -> None:
+        raise TooLargeError("too large")
+
+    monkeypatch.setattr(exact, "best", too_large)
+    monkeypatch.setattr(bounded, "WIDTHS", (30,))
+    found = find("exact", settings, 5, scorer, graph, space, drawn)
+    assert len(found.steps) == 5
+    assert _least_unlike(found.steps) >= 2
+    assert budget.holds(*costs_of_counts(graph, kept_counts(found.steps, graph, LEVELS))).all()
+    assert found.value <= best + 1e-9 <= found.bound + 2e-9
+    assert f"too large to be solved exactly: best score {found.value:.6g}, at most {found.bound:.6g}" in caplog.text
+
+
+def test_a_local_search_knows_no_bound(problem) -> None:
+    assert find("local", SEARCH, 5, *problem).facts == {}
 
 
 @pytest.mark.parametrize("way", ["sample", "random", ""])

@@ -1,8 +1,9 @@
 """The best configurations within a budget, or good ones with a bound on all others where an exact search is too large.
 
-The best alone is looked for by `beam`, which starts from what a price for the costs and moves along the limits find
-(`moves`), and nearly always proves it the best. Of several, `exact` lists all near the best; where these are too many,
-those that `beam` keeps are taken. Where even the states are too many, a wider problem gives the bounds (`wider`).
+The best alone is looked for by `beam`, which starts from what prices for the costs and moves along the limits find
+(`moves`), and mostly proves that it is the best. Of several, those that `beam` keeps are taken: they are the best as
+far as they lie above all that it has dropped. Where the states are too many, a wider problem gives the bounds
+(`wider`).
 """
 
 import logging
@@ -19,16 +20,15 @@ from sacp.search import beam, exact
 from sacp.search.costs import Limit
 from sacp.search.local import moves
 from sacp.search.moves import improved
+from sacp.search.prices import nearby
 from sacp.search.problem import Places, Problem, Values
-from sacp.search.relaxation import Relaxation, around
+from sacp.search.relaxation import Relaxation
 from sacp.search.wider import states_of
 
 log = logging.getLogger(__name__)
-MOST_LISTED = 500_000  # configurations that the exact search lists at most
 MOST_STATES = 5_000_000  # states and places of all groups together
 MOST_ENTRIES = 10_000_000  # of a table with the states and what is still to be removed
-WIDTH = 20_000  # beginnings that the search for the best alone keeps at most
-WIDER = 8  # as many more where that finds nothing
+WIDTHS = (4_000, 20_000, 80_000)  # beginnings that are kept at most, from one try to the next
 NO_LEAST = -(1 << 62)  # below every cost
 MOST_BESIDE = 200  # configurations whose neighbours are taken where too few are found
 
@@ -47,10 +47,15 @@ class Found:
         """The highest sum; equal to the bound where it is the best of all."""
         return float(self.sums[0])
 
+    @property
+    def facts(self) -> dict[str, float | bool]:
+        """What a file of these says of them; nothing where no bound is known."""
+        return {"best_found": self.value, "bound": self.bound, "solved": self.solved} if self.bound < np.inf else {}
+
 
 def best(
     values: Values, graph: Graph, space: Space, budget: Budget, found: int = 1, distance: int = 1,
-    enough: int | None = None, others: Sequence[Limit] = (),
+    others: Sequence[Limit] = (),
 ) -> Found:  # fmt: skip
     """The best configurations within a budget, or good ones with a bound on the best.
 
@@ -61,7 +66,6 @@ def best(
         budget: bounds on costs.
         found: how many to return; fewer if no more are within the budget, or no more were found.
         distance: groups in which any two of them differ at least; of those nearer, the better one stays.
-        enough: return fewer than `found`, but no fewer than this, if more of them ask for a longer list.
         others: limits on other costs, whose tables have a place for every step.
 
     Raises:
@@ -69,13 +73,7 @@ def best(
         TooLargeError: nothing was found within it, and it is not known that there is nothing.
     """
     problem = Problem.of(values, graph, space, budget, others)
-    relaxations = around(states_of(problem, MOST_STATES, MOST_ENTRIES))
-    if found > 1:
-        try:
-            listed, sums = exact.listed(problem, relaxations, found, distance, enough or found, MOST_LISTED)
-            return Found(problem.as_steps(listed), sums, float(sums[0]), True)
-        except TooLargeError as error:
-            log.info("%s", error)
+    relaxations = nearby(states_of(problem, MOST_STATES, MOST_ENTRIES))
     chosen, bound = _best_alone(problem, relaxations)
     solved = float(problem.sums(chosen)[0]) >= bound
     if found > 1:
@@ -88,24 +86,29 @@ def best(
 
 def _best_alone(problem: Problem, relaxations: list[Relaxation]) -> tuple[Places, float]:
     """A configuration [1, G], and what no other's sum exceeds."""
-    top = min(relaxed.top for relaxed in relaxations)
+    bound = min(relaxed.top for relaxed in relaxations)
     if any(limit.least > 0 for limit in problem.limits):
         # What is best without the lower bounds mostly holds them, and is found more easily.
         free = replace(problem, limits=tuple(replace(limit, least=NO_LEAST) for limit in problem.limits))
-        chosen, bound = _best_alone(free, around(states_of(free, MOST_STATES, MOST_ENTRIES)))
+        chosen, above = _best_alone(free, nearby(states_of(free, MOST_STATES, MOST_ENTRIES)))
         if problem.inside(chosen)[0]:
-            return chosen, bound
-        top = min(top, bound)
-    for width in (WIDTH, WIDER * WIDTH):
-        starts = _starts(problem, relaxations)
-        known = float(problem.sums(starts).max()) if len(starts) else -np.inf
-        found, lost = beam.search(problem, relaxations, width, known)
-        every = np.concatenate([starts, found])
-        if len(every):
-            chosen = every[[np.argmax(problem.sums(every))]]
-            return chosen, max(float(problem.sums(chosen)[0]), min(lost, top))
-        if lost == -np.inf:
-            raise InputError(f"search.budget: no configuration of the space is within {problem.name}")
+            return chosen, above
+        bound = min(bound, above)
+    known = _starts(problem, relaxations)  # one at most
+    for width in WIDTHS:
+        value = float(problem.sums(known)[0]) if len(known) else -np.inf
+        found, lost = beam.search(problem, relaxations, width, value)
+        if len(found):
+            best = found[np.argmax(problem.sums(found))]
+            known = improved(problem, best)[None]
+            value = float(problem.sums(known)[0])
+        bound = max(value, min(bound, lost))
+        if value >= bound:
+            break
+    if len(known):
+        return known, bound
+    if bound == -np.inf:
+        raise InputError(f"search.budget: no configuration of the space is within {problem.name}")
     raise TooLargeError(
         f"search.budget: no configuration was found within {problem.name}, nor is it known that there is none; "
         "expected a wider budget"
@@ -113,25 +116,34 @@ def _best_alone(problem: Problem, relaxations: list[Relaxation]) -> tuple[Places
 
 
 def _starts(problem: Problem, relaxations: list[Relaxation]) -> Places:
-    """Configurations within the limits that are easily found, moved along the limits, [n, G]."""
+    """The best configuration within the limits that is easily found, moved along them, [1, G], or none, [0, G]."""
     last = np.array([[size - 1 for size in problem.sizes]], np.uint8)
     every = np.unique(np.concatenate([last, *(relaxed.maximiser() for relaxed in relaxations)]), axis=0)
     inside = every[problem.inside(every)]
-    return np.stack([improved(problem, places) for places in inside]) if len(inside) else inside
+    if not len(inside):
+        return inside
+    moved = np.stack([improved(problem, places) for places in inside])
+    return moved[[np.argmax(problem.sums(moved))]]
 
 
 def _several(
     problem: Problem, relaxations: list[Relaxation], chosen: Places, found: int, distance: int, bound: float
 ) -> tuple[Places, bool, float]:
     """The best that a beam keeps with `chosen` [1, G] among them, [n, G]; whether they are the best; and the bound."""
-    listed, lost = beam.search(problem, relaxations, max(WIDTH, 4 * found), best_alone=False)
-    every = np.unique(np.concatenate([chosen, listed]), axis=0)
-    best, sums = exact.apart(every, problem.sums(every), found, distance)
-    if len(best) < found and lost > -np.inf:
+    best, sums, level = chosen, problem.sums(chosen), -np.inf
+    every = chosen
+    for width in WIDTHS:
+        # What is not above the last of those that are known is of no interest.
+        listed, lost = beam.search(problem, relaxations, max(width, 4 * found), level, best_alone=False)
+        every = np.unique(np.concatenate([every, listed]), axis=0)
+        best, sums = exact.apart(every, problem.sums(every), found, distance)
+        if lost == -np.inf or (len(best) == found and float(sums[-1]) >= lost):
+            return best, True, float(sums[0])
+        level = float(sums[-1]) if len(best) == found else -np.inf
+    if len(best) < found:
         every = np.unique(np.concatenate([every, _beside(problem, best[:MOST_BESIDE])]), axis=0)
         best, sums = exact.apart(every, problem.sums(every), found, distance)
-    solved = lost == -np.inf or (len(best) == found and float(sums[-1]) >= lost)
-    return best, solved, min(bound, max(lost, float(sums[0])))
+    return best, False, min(bound, max(lost, float(sums[0])))
 
 
 def _beside(problem: Problem, places: Places) -> Places:

@@ -11,7 +11,7 @@ from sacp.search.beginnings import Beginnings
 from sacp.search.costs import Integers
 from sacp.search.states import States
 
-BINS = 16  # of all costs but the first, for comparing beginnings
+BINS = 64  # of all costs but the first, for comparing beginnings
 
 
 def undominated(states: States, grown: Beginnings, place: int) -> NDArray[np.int64]:

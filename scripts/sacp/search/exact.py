@@ -22,8 +22,9 @@ from sacp.network.cost import Budget
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
 from sacp.search.beginnings import SLACK, longer, start
+from sacp.search.prices import around
 from sacp.search.problem import Places, Problem, Values
-from sacp.search.relaxation import Relaxation, around
+from sacp.search.relaxation import Relaxation
 from sacp.search.states import States
 
 log = logging.getLogger(__name__)

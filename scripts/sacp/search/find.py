@@ -11,7 +11,8 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
-from sacp.search import exact, ranked
+from sacp.search import bounded, exact, ranked
+from sacp.search.bounded import Found
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, Scorer
 
@@ -34,8 +35,10 @@ class Sample(Protocol):
 def find(
     way: str, settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, sample: Sample,
     threads: int = 1,
-) -> Steps:  # fmt: skip
+) -> Found:  # fmt: skip
     """The best candidates of the whole space, or those reached from the best of the sample, best first, [n, G].
+
+    Where the best cannot be known for certain, an exact search finds good ones, and a bound on all others.
 
     Args:
         way: how they are searched: `exact`, which needs an additive scorer, or `local`.
@@ -58,41 +61,57 @@ def find(
 def _exact(
     settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
     threads: int,
-) -> Steps:  # fmt: skip
+) -> Found:  # fmt: skip
     assert isinstance(scorer, AdditiveScorer)
+    values, number = scorer.values, settings["found"]
 
-    def look(distance: int, enough: int) -> Steps:
-        return exact.best(scorer.values, graph, space, budget, settings["found"], distance, enough)[0]
+    def listed(distance: int, enough: int) -> Found:
+        steps, sums = exact.best(values, graph, space, budget, number, distance, enough)
+        return Found(steps, sums, float(sums[0]), True)
 
-    return _apart(settings, m, graph, look)
+    try:
+        return _apart(settings, m, graph, listed)
+    except TooLargeError as error:
+        log.info("%s", error)
+    found = _apart(settings, m, graph, lambda distance, _: bounded.best(values, graph, space, budget, number, distance))
+    if not found.solved:
+        log.warning(
+            "search: too large to be solved exactly: best score %.6g, at most %.6g possible; "
+            "the candidates are good ones, not for certain the best", found.value, found.bound,
+        )  # fmt: skip
+    return found
 
 
 def _local(
     settings: Mapping[str, Any], m: int, scorer: Scorer, graph: Graph, space: Space, budget: Budget, sample: Sample,
     threads: int,
-) -> Steps:  # fmt: skip
+) -> Found:  # fmt: skip
     number = settings["found"]
     best = ranked.best(iter(sample), sample.total, scorer, graph, space.levels, number, budget, threads)
     found, scores = climb(sample.rows(np.sort(best["candidate"])), scorer, graph, space, budget)
     log.info("best score of the sample %.6g, of the local search %.6g", best["score"][0], scores[0])
-    return _apart(settings, m, graph, lambda distance, _: exact.apart(found, scores, number, distance)[0])
+
+    def chosen(distance: int, _: int) -> Found:
+        return Found(*exact.apart(found, scores, number, distance), np.inf, False)
+
+    return _apart(settings, m, graph, chosen)
 
 
-def _apart(settings: Mapping[str, Any], m: int, graph: Graph, look: Callable[[int, int], Steps]) -> Steps:
+def _apart(settings: Mapping[str, Any], m: int, graph: Graph, look: Callable[[int, int], Found]) -> Found:
     """What `look` finds, given a distance and the number that suffices, at the distance of the settings."""
-    distance, found = settings["distance"], settings["found"]
+    distance, number = settings["distance"], settings["found"]
     if distance is not None:
-        return look(distance, found)
+        return look(distance, number)
     for distance in range(min(FARTHEST, len(graph.groups)), 1, -1):
         try:
-            steps = look(distance, m)
+            found = look(distance, m)
         except TooLargeError:
             continue
-        if len(steps) >= m:
+        if len(found.steps) >= m:
             log.info("any two candidates differ in %d groups at least (search.distance is not set)", distance)
-            return steps
+            return found
     log.info("no %d candidates differ in 2 groups (search.distance is not set)", m)
-    return look(1, found)
+    return look(1, number)
 
 
 WAYS = {"exact": _exact, "local": _local}

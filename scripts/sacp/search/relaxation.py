@@ -6,18 +6,12 @@ limits (Everett 1963), and its maximum is found by going through the states from
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.search.problem import Values
 from sacp.search.states import States
-
-ROUNDS = 24  # of the search for a price
-PRICES = (0.0, 0.6, 0.85, 1.0, 1.15, 1.6)  # at which a beginning is judged, as factors on the tightest price
-FEW_PRICES = (0.85, 1.0, 1.15)  # where tables at all of these would be too large together
-MOST_ENTRIES = 100_000_000  # of all tables: 800 MB
 
 
 class Relaxation:
@@ -71,54 +65,3 @@ class Relaxation:
     def floor(self) -> float:
         """No bound of a configuration is lower."""
         return float(sum(self._own(group).min() for group in range(len(self.states.order))) + self.constant)
-
-
-def around(states: States) -> list[Relaxation]:
-    """Without prices first, then around the prices at which the bound is about the lowest."""
-    tightest = tightest_prices(states)
-    entries = states.number * (states.problem.need + 1)
-    factors = PRICES if entries * len(PRICES) ** sum(map(bool, tightest)) <= MOST_ENTRIES else FEW_PRICES
-    every = product(*(factors if price else (0.0,) for price in tightest))
-    return [Relaxation(states, [f * price for f, price in zip(each, tightest, strict=True)]) for each in every]
-
-
-def tightest_prices(states: States) -> list[float]:
-    """Prices found one after the other, by halving intervals: the bound is convex in each of them."""
-    limits = states.problem.limits
-    prices, span = [0.0] * len(limits), _span(states)
-    for number in [*range(len(limits))] * (2 if len(limits) > 1 else 1):
-        prices[number] = 0.0
-        excess = _excess(states, prices, number, 0.0)
-        if excess == 0:
-            continue
-        # The slope of the bound is the excess of its maximiser's cost, sign reversed.
-        direction = 1.0 if excess > 0 else -1.0
-        bound = limits[number].most if excess > 0 else limits[number].least
-        near, far = 0.0, direction * span / max(1.0, float(bound or 0))
-        for _ in range(ROUNDS):
-            if direction * _excess(states, prices, number, far) <= 0:
-                break
-            near, far = far, far * 4
-        for _ in range(ROUNDS):
-            middle = (near + far) / 2
-            if direction * _excess(states, prices, number, middle) > 0:
-                near = middle
-            else:
-                far = middle
-        prices[number] = far
-    return prices
-
-
-def _span(states: States) -> float:
-    """How far values lie apart, over all groups."""
-    return float(np.ptp(np.concatenate(states.problem.values)))
-
-
-def _excess(states: States, prices: Sequence[float], number: int, price: float) -> float:
-    """How far the cost of a relaxation's maximiser lies above its limit; below it, negative."""
-    changed = list(prices)
-    changed[number] = price
-    limit = states.problem.limits[number]
-    cost = int(limit.cost.of(Relaxation(states, changed).maximiser())[0])
-    above = 0 if limit.most is None else max(0, cost - limit.most)
-    return float(above + min(0, cost - limit.least))
