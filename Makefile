@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
-	bench-search bench-training bench-precision bench-images bench-dag bench-start sweep-networks \
+	bench-search bench-training bench-precision bench-images bench-dag bench-start bench-latency sweep-networks \
 	check format docs lock assumptions clean
 
 help: ## List the targets.
@@ -68,6 +68,10 @@ bench-dag: $(VENV)/.complete ## Measure what Snakemake takes on a run of three n
 
 bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work.
 	$(BIN)/python tests/benchmarks/startup.py
+
+bench-latency: $(VENV)/.complete ## Measure how much faster pruned networks are, and how well that is modelled; an hour.
+	$(BIN)/python tests/benchmarks/latency.py
+	$(BIN)/python tests/benchmarks/latency_model.py
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
