@@ -20,8 +20,9 @@ from sacp.pruning.space import kept_counts
 from sacp.timing import model
 from sacp.timing.known import Known
 from sacp.timing.layers import layers_of
-from sacp.timing.model import Times, modelled, monotone
+from sacp.timing.model import Times, modelled
 from sacp.timing.runtimes import Pair, Setting
+from sacp.timing.tables import grids, monotone, shares
 from sacp.tracing.trace import traced
 from scipy.interpolate import RegularGridInterpolator
 from torch import nn
@@ -102,8 +103,8 @@ def times_of(
     """What `model.times_of` does, with another timer."""
     original = traced(network, shape)
     layers, counts = layers_of(original), counts_of(original.graph)
-    found = model.grids(layers, original.graph, counts, 1, Known(path, "here"), timer, CPU, points)
-    return modelled(original.graph, layers, found, counts, *model.shares(layers, (network, torch.zeros(shape)), timer))
+    found = grids(layers, original.graph, counts, 1, Known(path, "here"), timer, CPU, points)
+    return modelled(original.graph, layers, found, counts, *shares(layers, (network, torch.zeros(shape)), timer))
 
 
 def drawn(graph: Graph, number: int, seed: int = 0) -> np.ndarray:
