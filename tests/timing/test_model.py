@@ -287,7 +287,7 @@ def test_a_layer_has_what_follows_it_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "runtime"),
-    [("depthwise", "eager"), ("in_groups", "eager"), ("normalised", "eager"), ("normalised", "onnxruntime")],
+    [("depthwise", "eager"), ("in_groups", "eager"), ("normalised", "eager"), ("flat", "onnxruntime")],
 )
 def test_layers_of_all_widths_run(name: str, runtime: str, tmp_path: Path) -> None:
     if runtime != "eager":
