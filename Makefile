@@ -70,8 +70,8 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 	$(BIN)/python tests/benchmarks/startup.py
 
 bench-latency: $(VENV)/.complete ## Measure how much faster pruned networks are, and how well that is modelled; an hour.
-	$(BIN)/python tests/benchmarks/latency.py
-	$(BIN)/python tests/benchmarks/latency_model.py
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency_model
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py

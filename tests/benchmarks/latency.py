@@ -28,8 +28,7 @@ FREE, ROUNDED = "flops=0.5", "flops=0.5, round_to=16"
 PRUNED = {FREE: {"flops": 0.5}, ROUNDED: {"flops": 0.5, "round_to": 16}}
 SHAPE = (1, 3, 224, 224)
 BATCHES = (1, 16)
-KEY = ("network", "pruned", "runtime", "batch")
-COLUMNS = (*KEY[:2], "flops_share", *(field.name for field in fields(Row)))
+COLUMNS = ("network", "pruned", "flops_share", *(field.name for field in fields(Row)), "torchvision")
 CSV, PAGE = Path("docs/results/latency.csv"), Path("docs/latency.md")
 BEGIN, END = "<!-- latency: made by `make bench-latency` -->", "<!-- end -->"
 HEADINGS = (
@@ -58,7 +57,8 @@ def measured(name: str, pruned: str, left: Sequence[tuple[str, int]], seconds: f
         (row,) = sacp.latency(
             smaller, SHAPE, original=network, batches=(batch,), runtimes=(runtime,), threads=1, seconds=seconds
         )
-        yield {"network": name, "pruned": pruned, "flops_share": share, **asdict(row)}
+        release = torchvision.__version__.partition("+")[0]
+        yield {"network": name, "pruned": pruned, "flops_share": share, **asdict(row), "torchvision": release}
 
 
 def measure(names: Sequence[str], seconds: float, path: Path) -> None:
@@ -88,18 +88,19 @@ def table(rows: pd.DataFrame) -> str:
             f"{row.original_ms:.1f}", f"{row.median_ms:.1f}", f"{row.speedup:.2f}",
             f"{row.speedup_lower:.2f} to {row.speedup_upper:.2f}", row.runs,
         ))  # fmt: skip
-    what = {name: ", ".join(sorted(map(str, rows[name].unique()))) for name in ("device", "threads", "runtime")}
-    head = f"Device: {what['device']}; threads: {what['threads']}; {what['runtime']}; torchvision "
+    names = ("device", "threads", "runtime", "torchvision")
+    device, threads, runtimes, release = (", ".join(sorted(map(str, rows[name].unique()))) for name in names)
+    head = f"Device: {device}; threads: {threads}; {runtimes}; torchvision {release}; images of 224 pixels a side."
     text = "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
-    return f"{head}{torchvision.__version__.partition('+')[0]}; images of 224 pixels a side.\n\n{text}"
+    return f"{head}\n\n{text}"
 
 
-def filled(page: str, rows: pd.DataFrame) -> str:
-    """The page with its table made anew; `InputError` if it has no mark for it."""
-    before, mark, rest = page.partition(BEGIN)
-    if not mark:
-        raise InputError(f"{PAGE}: found no line '{BEGIN}', expected one before the table")
-    return f"{before}{mark}\n\n{table(rows)}\n\n{END}{rest.partition(END)[2]}"
+def filled(page: str, mark: str, table: str) -> str:
+    """The page with the table behind a mark made anew; `InputError` if it has no such mark."""
+    before, found, rest = page.partition(mark)
+    if not found:
+        raise InputError(f"{PAGE}: found no line '{mark}', expected one before the table")
+    return f"{before}{mark}\n\n{table}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
@@ -110,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.print:
         measure(options.networks, options.seconds, CSV)
-    PAGE.write_text(filled(PAGE.read_text(), known(CSV)))
+    PAGE.write_text(filled(PAGE.read_text(), BEGIN, table(known(CSV))))
 
 
 if __name__ == "__main__":

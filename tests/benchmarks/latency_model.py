@@ -14,7 +14,7 @@ import pandas as pd
 import sacp
 import torch
 import torchvision
-from sacp.errors import InputError
+from benchmarks.latency import PAGE, filled
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.space import kept_counts
@@ -28,10 +28,10 @@ LEVELS = 10
 MULTIPLES = (1, 16)
 UNIFORM, DRAWN = (3, 5, 7), 5  # steps of one ratio everywhere; drawn configurations
 TIMES = Path("results/latency_times.json")
-CSV, PAGE = Path("docs/results/latency_model.csv"), Path("docs/latency.md")
+CSV = Path("docs/results/latency_model.csv")
 KEY = ["network", "multiples", "runtime"]
-COLUMNS = (*KEY, "steps", "modelled", "measured", "measured_lower", "measured_upper")
-BEGIN, END = "<!-- model: made by `make bench-latency` -->", "<!-- end -->"
+COLUMNS = (*KEY, "steps", "modelled", "measured", "measured_lower", "measured_upper", "device", "threads")
+BEGIN = "<!-- model: made by `make bench-latency` -->"
 HEADINGS = (
     "network", "widths are multiples of", "runtime", "networks", "measured shares", "modelled : measured, median",
     "least", "most",
@@ -69,7 +69,7 @@ def measure(name: str, multiple: int, runtime: str, seconds: float) -> pd.DataFr
             seconds=seconds,
         )  # fmt: skip
         shares = (share, 1 / row.speedup, 1 / row.speedup_upper, 1 / row.speedup_lower)
-        rows.append((name, multiple, row.runtime, " ".join(map(str, number)), *shares))
+        rows.append((name, multiple, row.runtime, " ".join(map(str, number)), *shares, row.device, row.threads))
         print(f"{name}, {multiple}, {runtime}: modelled {share:.3f}, measured {1 / row.speedup:.3f}", flush=True)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -93,7 +93,10 @@ def table(rows: pd.DataFrame) -> str:
         shares = f"{measured.min():.2f} to {measured.max():.2f}"
         cells = (f"{number:.2f}" for number in (ratio.median(), ratio.min(), ratio.max()))
         lines.append((name, multiple, str(runtime).partition(" ")[0], len(some), shares, *cells))
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+    names = ("device", "threads", "runtime")
+    device, threads, runtimes = (", ".join(sorted(map(str, rows[name].unique()))) for name in names)
+    text = "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+    return f"Device: {device}; threads: {threads}; {runtimes}; batches of 1 image of 224 pixels a side.\n\n{text}"
 
 
 def main() -> None:
@@ -104,10 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.print:
         measure_missing(options.networks, options.seconds)
-    before, mark, rest = PAGE.read_text().partition(BEGIN)
-    if not mark:
-        raise InputError(f"{PAGE}: found no line '{BEGIN}', expected one before the table")
-    PAGE.write_text(f"{before}{mark}\n\n{table(pd.read_csv(CSV))}\n\n{END}{rest.partition(END)[2]}")
+    PAGE.write_text(filled(PAGE.read_text(), BEGIN, table(pd.read_csv(CSV))))
 
 
 if __name__ == "__main__":
