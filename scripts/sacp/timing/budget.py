@@ -2,11 +2,12 @@
 
 As in NetAdapt (Yang et al. 2018), tables of layers only say where to look; what counts is measured.
 
-What is corrected is a line. Modelled times err in two ways: what is left beside the layers, as sums and concatenations,
-takes less in a narrow network than in the whole one, and layers are not equally fast in a network and alone. Both
-change the slope, while the whole network's time is right by construction. So the line through the whole network and the
-last one that was measured says which modelled time to ask for next (regula falsi). One factor on all would miss the
-whole network, and another constant would leave the layers' error.
+What is corrected is a curve. Modelled times err in several ways: what is left beside the layers, as sums and
+concatenations, takes less in a narrow network than in the whole one; layers are not equally fast in a network and
+alone; some widths do not suit the hardware. So neither one factor on all nor another constant makes the model right.
+But the whole network's time is right by construction, and no network takes no time. From nothing over the networks that
+were measured to the whole one, a broken line says which modelled time goes with the measured one that is wanted: it is
+interpolated (regula falsi), as what is extrapolated from one network can be far off.
 """
 
 import logging
@@ -62,6 +63,10 @@ class Met:
         """Whether the best one is within the budget, and what it may be missed by."""
         return self.is_within(self.best)
 
+    def is_near(self, found: Round) -> bool:
+        """Whether one misses the budget, to either side, by no more than it may."""
+        return abs(found.measured - self.target) <= TOLERANCE * self.target
+
     def is_within(self, found: Round) -> bool:
         """Whether one is not slower than the budget and what it may be missed by."""
         return found.measured <= self.target * (1 + TOLERANCE)
@@ -104,32 +109,38 @@ def meet(
         milliseconds: or a time above 0.
 
     Returns:
-        All rounds. Where none holds the budget, `holds` says so, and a warning of the log.
+        All rounds. That none holds the budget is a warning of the log and in `holds`; that the best is much faster, a
+        warning.
 
     Raises:
         InputError: not one budget is given, or it is no such number.
     """
     groups, levels = times.unary.shape
     whole, least = (int(times.times(np.full((1, groups), step))[0]) for step in (0, levels - 1))
-    target = _target(share, milliseconds, whole)
-    rounds, slope, asked = list[Round](), 1.0, list[int]()
-    for _ in range(MOST_ROUNDS):
-        # Along the line through the whole network, measured - whole = slope * (modelled - whole).
-        limit = round(min(max(whole + (target - 1) * whole / slope, least), whole))
+    met, asked = Met(_target(share, milliseconds, whole), ()), list[int]()
+    while len(asked) < MOST_ROUNDS:
+        limit = max(round(_modelled(met) * whole), least)
         if limit in asked:
             break
         asked.append(limit)
         found = _round(build, measured, times, limit, whole)
-        rounds.append(found)
         log.info("modelled %.3f of the original's time, measured %.3f", found.modelled, found.measured)
-        gained, expected = 1 - found.measured, 1 - found.modelled
-        if abs(found.measured - target) <= TOLERANCE * target or gained <= 0 or expected <= 0:
+        met = Met(met.target, (*met.rounds, found))
+        if met.is_near(found):
             break
-        slope = gained / expected
-    met = Met(target, tuple(rounds))
-    if not met.holds:
-        log.warning("%s: not reached", met)
+    if not met.is_near(met.best):
+        log.warning("%s: %s", met, "faster than asked for" if met.holds else "not reached")
     return met
+
+
+def _modelled(met: Met) -> float:
+    """The modelled share that goes with the measured one that is wanted, by what was measured so far; at most 1.
+
+    Where a network is measured slower than another that is modelled slower, the lower modelled share counts for both.
+    """
+    points = sorted([(0.0, 0.0), (1.0, 1.0), *((each.measured, each.modelled) for each in met.rounds)])
+    shares, modelled = np.array(points).T
+    return float(np.interp(met.target, shares, np.minimum.accumulate(modelled[::-1])[::-1]))
 
 
 def _round(build: Build, measured: Measure, times: Times, limit: int, whole: int) -> Round:
