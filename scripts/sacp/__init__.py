@@ -36,10 +36,11 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Mo
 
 def prune(
     network: nn.Module, example: Tensor | Sequence[int], *, flops: float | None = None,
-    parameters: float | None = None, ignore: Sequence[str] = (), round_to: int = 1, at_least: float = 1,
-    criterion: str = "l1", score: str = "log-mass", images: Iterable[Tensor] = (),
-    calibrate: Iterable[Tensor] | None = None, levels: int = 10, proof: str = "auto", seed: int = 0,
-    report: Callable[[Report], object] | None = None,
+    parameters: float | None = None, latency: float | str | None = None, ignore: Sequence[str] = (),
+    round_to: int = 1, at_least: float = 1, criterion: str = "l1", score: str = "log-mass",
+    images: Iterable[Tensor] = (), calibrate: Iterable[Tensor] | None = None, runtime: str = "eager", batch: int = 1,
+    threads: int | None = None, timings: str | Path | None = None, levels: int = 10, proof: str = "auto",
+    seed: int = 0, report: Callable[[Report], object] | None = None,
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
 
@@ -53,6 +54,9 @@ def prune(
         flops: most multiply-accumulates on one input: a fraction up to 1.0 is a share of the network's, an integer,
             or any number above 1, a number.
         parameters: most parameters, in the same way.
+        latency: longest time for a batch: a share of the original's up to 1.0, or a text as `"3.5 ms"`. Layers are
+            timed over their widths, the best network by these times is measured in turns with the original, and asked
+            for again, three times at most, where it misses by more than a tenth.
         ignore: layers that keep all their channels, and so all that go with them: patterns of their names or of
             modules that they are in, as `["conv1", "layer4", "*.conv3"]`.
         round_to: every layer keeps a multiple of so many channels, or all of them.
@@ -65,6 +69,10 @@ def prune(
             them (`hrank`, `thinet`).
         calibrate: batches of training images in the same form: the result's batch norms are fitted to them, so that
             it can be evaluated before it is trained.
+        runtime: of a budget on latency: `eager`, or `onnxruntime`, which takes the extra `export`.
+        batch: inputs at once, of a budget on latency.
+        threads: of the CPU, of a budget on latency; None for as many as torch uses.
+        timings: a file in which times of layers are kept from one call to the next.
         levels: into how many parts the channels of a group are divided.
         proof: the precision in which the result is compared with the original whose channels are masked: `auto`,
             which takes float32 for large networks, or `float64`.
@@ -83,8 +91,8 @@ def prune(
 
     return pruning.prune(
         network, example, flops=flops, parameters=parameters, ignore=ignore, round_to=round_to, at_least=at_least,
-        criterion=criterion, score=score, images=images, calibrate=calibrate, levels=levels, proof=proof, seed=seed,
-        report=report,
+        latency=latency, criterion=criterion, score=score, images=images, calibrate=calibrate, runtime=runtime,
+        batch=batch, threads=threads, timings=timings, levels=levels, proof=proof, seed=seed, report=report,
     )  # fmt: skip
 
 

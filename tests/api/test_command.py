@@ -89,7 +89,7 @@ PRUNE = f"prune --network {BUILDER} --out s"
 @pytest.mark.parametrize(
     ("given", "status", "message"),
     [
-        (f"{PRUNE} --input {SHAPE}", 1, "budget: found none, expected flops or parameters above 0"),
+        (f"{PRUNE} --input {SHAPE}", 1, "budget: found none, expected flops, parameters or latency above 0"),
         (f"{PRUNE} --input {SHAPE} --flops 1", 1, "budget: no configuration of the space is within 1 FLOPs"),
         (f"{PRUNE} --input {SHAPE} --flops half", 1, "--flops: found 'half', expected a number"),
         (f"{PRUNE} --flops 0.5", 1, "--input: found '', expected the shape of one input"),

@@ -13,14 +13,17 @@ import sacp
 import torch
 from networks_zoo import any_network
 from sacp import imports
+from sacp.api import pruning
 from sacp.api.report import Report
 from sacp.catalogue.criteria import CRITERIA
 from sacp.errors import InputError
 from sacp.network.cost import cost_of_graph, costs_of_counts
 from sacp.pruning.criteria import l1_norms
 from sacp.pruning.returned import order_of
-from sacp.pruning.space import kept_counts
+from sacp.pruning.space import counts_by_step, kept_counts
 from sacp.search.log_mass import kept_mass
+from sacp.timing.measure import Row
+from sacp.timing.model import Times
 from sacp.tracing.trace import count
 
 
@@ -64,7 +67,7 @@ def test_a_budget_must_be_given_in_numbers_above_0(limits: dict[str, Any], found
     with pytest.raises(InputError, match=r"; up to 1\.0, a share$") as caught:
         sacp.prune(network, shape, **limits)
     assert str(caught.value).startswith(f"budget: found {found}")
-    assert ", expected flops or parameters above 0" in str(caught.value)
+    assert ", expected flops, parameters or latency above 0" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -255,6 +258,66 @@ def test_a_score_is_given_by_its_import_path() -> None:
 
 def test_the_signature_is_told() -> None:
     names = list(inspect.signature(sacp.prune).parameters)
-    assert names[:5] == ["network", "example", "flops", "parameters", "ignore"]
+    assert names[:5] == ["network", "example", "flops", "parameters", "latency"]
     assert sacp.prune.__doc__ is not None
     assert all(f"{name}:" in sacp.prune.__doc__ for name in names)
+
+
+@pytest.mark.parametrize("latency", [0.7, "100000 ms"])
+def test_a_budget_on_latency_is_met_by_what_is_measured(latency: float | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of its own says what a network takes: as much as it has channels, so that no load can matter."""
+    network, graph, shape = any_network("resnet20")
+    counts = counts_by_step(graph, 10)
+    whole = int(counts[:, 0].sum())
+    unary = 1_000_000 * counts
+    monkeypatch.setattr(pruning, "times_of", lambda *_: Times(unary, {}, 0))
+
+    def measured(*_: Any) -> Callable[[torch.nn.Module], Row]:
+        def row(smaller: torch.nn.Module) -> Row:
+            found = sacp.report(network, smaller, shape)
+            groups = {group.name for group in graph.groups}
+            left = sum(layer.channels[1] for layer in found.layers if layer.name in groups)
+            return Row("clock", 1, 1, "none", left, left, left, 10, whole, whole / left, whole / left, whole / left)
+
+        return row
+
+    monkeypatch.setattr(pruning, "beside", measured)
+    reports = list[Report]()
+    sacp.prune(network, shape, latency=latency, report=reports.append)
+    row = reports[0].latency
+    assert row is not None
+    share = row.median_ms / whole
+    assert share <= 1 if isinstance(latency, str) else 0.6 < share <= 0.7
+    assert f"latency: {whole:.2f} -> {row.median_ms:.2f} ms, {whole / row.median_ms:.2f} times as fast" in str(
+        reports[0]
+    )
+
+
+def test_a_budget_on_latency_that_no_measured_network_meets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, graph, shape = any_network("resnet20")
+    monkeypatch.setattr(pruning, "times_of", lambda *_: Times(1_000_000 * counts_by_step(graph, 10), {}, 0))
+    slow = Row("clock", 1, 1, "none", 90.0, 90.0, 90.0, 10, 100.0, 100 / 90, 1.1, 1.2)
+    monkeypatch.setattr(pruning, "beside", lambda *_: lambda _: slow)
+    with pytest.raises(
+        InputError, match=r"^latency: found no network within 0\.5 of the original's time; the fastest of"
+    ):
+        sacp.prune(network, shape, latency=0.5)
+
+
+@pytest.mark.parametrize("latency", [0, 1.5, 2, "3", "ms", "-1 ms", "0 ms", "fast", True, math.nan, [0.5]])
+def test_a_budget_on_latency_is_a_share_or_says_its_unit(latency: Any) -> None:
+    network, _, shape = any_network("flat")
+    with pytest.raises(
+        InputError,
+        match=r"^latency: found .*, expected a share of the original's time up to 1\.0, or a text as '3\.5 ms'$",
+    ):
+        sacp.prune(network, shape, latency=latency)
+
+
+def test_all_budgets_hold_together() -> None:
+    network, _, shape = any_network("flat")
+    reports = list[Report]()
+    sacp.prune(network, shape, flops=0.6, parameters=0.7, latency=1.0, threads=1, report=reports.append)
+    assert reports[0].flops[1] <= 0.6 * reports[0].flops[0]
+    assert reports[0].parameters[1] <= 0.7 * reports[0].parameters[0]
+    assert reports[0].latency is not None

@@ -36,6 +36,11 @@ def prune(
     shape: Input = "",
     flops: Annotated[str, typer.Option(help="At most: 0.5 is a share, 500000000 a number.")] = "",
     parameters: Annotated[str, typer.Option(help="At most, in the same way.")] = "",
+    latency: Annotated[str, typer.Option(help="At most: 0.5 is a share of the original's time; '3.5 ms'.")] = "",
+    runtime: Annotated[str, typer.Option(help="Of the latency: eager or onnxruntime.")] = "eager",
+    batch: Annotated[int, typer.Option(help="Inputs at once, of the latency.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Of the CPU, of the latency.")] = None,
+    timings: Annotated[Path | None, typer.Option(help="File in which times of layers are kept.")] = None,
     ignore: Annotated[
         list[str] | None, typer.Option(help="Layers that keep all channels, as layer4; repeatable.")
     ] = None,
@@ -62,6 +67,8 @@ def prune(
     batches = [] if data is None else data.batches(seed=seed)
     smaller = sacp.prune(
         base, example, flops=_limit("flops", flops), parameters=_limit("parameters", parameters),
+        latency=latency if "ms" in latency else _limit("latency", latency), runtime=runtime, batch=batch,
+        threads=threads, timings=timings,
         ignore=ignore or (), round_to=round_to, at_least=_number("at-least", at_least), criterion=criterion,
         score=score, images=batches, calibrate=batches or None, seed=seed, report=print,
     )  # fmt: skip

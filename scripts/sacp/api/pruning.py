@@ -2,11 +2,15 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,60 +26,126 @@ from sacp.network.surgery import prune as cut
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
 from sacp.pruning.returned import order_of
-from sacp.pruning.space import Space, kept_counts
+from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
 from sacp.pruning.within import narrowest
 from sacp.search import bounded, log_mass
+from sacp.search.costs import CostTables, Limit
 from sacp.search.scorers import additive_values
-from sacp.tracing.trace import SHAPE, counted, is_shape, traced
+from sacp.timing.budget import Round, beside, meet
+from sacp.timing.model import times_of
+from sacp.timing.runtimes import Setting
+from sacp.tracing.trace import SHAPE, Shape, Traced, counted, is_shape, traced
 
 log = logging.getLogger(__name__)
 MOST_LEVELS = 256  # steps are bytes
 DEFAULTS = ("log-mass", "l1")  # score and criterion
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for beside the network: see `sacp.prune`."""
+
+    limits: Mapping[str, float]  # of FLOPs and parameters
+    latency: tuple[str, float] | None  # `share` or `milliseconds`, and how much
+    setting: Setting  # under which latency is measured
+    timings: str | Path | None
+    levels: int
+    score: str
+    criterion: str
+    images: Iterable[Tensor]
+    proof: str
+    seed: int
+
+
 def prune(
     network: nn.Module, example: Sequence[int] | Tensor, *, flops: float | None, parameters: float | None,
-    ignore: Sequence[str], round_to: int, at_least: float, criterion: str, score: str,
-    images: Iterable[Tensor], calibrate: Iterable[Tensor] | None, levels: int, proof: str, seed: int,
-    report: Callable[[Report], object] | None,
+    latency: float | str | None, ignore: Sequence[str], round_to: int, at_least: float, criterion: str, score: str,
+    images: Iterable[Tensor], calibrate: Iterable[Tensor] | None, runtime: str, batch: int, threads: int | None,
+    timings: str | Path | None, levels: int, proof: str, seed: int, report: Callable[[Report], object] | None,
 ) -> nn.Module:  # fmt: skip
     """See `sacp.prune`."""
-    shape = _shape(example)
+    shape = shape_of(example)
     _check_forms(
         network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score
     )
-    limits, constraints = _limits(flops=flops, parameters=parameters), Constraints.of(ignore, round_to, at_least)
+    setting = Setting(runtime, batch, torch.get_num_threads() if threads is None else threads)
+    limits, constraints = (
+        _limits(latency, flops=flops, parameters=parameters),
+        Constraints.of(ignore, round_to, at_least),
+    )
+    wish = Wish(limits, _latency(latency), setting, timings, levels, score, criterion, images, proof, seed)
     original = traced(network, shape, constraints)
     for why in original.stays:
         log.warning("not pruned: %s", why)
-    graph = original.graph
-    budget = _budget(limits, graph, levels)
-    values, ranked = _judged(network, graph, levels, score, criterion, images, seed)
-    found = bounded.best(values, graph, Space.of(graph, levels, 0), budget)
-    if found.value < found.bound:
-        log.warning("score %.6g found, at most %.6g possible: too large to be solved exactly", found.value, found.bound)
-    counts = kept_counts(found.steps[0], graph, levels)
-    kept = kept_channels(order_of(ranked, graph, criterion), counts)
-    smaller = cut(network, graph, kept)
-    proofs.check(original, kept, smaller, shape, proof)
-    if isinstance(ranked, Rescaled):  # proved without its factors, which change what the network computes
-        smaller = cut(network, graph, kept, ranked.scales(kept))
+    smaller, found = _found(network, original, shape, wish)
     if calibrate is not None:
         fit_norms(smaller, calibrate)
     if report is not None:
-        report(Report.of(graph, counts))
+        report(found)
     return smaller
+
+
+def _found(network: nn.Module, original: Traced, shape: Shape, wish: Wish) -> tuple[nn.Module, Report]:
+    """The best network within the budget, proved, and what is left of every layer."""
+    graph, levels = original.graph, wish.levels
+    budget, space = _budget(wish.limits, graph, levels), Space.of(graph, levels, 0)
+    values, ranked = _judged(network, graph, wish)
+    order = order_of(ranked, graph, wish.criterion)
+
+    def best(others: Sequence[Limit]) -> tuple[Steps, nn.Module]:
+        found = bounded.best(values, graph, space, budget, others=others)
+        if found.value < found.bound:
+            told = "score %.6g found, at most %.6g possible: too large to be solved exactly"
+            log.warning(told, found.value, found.bound)
+        kept = kept_channels(order, kept_counts(found.steps[0], graph, levels))
+        smaller = cut(network, graph, kept)
+        proofs.check(original, kept, smaller, shape, wish.proof)
+        if isinstance(ranked, Rescaled):  # proved without its factors, which change what the network computes
+            smaller = cut(network, graph, kept, ranked.scales(kept))
+        return found.steps[0], smaller
+
+    if wish.latency is None:
+        steps, smaller = best(())
+        return smaller, Report.of(graph, kept_counts(steps, graph, levels))
+    met = _timed(network, original, shape, wish, best)
+    return met.network, Report.of(graph, kept_counts(met.steps, graph, levels), met.row)
+
+
+def _timed(
+    network: nn.Module, original: Traced, shape: Shape, wish: Wish,
+    best: Callable[[Sequence[Limit]], tuple[Steps, nn.Module]],
+) -> Round:  # fmt: skip
+    """The best network whose measured time is within the budget on latency.
+
+    Raises:
+        InputError: no network that was measured is.
+    """
+    assert wish.latency is not None
+    kind, target = wish.latency
+    counts = counts_by_step(original.graph, wish.levels)
+    times = times_of(network, original, shape, counts, wish.setting, wish.timings)
+    cost = CostTables(times.constant, tuple(times.unary), times.pair)
+    found = meet(
+        lambda most: best([Limit(cost, 0, most)]), beside(network, shape, wish.setting), times, **{kind: target}
+    )
+    if not found.holds:
+        row = found.best.row
+        raise InputError(
+            f"latency: found no network within {_told(kind, target)}; the fastest of {len(found.rounds)} takes "
+            f"{found.best.measured:.3g} of the original's time, {row.median_ms:.3g} ms"
+        )
+    return found.best
 
 
 def compared(network: nn.Module, smaller: nn.Module, example: Sequence[int] | Tensor) -> Report:
     """See `sacp.report`."""
-    shape = _shape(example)
+    shape = shape_of(example)
     _check_forms(network=network, example=shape)
     _check_forms(network=smaller)
     return Report.between(counted(network, shape), counted(smaller, shape))
 
 
-def _shape(example: Any) -> Any:
+def shape_of(example: Any) -> Any:
     """The shape of one input with its batch axis, of an example or as it is given."""
     if isinstance(example, Tensor):
         return (1, *example.shape[1:])
@@ -101,13 +171,32 @@ def _check_forms(**given: Any) -> None:
             raise InputError(f"{name}: found {_on_one_line(found)}, expected {expected}")
 
 
-def _limits(**given: Any) -> dict[str, float]:
+def _limits(latency: Any, **given: Any) -> dict[str, float]:
     """The bounds that are given; `InputError` if there is none, or one is no finite number above 0."""
     limits = {name: limit for name, limit in given.items() if limit is not None}
-    if not limits or not all(map(_is_limit, limits.values())):
+    if not all(map(_is_limit, limits.values())) or (not limits and latency is None):
         found = _on_one_line(limits) if limits else "none"
-        raise InputError(f"budget: found {found}, expected flops or parameters above 0; up to 1.0, a share")
+        raise InputError(f"budget: found {found}, expected flops, parameters or latency above 0; up to 1.0, a share")
     return {name: int(limit) if isinstance(limit, Integral) else float(limit) for name, limit in limits.items()}
+
+
+def _latency(given: Any) -> tuple[str, float] | None:
+    """A budget on latency: a share, or milliseconds."""
+    if given is None:
+        return None
+    text = given.removesuffix("ms").strip() if isinstance(given, str) else ""
+    if text and re.fullmatch(r"\d*\.?\d+", text) and given != text and float(text) > 0:
+        return "milliseconds", float(text)
+    if isinstance(given, Real) and not isinstance(given, bool) and 0 < float(given) <= 1:
+        return "share", float(given)
+    found = _on_one_line(given)
+    raise InputError(
+        f"latency: found {found}, expected a share of the original's time up to 1.0, or a text as '3.5 ms'"
+    )
+
+
+def _told(kind: str, target: float) -> str:
+    return f"{target:g} of the original's time" if kind == "share" else f"{target:g} ms"
 
 
 def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
@@ -124,15 +213,13 @@ def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
     return budget
 
 
-def _judged(
-    network: nn.Module, graph: Graph, levels: int, score: str, criterion: str, images: Iterable[Tensor], seed: int
-) -> tuple[NDArray[np.float64], Any]:
+def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[NDArray[np.float64], Any]:
     """What each group adds to the score at each step, [G, levels], and what the criterion returns."""
-    if (score, criterion) == DEFAULTS:  # both look at the same norms
+    if (wish.score, wish.criterion) == DEFAULTS:  # both look at the same norms
         norms = log_mass.masses(network, graph)
-        return log_mass.values_of(norms, graph, levels), highest_first(norms)
-    values = additive_values(_score(score), network, graph, levels)
-    return values, _ranked(criterion, network, graph, images, seed)
+        return log_mass.values_of(norms, graph, wish.levels), highest_first(norms)
+    values = additive_values(_score(wish.score), network, graph, wish.levels)
+    return values, _ranked(wish.criterion, network, graph, wish.images, wish.seed)
 
 
 def _score(name: str) -> Mapping[str, Any]:

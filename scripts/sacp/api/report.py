@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sacp.errors import InputError
 from sacp.network.cost import Cost, cost_of_graph, costs_by_node, costs_of_counts
 from sacp.network.graph import CONV, LINEAR, Graph, Node
+from sacp.timing.measure import Row
 
 HEADINGS = ("layer", "channels", "FLOPs", "parameters")
 
@@ -30,14 +31,15 @@ class Report:
     layers: tuple[Layer, ...]
     flops: tuple[int, int]
     parameters: tuple[int, int]
+    latency: Row | None = None  # where it was measured, beside the original
 
     @classmethod
-    def of(cls, graph: Graph, counts: NDArray[np.int64]) -> "Report":
+    def of(cls, graph: Graph, counts: NDArray[np.int64], latency: Row | None = None) -> "Report":
         """Of a network with its graph, and the same with these kept channels, [G]."""
         whole = np.array(graph.channels, np.int64)
         flops, parameters = costs_of_counts(graph, np.stack([whole, counts]))
         sides = [_sides(graph, each) for each in (whole, counts)]
-        return cls(_paired(*sides), _pair(flops), _pair(parameters))
+        return cls(_paired(*sides), _pair(flops), _pair(parameters), latency)
 
     @classmethod
     def between(cls, before: Graph, after: Graph) -> "Report":
@@ -59,12 +61,11 @@ class Report:
     def __str__(self) -> str:
         rows = [HEADINGS, *(self._row(layer) for layer in self.layers), self._total()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-        return "\n".join(
-            "  ".join(
-                [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-            )
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
             for row in rows
-        )
+        ]
+        return "\n".join([*lines, *([] if self.latency is None else [_timed(self.latency)])])
 
     @staticmethod
     def _row(layer: Layer) -> tuple[str, ...]:
@@ -103,3 +104,11 @@ def _arrow(values: tuple[int, int], share: bool = False) -> str:
     before, after = values
     text = f"{before:,}" if before == after else f"{before:,} -> {after:,}"
     return f"{text} ({after / max(before, 1):.1%})" if share else text
+
+
+def _timed(row: Row) -> str:
+    """A line on latency; without an original beside it, there is no speed-up."""
+    where = f"{row.runtime}, batch {row.batch}, {row.threads} threads, {row.device}"
+    before = "" if row.original_ms is None else f"{row.original_ms:.2f} -> "
+    faster = "" if row.speedup is None else f", {row.speedup:.2f} times as fast"
+    return f"latency: {before}{row.median_ms:.2f} ms{faster} ({where})"

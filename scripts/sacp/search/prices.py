@@ -128,4 +128,5 @@ def _units(states: States) -> Values:
     """Prices at which all that a limit allows costs as much as values can change, [L]."""
     span = sum(float(np.ptp(own)) for own in states.problem.values) or 1.0
     bounds = [limit.most or limit.least for limit in states.problem.limits]
-    return span / np.maximum(1.0, np.array(bounds, float))
+    units: Values = span / np.maximum(1.0, np.array(bounds, float))
+    return units
