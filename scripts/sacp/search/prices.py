@@ -120,8 +120,7 @@ def _lowest(states: States, planes: Values, heights: Values) -> Values | None:
     solved = linprog(objective, planes, heights, bounds=[*most, *least, (None, None)])
     if not solved.success:
         return None
-    found: Values = solved.x
-    return found
+    return np.array(solved.x, np.float64)
 
 
 def _units(states: States) -> Values:

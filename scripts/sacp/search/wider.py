@@ -26,10 +26,10 @@ def states_of(problem: Problem, most: int, entries: int) -> States:
             states = States(wider, most)
             break
         except TooManyStatesError as error:
-            if not any(limit.cost.pairs for limit in wider.limits):
-                states = States(wider, sum(wider.sizes))  # one state before each group
-                break
-            wider = _simpler(wider, error.place)
+            if any(limit.cost.pairs for limit in wider.limits):
+                wider = _simpler(wider, error.place)
+            else:
+                most = sum(wider.sizes)  # one state before each group
     unit = -(-states.number * (problem.need + 1) // max(1, entries))
     return states if unit <= 1 else States(in_units(wider, unit), most)
 
