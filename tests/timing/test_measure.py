@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from networks_zoo import CUSTOM_NETWORKS, CUSTOM_SHAPE, Custom
 from sacp.errors import InputError
 from sacp.timing import measure as measuring
+from sacp.timing import runtimes
 from sacp.timing.measure import WARM_UP, batch_of, interleaved
 from sacp.timing.runtimes import Setting, ready
 from torch import Tensor, nn
@@ -126,6 +128,22 @@ def test_sessions_of_one_export_are_the_networks() -> None:
         assert len(found) == 1
         assert np.allclose(found[0], network(batch).detach().numpy(), atol=1e-4)
         assert session.get_session_options().intra_op_num_threads == 1
+
+
+def test_a_run_on_a_gpu_ends_when_the_gpu_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[object]()
+    monkeypatch.setattr(torch.cuda, "synchronize", calls.append)
+    batch: Any = SimpleNamespace(is_cuda=True, device="cuda:1")
+    network: Any = calls.append
+    runtimes._eager(network, batch)()
+    assert calls == [batch, "cuda:1"]
+
+
+def test_onnxruntime_is_refused_on_a_gpu_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("onnxruntime")
+    monkeypatch.setattr(runtimes, "device_of", lambda network: torch.device("cuda:0"))
+    with pytest.raises(InputError, match=r"^runtimes: found a network on 'cuda:0', expected one on the cpu for onnx"):
+        sacp.latency(Custom(failing), CUSTOM_SHAPE)
 
 
 def test_channels_last_is_asked_for_and_leaves_the_network_as_it_was(times: list[list[float]]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sacp.errors import InputError
 from sacp.network.surgery import copied
-from sacp.timing.runtimes import RUNTIMES, Run, Setting, device_name, device_of, ready, using_threads
+from sacp.timing.runtimes import RUNTIMES, Run, Setting, check_device, device_name, device_of, ready, using_threads
 from sacp.tracing.running import images_like
 from sacp.tracing.trace import SHAPE, is_shape
 
@@ -97,6 +97,8 @@ def measure(
     _check_lists(batches=batches, runtimes=runtimes)
     number = torch.get_num_threads() if threads is None else threads
     settings = [Setting(runtime, batch, number, channels_last) for runtime in runtimes for batch in batches]
+    for setting in settings:
+        check_device(network, setting)
     copies = [evaluated(each) for each in networks.values()]
     return [_row(copies, example, setting, checked_seconds(seconds)) for setting in settings]
 

@@ -76,6 +76,13 @@ def device_of(network: nn.Module) -> torch.device:
     return device
 
 
+def check_device(network: nn.Module, setting: Setting) -> None:
+    """Raise `InputError` if a network is where its runtime is not used."""
+    if (device := device_of(network)).type != "cpu" and setting.runtime == ONNXRUNTIME:
+        expected = "expected one on the cpu for onnxruntime, or runtimes=('eager',)"
+        raise InputError(f"runtimes: found a network on '{device}', {expected}")
+
+
 def device_name(device: torch.device) -> str:
     """The model of a processor or GPU."""
     if device.type == "cuda":
@@ -105,7 +112,7 @@ def ready(pairs: Sequence[Pair], setting: Setting) -> list[Run]:
     """
     pairs = [_channels_last(*pair) for pair in pairs] if setting.channels_last else pairs
     for network, batch in pairs:
-        device_of(network)
+        check_device(network, setting)
         _tried(partial(_forward, network, batch), f"fails on a batch of shape {list(batch.shape)}")
     return _sessions(pairs, setting) if setting.runtime == ONNXRUNTIME else [_eager(*pair) for pair in pairs]
 
@@ -147,8 +154,6 @@ def _sessions(pairs: Sequence[Pair], setting: Setting) -> list[Run]:
 
     Idle threads do not spin: those of one network would take time from the other, which runs in turns with it.
     """
-    if found := {batch.device.type for _, batch in pairs} - {"cpu"}:
-        raise InputError(f"runtimes: found a network on '{found.pop()}', expected one on the cpu for onnxruntime")
     (onnxruntime,) = _imported("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = setting.threads, 1
