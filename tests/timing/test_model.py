@@ -17,7 +17,7 @@ from sacp.network.graph import Graph
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_of, random_order
 from sacp.pruning.space import kept_counts
-from sacp.timing import model
+from sacp.timing import model, tables
 from sacp.timing.known import Known
 from sacp.timing.layers import layers_of
 from sacp.timing.model import Times, modelled
@@ -227,6 +227,16 @@ def test_equal_layers_are_measured_once() -> None:
     assert len(set(timer.seen)) == len(timer.seen)
     assert len(layers_of(traced(network, shape))) == 22  # 19 of 3x3, 2 of 1x1 and the last one
     assert timer.calls == 1 + 12  # the stem, the last one, two in the first stage, four in each other
+
+
+def test_layers_that_are_too_large_to_be_timed_in_turns_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, graph, shape = any_network("flat")
+    together, apart, steps = FakeTimer(bent), FakeTimer(bent), drawn(graph, 10)
+    expected = times_of(network.eval(), shape, together)
+    monkeypatch.setattr(tables, "MOST_ELEMENTS", 1)
+    assert np.array_equal(times_of(network, shape, apart).times(steps), expected.times(steps))
+    assert apart.seen == together.seen
+    assert apart.calls == len(apart.seen) + 1
 
 
 @pytest.mark.parametrize("kill_at", [1, 2, 3])

@@ -19,7 +19,7 @@ from sacp.timing.runtimes import Pair, Setting, ready, using_threads
 
 POINTS = 5  # of a grid along each width
 LEAST_ROUNDS = 5
-MOST_ELEMENTS = 1 << 26  # of layers that are timed in turns: 256 MiB in float32
+MOST_ELEMENTS = 1 << 27  # of layers that are timed in turns and exported together: 512 MiB in float32
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 # Seconds of rounds in turns, [rounds, n], of some networks; a part of them is exported together.
@@ -108,9 +108,9 @@ def _grid(multiples: Mapping[int, int], counts: Numbers, points: int) -> Numbers
 
 
 def monotone(times: Values) -> Values:
-    """Times that never fall with a width, [n, m]: the mean of the lowest such ones above them and the highest below.
+    """Times that never fall with a width, [n, m]: a mean of the running maximum and, from above, minimum.
 
-    What falls is noise, or a width that suits the hardware; the search would take a wider layer for a faster one.
+    What falls is noise, or a width that does not suit the hardware; a search would take a wider layer for a faster one.
     """
     above, below = times, times
     for axis in (0, 1):
