@@ -98,6 +98,16 @@ def test_several_outputs_are_all_compared_and_written(tmp_path: Path) -> None:
         assert_same(mine, theirs)
 
 
+def test_weights_too_large_for_the_model_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_model, "LARGEST_BYTES", 0)
+    network, images = Small().eval(), torch.randn(3, *SMALL[1:])
+    sacp.export(network, tmp_path / "out", SMALL)
+    assert (tmp_path / "out/network.onnx.data").stat().st_size > 0
+    (tmp_path / "out").rename(tmp_path / "moved")
+    found = onnxruntime.InferenceSession(tmp_path / "moved/network.onnx").run(None, {"input": images.numpy()})
+    assert_same(found[0], network(images))
+
+
 def test_one_format_alone_needs_none_of_the_others_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnxscript" else name)
     sacp.export(Small(), tmp_path / "out", SMALL, formats=["torch"])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sacp.errors import InputError, one_line
+from sacp.errors import InputError, one_line, told
 from sacp.network import architectures
 from sacp.network.spec import NetworkSpec
 from sacp.pruning.state import State, with_state
@@ -56,8 +56,12 @@ def rebuilt(origin: Origin, state: State) -> nn.Module:
     builders = {OURS: _own, TORCHVISION: _torchvision}
     if family not in builders:
         raise InputError(f"the builder '{origin.builder:.40}' is unknown; expected one of torchvision or sacp")
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"), Unfilled():
-        network = builders[family](name)(**origin.arguments)
+    builder = builders[family](name)
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"), Unfilled():
+            network = builder(**origin.arguments)
+    except (TypeError, ValueError, RuntimeError) as error:  # does not take these arguments, or must have memory
+        raise InputError(f"the builder '{origin.builder}' fails ({told(error)})") from None
     result = with_state(network, state)
     for path, options in origin.options.items():
         for key, value in options.items():
@@ -108,7 +112,7 @@ def _candidates(network: nn.Module) -> Iterator[tuple[str, Mapping[str, bool]]]:
     if kind in (architectures.VGG, architectures.ResNet):
         names = [f"vgg{depth}" for depth in architectures.VGG_PLANS]
         if isinstance(network, architectures.ResNet):
-            blocks = len(network.stages[0])  # type: ignore[arg-type]
+            blocks = len(list(next(network.stages.children(), network).children()))
             names = [f"resnet{depth}" for depth in (*architectures.RESNET_BLOCKS, 6 * blocks + 2)]
         yield from ((f"{OURS}:{name}", {}) for name in names)
     elif kind.__module__.startswith("torchvision.models."):
@@ -126,7 +130,7 @@ def _options(network: nn.Module, origin: Origin, state: State) -> dict[str, dict
     """What else a network differs in from what its origin gives; None if that cannot be written."""
     try:
         other = rebuilt(origin, state)
-    except (InputError, TypeError):  # of another network; of a builder that does not take these arguments
+    except InputError:  # another network, or a builder that does not take these arguments
         return None
     mine, theirs = (dict(each.named_modules(remove_duplicate=False)) for each in (network, other))
     if list(mine) != list(theirs):
