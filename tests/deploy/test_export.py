@@ -163,6 +163,14 @@ def test_a_format_that_gives_something_else_is_not_kept_and_the_old_export_stays
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(small_disk: Path, name: str) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 160), nn.Linear(160, 100))  # its weights fit once
+    with pytest.raises(InputError, match=r"out: cannot be written: no room on the disk \(No space left on device"):
+        sacp.export(network, small_disk / "out", SMALL, formats=[name])
+    assert list(small_disk.iterdir()) == []
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"holds 'notes.txt', which is not of a saved network"):
