@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sacp.api.report import Report
     from sacp.timing.measure import Row
 
-__all__ = ["data", "export", "latency", "load", "prune", "report", "save", "train"]
+__all__ = ["compare", "data", "export", "latency", "load", "prune", "save", "train"]
 
 __version__ = "0.1.0"
 
@@ -96,7 +96,7 @@ def prune(
     )  # fmt: skip
 
 
-def report(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[int]) -> Report:
+def compare(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[int]) -> Report:
     """Channels, FLOPs and parameters of every layer of a network and of what it was pruned to; `print` shows a table.
 
     Raises:

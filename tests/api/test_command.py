@@ -46,7 +46,7 @@ def test_a_network_is_pruned_reported_and_saved(folder: Path, capsys: pytest.Cap
     from users_network import build
 
     smaller = sacp.load(folder / "small", network=build)
-    found = sacp.report(build(), smaller, (1, 3, SIZE, SIZE))
+    found = sacp.compare(build(), smaller, (1, 3, SIZE, SIZE))
     assert str(found).splitlines() == told[:-1]
     assert found.flops[1] <= found.flops[0] / 2
     assert smaller[0].out_channels % 4 == 0

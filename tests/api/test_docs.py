@@ -28,7 +28,7 @@ def check(folder: Path, exported: Path) -> None:
     """The saved network is half of the original, and is what was exported."""
     smaller = sacp.load(folder / "smaller")
     network = torchvision.models.resnet18(num_classes=len(CLASSES))
-    before, after = sacp.report(network, smaller, (1, 3, 32, 32)).flops
+    before, after = sacp.compare(network, smaller, (1, 3, 32, 32)).flops
     assert 0.45 * before < after <= before / 2
     assert {path.name for path in exported.iterdir()} == EXPORTED
     program, images = torch.export.load(exported / "network.pt2"), torch.randn(3, 3, 32, 32)
@@ -60,3 +60,10 @@ def test_the_command(folder: Path) -> None:
         line = line.replace(written, here)
     assert run(shlex.split(line)[1:]) == 0
     check(folder, folder / "smaller/export")
+
+
+def test_no_function_has_the_name_of_a_room() -> None:
+    """Whoever imports the room would find the module in place of the function."""
+    rooms = {path.name for path in (ROOT / "scripts/sacp").iterdir() if path.is_dir()}
+    assert rooms.isdisjoint(sacp.__all__)
+    assert all(callable(getattr(sacp, name)) for name in sacp.__all__)

@@ -150,7 +150,7 @@ def test_a_report_says_what_the_pruned_network_has(name: str) -> None:
     reports = list[Report]()
     smaller = sacp.prune(network, shape, flops=0.5, report=reports.append)
     (found,) = reports
-    assert found == sacp.report(network, smaller, torch.zeros(2, *shape[1:]))
+    assert found == sacp.compare(network, smaller, torch.zeros(2, *shape[1:]))
     before, after = count(network, shape), count(smaller, shape)
     assert (found.flops, found.parameters) == ((before.flops, after.flops), (before.parameters, after.parameters))
     for layer in found.layers:
@@ -165,7 +165,7 @@ def test_a_report_says_what_the_pruned_network_has(name: str) -> None:
 def test_a_report_of_two_other_networks_is_refused() -> None:
     (one, _, shape), (other, _, _) = any_network("flat"), any_network("squeeze_excite")
     with pytest.raises(InputError, match=r"^report: the two networks do not have the same layers"):
-        sacp.report(one, other, shape)
+        sacp.compare(one, other, shape)
 
 
 def test_layers_that_are_ignored_stay_whole_and_others_give_more() -> None:
@@ -274,7 +274,7 @@ def test_a_budget_on_latency_is_met_by_what_is_measured(latency: float | str, mo
 
     def measured(*_: Any) -> Callable[[torch.nn.Module], Row]:
         def row(smaller: torch.nn.Module) -> Row:
-            found = sacp.report(network, smaller, shape)
+            found = sacp.compare(network, smaller, shape)
             groups = {group.name for group in graph.groups}
             left = sum(layer.channels[1] for layer in found.layers if layer.name in groups)
             return Row("clock", 1, 1, "none", left, left, left, 10, whole, whole / left, whole / left, whole / left)

@@ -52,7 +52,7 @@ def test_a_pruned_network_is_calibrated_trained_and_measured(tree: Path) -> None
     metrics = sacp.train(smaller, found, epochs=2, lr=0.05, batch_size=16, device="cpu")
     assert not torch.equal(before["0.weight"], smaller.state_dict()["0.weight"])
     assert 0 <= metrics["test_accuracy_percent"] <= 100
-    assert metrics["flops"] <= sacp.report(whole, smaller, found.shape).flops[0] / 2
+    assert metrics["flops"] <= sacp.compare(whole, smaller, found.shape).flops[0] / 2
     again = sacp.prune(network(), found.shape, flops=0.5, calibrate=found.batches())
     assert sacp.train(again, found, epochs=2, lr=0.05, batch_size=16, device="cpu") == metrics
     assert all(

@@ -94,7 +94,7 @@ def brute_force(network: nn.Module, shape: tuple[int, ...], rule: Rule) -> float
 
 def counts_of(graph: Graph, levels: int = LEVELS) -> np.ndarray:
     steps = np.repeat(np.arange(levels)[:, None], len(graph.groups), axis=1)
-    return kept_counts(steps, graph.channels, levels).T
+    return kept_counts(steps, graph, levels).T
 
 
 def times_of(

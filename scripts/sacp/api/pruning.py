@@ -138,7 +138,7 @@ def _timed(
 
 
 def compared(network: nn.Module, smaller: nn.Module, example: Sequence[int] | Tensor) -> Report:
-    """See `sacp.report`."""
+    """See `sacp.compare`."""
     shape = shape_of(example)
     _check_forms(network=network, example=shape)
     _check_forms(network=smaller)
