@@ -30,16 +30,16 @@ def every(problem: Problem) -> np.ndarray:
 
 
 @st.composite
-def problems(draw: st.DrawFn, most_limits: int = 3) -> Problem:
+def problems(draw: st.DrawFn, density: float = 0.7) -> Problem:
     """A few groups of a few places, random tables, limits from both sides, and something that must be removed."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     sizes = draw(st.lists(st.integers(1, 4), min_size=2, max_size=5))
     high = draw(st.sampled_from([2, 100]))  # small numbers make equal sums
     limits = []
-    for _ in range(draw(st.integers(0, most_limits))):
+    for _ in range(draw(st.integers(0, 3))):
         pairs = {
             (i, j): rng.integers(0, high, (sizes[i], sizes[j]))
-            for i, j in combinations(range(len(sizes)), 2) if rng.random() < 0.7
+            for i, j in combinations(range(len(sizes)), 2) if rng.random() < density
         }  # fmt: skip
         cost = CostTables(int(rng.integers(0, high)), tuple(rng.integers(0, high, size) for size in sizes), pairs)
         sample = np.sort(cost.of(rng.integers(0, sizes, (40, len(sizes)))))
@@ -116,25 +116,26 @@ def test_a_beam_finds_the_best_or_a_bound_on_it(problem, width, alone, most) -> 
         assert all(row.tobytes() in known for row in inside[problem.sums(inside) > lost + SLACK])
 
 
-@settings(max_examples=60, deadline=None)
-@given(problem=problems(), place=st.integers(1, 5))
-def test_a_beginning_that_is_needless_has_a_better_one(problem, place) -> None:
+@settings(max_examples=150, deadline=None)
+@given(problem=problems(density=0.2), place=st.integers(1, 4))
+def test_a_beginning_that_is_needless_has_one_that_is_no_worse_whatever_follows(problem, place) -> None:
     states, place = States(problem, MOST), min(place, problem.groups)
     places = np.array(list(product(*map(range, problem.sizes[:place]))), np.uint8)
-    state, costs, need = np.zeros(len(places), np.int64), np.zeros((len(places), len(problem.limits)), np.int64), 0
+    state, costs = np.zeros(len(places), np.int64), np.zeros((len(places), len(problem.limits)), np.int64)
     for group in range(place):
         costs += states.added[group][:, state, places[:, group]].T
         state = states.next[group][state, places[:, group]].astype(np.int64)
     removed = sum(own[here] for own, here in zip(problem.removed, places.T, strict=False))
-    need = np.maximum(0, problem.need - removed)
     sums = sum(own[here] for own, here in zip(problem.values, places.T, strict=False))
+    need = np.maximum(0, problem.need - removed)
     left = undominated(states, Beginnings(places, state, need, costs, sums), place)
     ends = list(product(*map(range, problem.sizes[place:])))
     ends = np.array(ends, np.uint8).reshape(len(ends), problem.groups - place)
     whole = np.concatenate([np.hstack([np.tile(row, (len(ends), 1)), ends]) for row in places])
-    best = np.where(problem.inside(whole), problem.sums(whole), -np.inf).max()
-    kept = np.repeat(np.isin(np.arange(len(places)), left), len(ends))
-    assert np.where(problem.inside(whole) & kept, problem.sums(whole), -np.inf).max() == pytest.approx(best)
+    inside = problem.inside(whole).reshape(len(places), len(ends))
+    for row in set(range(len(places))) - set(left.tolist()):
+        better = left[sums[left] >= sums[row]]
+        assert (inside[better] | ~inside[row]).all(axis=1).any()
 
 
 @settings(max_examples=60, deadline=None)
