@@ -108,6 +108,12 @@ def test_weights_too_large_for_the_model_lie_beside_it(tmp_path: Path, monkeypat
     assert_same(found[0], network(images))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_program_of_torchs_keeps_the_networks_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    sacp.export(Small().to(dtype), tmp_path / "out", SMALL, formats=["torch"])
+    assert torch.export.load(tmp_path / "out/network.pt2").module()(torch.zeros(SMALL, dtype=dtype)).dtype == dtype
+
+
 def test_one_format_alone_needs_none_of_the_others_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnxscript" else name)
     sacp.export(Small(), tmp_path / "out", SMALL, formats=["torch"])
@@ -126,6 +132,7 @@ REFUSED = [
     (Small(), {"formats": "onnx"}, "formats: found 'onnx', expected some of ('torch', 'onnx')"),
     (Small(), {"formats": ["tflite"]}, "formats: found ['tflite'], expected some of"),
     (Small(), {"formats": []}, "formats: found [], expected some of"),
+    (Small().double(), {}, "onnx: found a network in torch.float64, expected torch.float32: network.float()"),
     ("net", {}, "network: found a str, expected a torch.nn.Module"),
     (Small(), {"example": (3, 8, 8)}, "example: found (3, 8, 8), expected a batch of inputs, or a shape [1, C, H, W]"),
     (Small(), {"example": torch.zeros(0, 3, 8, 8)}, "example: found the shape [0, 3, 8, 8], expected a batch of"),

@@ -133,6 +133,14 @@ def test_a_network_keeps_its_precision(tmp_path: Path, dtype: torch.dtype) -> No
     assert_equal(sacp.load(tmp_path / "saved"), network)
 
 
+def test_a_network_with_its_channels_last_gives_the_same_bits(tmp_path: Path) -> None:
+    network = network_of("resnet18").to(memory_format=torch.channels_last)
+    sacp.save(network, tmp_path / "saved")
+    loaded = sacp.load(tmp_path / "saved")
+    assert loaded.conv1.weight.stride() == network.conv1.weight.stride()
+    assert_equal(loaded, network)
+
+
 class Own(nn.Module):
     """Layers under two names, tensors in two layers, a buffer that is not persistent."""
 
@@ -301,6 +309,7 @@ UNKNOWN = [
     ("module/options", {"bn9": {"eps": 0.1}}, "the layer 'bn9' has no option 'eps' of this form"),
     ("module/options", {"bn1": {"eps": 0.1}}, r"layer 'bn1': the network that is built has BatchNorm2d\(4, eps=0.1"),
     ("frozen", ["conv9"], "the network has no tensor 'conv9'"),
+    ("channels_last", ["bn1.weight"], "'bn1.weight' is no tensor of images, expected one that can lie with its chann"),
     ("tied", [["conv1.weight", "conv9"]], "the network has no tensor 'conv9'"),
 ]  # fmt: skip
 

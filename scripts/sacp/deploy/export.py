@@ -83,6 +83,7 @@ def _check_forms(network: Any, formats: Any) -> None:
         raise InputError(f"formats: found {formats!r:.80}, expected some of {tuple(FORMATS)}")
     if "onnx" in formats:
         onnx_model.check_installed()
+        onnx_model.check_precision(network)
 
 
 def _batch(network: nn.Module, example: Any) -> Tensor:

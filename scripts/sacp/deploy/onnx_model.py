@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from sacp.deploy.comparing import Runner
@@ -21,6 +21,15 @@ def check_installed() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(f"formats: onnx needs {', '.join(missing)}: pip install 'sacp[export]'")
+
+
+def check_precision(network: nn.Module) -> None:
+    """Raise `InputError` unless a network is in float32: runtimes have no layers in others, or round differently."""
+    others = {str(each.dtype) for each in network.parameters() if each.is_floating_point()} - {str(torch.float32)}
+    if others:
+        raise InputError(
+            f"onnx: found a network in {', '.join(sorted(others))}, expected torch.float32: network.float()"
+        )
 
 
 def write(program: ExportedProgram, path: Path) -> None:

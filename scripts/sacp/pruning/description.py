@@ -101,6 +101,7 @@ OF_SAVED: dict[str, Kind] = {
     "layers": ("an object of texts", _has_texts),
     "frozen": ("a list of names", _are_texts),
     "tied": ("a list of lists of names", _are_names),
+    "channels_last": ("a list of names", _are_texts),
     "mean": ("a list of numbers", _are_numbers),
     "std": ("a list of numbers, none below 0", _are_deviations),
 }

@@ -68,7 +68,8 @@ def save(network: nn.Module, folder: str | Path) -> None:
 
     A network of torchvision's, or of `sacp.network.architectures`, is given back by `load(folder)` alone, whatever its
     sizes and options; one of another class by `load(folder, network=...)`. Written are all tensors, buffers that are
-    not persistent too, which parameters are frozen, and which are one. Hooks, modes and layouts in memory are not.
+    not persistent too, which parameters are frozen, which are one, and which have their channels last; not written are
+    hooks and modes.
 
     Args:
         network: it stays as it is.

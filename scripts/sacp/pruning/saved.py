@@ -25,6 +25,7 @@ def description_of(network: nn.Module, state: State) -> dict[str, Any]:
         "layers": layers(network),
         "frozen": list(state.frozen),
         "tied": [list(names) for names in state.tied],
+        "channels_last": list(state.channels_last),
     }
 
 
@@ -51,7 +52,7 @@ def network_of(
     Raises:
         InputError: the function is missing or gives another network.
     """
-    state = State(tensors, description["frozen"], description["tied"])
+    state = State(tensors, *(description[key] for key in ("frozen", "tied", "channels_last")))
     module = description[MODULE]
     if network is not None:
         result = with_state(_called(network), state)

@@ -17,6 +17,9 @@ WRITTEN = (
 )  # fmt: skip
 
 
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the number of axes
+
+
 @dataclass(frozen=True)
 class State:
     """What a network has learned, by the names of its tensors."""
@@ -24,6 +27,7 @@ class State:
     tensors: Mapping[str, Tensor]  # parameters, buffers, and states of layers that are tensors
     frozen: Sequence[str] = ()  # parameters that are not trained
     tied: Sequence[Sequence[str]] = ()  # names of one tensor that several layers have
+    channels_last: Sequence[str] = ()  # tensors that lie so in memory; kernels add in another order then
 
 
 def state_of(network: nn.Module) -> State:
@@ -38,7 +42,7 @@ def state_of(network: nn.Module) -> State:
             raise InputError(f"network: '{name}' {reason}")
     frozen = [name for name, value in network.named_parameters(remove_duplicate=False) if not value.requires_grad]
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in own.items()}
-    return State(copies, frozen, _tied(network))
+    return State(copies, frozen, _tied(network), [name for name, value in own.items() if _is_channels_last(value)])
 
 
 def with_state(network: nn.Module, state: State) -> nn.Module:
@@ -51,9 +55,14 @@ def with_state(network: nn.Module, state: State) -> nn.Module:
     for name in outside:
         if name not in state.tensors:
             raise InputError(f"weights do not fit the network: it has a buffer '{name}', the file has none")
-    result = resized(network, {name: value for name, value in state.tensors.items() if name not in outside})
+    tensors = dict(state.tensors)
+    for name in state.channels_last:
+        if name not in tensors or tensors[name].dim() not in CHANNELS_LAST:
+            raise InputError(f"'{name:.40}' is no tensor of images, expected one that can lie with its channels last")
+        tensors[name] = tensors[name].contiguous(memory_format=CHANNELS_LAST[tensors[name].dim()])
+    result = resized(network, {name: value for name, value in tensors.items() if name not in outside})
     for name in outside:
-        _set(result, name, state.tensors[name])
+        _set(result, name, tensors[name])
     named = dict(_named(result))
     for name in (*state.frozen, *(name for names in state.tied for name in names)):
         if name not in named:
@@ -65,6 +74,11 @@ def with_state(network: nn.Module, state: State) -> nn.Module:
         if parameter.is_floating_point():  # no other is ever trained
             parameter.requires_grad_(name not in state.frozen)
     return result
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    layout = CHANNELS_LAST.get(tensor.dim())
+    return layout is not None and tensor.is_contiguous(memory_format=layout) and not tensor.is_contiguous()
 
 
 def _named(network: nn.Module) -> Iterable[tuple[str, Tensor]]:
