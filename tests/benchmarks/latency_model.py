@@ -15,9 +15,10 @@ import sacp
 import torch
 import torchvision
 from benchmarks.latency import PAGE, filled
+from sacp.network.constraints import Constraints
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_channels, l1_order
-from sacp.pruning.space import kept_counts
+from sacp.pruning.space import counts_by_step
 from sacp.timing.model import times_of
 from sacp.timing.runtimes import RUNTIMES, Setting
 from sacp.tracing.trace import traced
@@ -38,14 +39,6 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def counts_of(channels: Sequence[int], multiple: int) -> np.ndarray:
-    """Kept channels of each group at each step, [G, levels]: tenths, and those rounded down to multiples."""
-    steps = np.repeat(np.arange(LEVELS)[:, None], len(channels), axis=1)
-    counts = kept_counts(steps, list(channels), LEVELS).T
-    rounded = np.maximum(counts // multiple * multiple, np.minimum(multiple, np.array(channels)[:, None]))
-    return np.where(np.arange(LEVELS) == 0, counts, rounded)
-
-
 def configurations(groups: int) -> np.ndarray:
     """Steps of all that is measured, [n, G]."""
     drawn = np.random.default_rng(0).integers(0, LEVELS, (DRAWN, groups))
@@ -56,9 +49,9 @@ def measure(name: str, multiple: int, runtime: str, seconds: float) -> pd.DataFr
     """Rows of one network under one setting."""
     torch.manual_seed(0)
     network = torchvision.models.get_model(name, weights=None).eval()
-    original, setting = traced(network, SHAPE), Setting(runtime, 1, 1)
+    original, setting = traced(network, SHAPE, Constraints(round_to=multiple)), Setting(runtime, 1, 1)
     graph, order = original.graph, l1_order(network, original.graph)
-    counts, steps = counts_of(graph.channels, multiple), configurations(len(graph.groups))
+    counts, steps = counts_by_step(graph, LEVELS), configurations(len(graph.groups))
     times = times_of(network, original, SHAPE, counts, setting, TIMES)
     modelled = times.times(steps) / times.times(np.zeros_like(steps[:1]))
     rows = []

@@ -17,11 +17,3 @@ def test_the_page_shows_what_was_measured() -> None:
 def test_a_page_without_a_mark_is_refused() -> None:
     with pytest.raises(InputError, match=r"latency\.md: found no line '<!-- latency: "):
         latency.filled("# Latency\n", latency.BEGIN, "")
-
-
-def test_counts_fall_from_all_channels_and_are_multiples() -> None:
-    counts = latency_model.counts_of([64, 24, 7], 16)
-    assert counts[:, 0].tolist() == [64, 24, 7]
-    assert counts[0].tolist() == [64, 48, 48, 32, 32, 32, 16, 16, 16, 16]
-    assert counts[1].tolist() == [24, *[16] * 9]
-    assert counts[2].tolist() == [7] * 10
