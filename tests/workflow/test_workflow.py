@@ -13,6 +13,7 @@ import pytest
 import rulebook
 import sacp
 import torch
+import yaml
 from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import start_ticks
@@ -143,6 +144,8 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
         "probe_sample",
         "tune_sample",
         "export_winner",
+        "measure_latency",
+        "draw_latency",
         "rescore_candidates",
         "search_colony",
         "train_sparse",
@@ -323,3 +326,22 @@ def test_another_place_for_temporary_files_or_other_resources_rerun_nothing(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     resources = [f"{rule}:mem_mb=5000" for rule in rulebook.rules()]
     assert demo_copy.demo("--dry-run", "--set-resources", *resources).jobs == []
+
+
+def test_winners_are_timed_where_a_config_asks_for_it(demo_copy: Checkout) -> None:
+    timed = {"batches": [1, 8], "runtimes": ["eager", "onnxruntime"], "seconds": 0.01}
+    more = {"experiments": {"digits-resnet14": {"latency": timed}}}
+    (demo_copy.path / "more.yaml").write_text(yaml.safe_dump(more))
+    files = ("results/demo/tables/table3.csv", "results/demo/figures/latency/digits-resnet14.png")
+    run = demo_copy.snakemake(*files, "--configfile", "config/demo.yaml", "more.yaml")
+    assert run.status == 0, run.output
+    assert set(run.jobs) == {"measure_latency", "make_table3", "draw_latency"}
+    times = pd.read_csv(demo_copy.path / SEED / "latency.csv")
+    table = pd.read_csv(demo_copy.path / files[0])
+    measured = table[table["source"] == "measured"]
+    assert list(times["method"].unique()) == list(measured["method"])
+    assert len(times) == 4 * len(measured)
+    for name in ("eager, 1 at once", "eager, 8 at once", "onnxruntime, 1 at once", "onnxruntime, 8 at once"):
+        assert (measured[f"ms, {name}"] > 0).all()
+        assert measured[f"times as fast, {name}"].iloc[0] == 1  # the base
+    assert (demo_copy.path / files[1]).read_bytes().startswith(b"\x89PNG")
