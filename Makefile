@@ -72,6 +72,7 @@ bench-start: $(VENV)/.complete ## Measure what of the demo's CPU seconds is work
 bench-latency: $(VENV)/.complete ## Measure how much faster pruned networks are, and how well that is modelled; an hour.
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency_model
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency_budgets
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
