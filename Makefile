@@ -11,7 +11,8 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
-	bench-search bench-training bench-precision bench-images bench-dag bench-start bench-latency sweep-networks \
+	bench-bounds bench-search bench-training bench-precision bench-images bench-dag bench-start bench-latency \
+	sweep-networks \
 	check format docs lock assumptions clean
 
 help: ## List the targets.
@@ -52,6 +53,9 @@ test-slurm: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, as
 
 test-slurm-short: $(VENV)/.complete ## Run the demo on a Slurm cluster of one node, with one cancelled job.
 	$(BIN)/pytest -m slurm -k cancelled tests/slurm
+
+bench-bounds: $(VENV)/.complete ## Measure how near the search comes to the best within a budget.
+	$(BIN)/python tests/benchmarks/bounds.py --csv docs/results/bounds.csv
 
 bench-search: $(VENV)/.complete ## Measure sampling, scoring and encoder training against their peers.
 	$(BIN)/python tests/benchmarks/search.py

@@ -3,6 +3,7 @@
 from itertools import combinations
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from networks_zoo import any_network
@@ -12,6 +13,7 @@ from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import bounded, exact, log_mass
+from sacp.search.files import attributes_of, check_configs, new_configs
 from sacp.search.find import WAYS, check_number, find
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, score_all
@@ -120,6 +122,18 @@ def test_an_exact_search_that_is_too_large_finds_good_candidates_and_a_bound(
     assert found.value <= best + 1e-9 <= found.bound + 2e-9
     said = f"too large to be solved exactly: best score {found.value:.6g}, at most {found.bound:.6g}"
     assert (said in caplog.text) is not found.solved
+
+
+def test_the_file_of_what_was_found_says_how_near_the_best_it_is(problem, tmp_path) -> None:
+    _, graph, space, drawn = problem
+    found = find("exact", SEARCH, 5, *problem)
+    attributes = attributes_of(graph, LEVELS, 0.3, space.count, 0) | found.facts
+    with new_configs(tmp_path / "configs.h5", drawn.steps[:2], len(found.steps), attributes) as rows:
+        rows[:] = found.steps
+    check_configs(tmp_path / "configs.h5", graph, LEVELS, 0.3)
+    with h5py.File(tmp_path / "configs.h5") as handle:
+        assert handle.attrs["best_found"] == handle.attrs["bound"] == found.value
+        assert handle.attrs["solved"]
 
 
 def test_a_local_search_knows_no_bound(problem) -> None:
