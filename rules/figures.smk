@@ -80,6 +80,7 @@ rule draw_scores:
 
 rule draw_responses:
     input:
+        unpack(paths.first_sensitivity),
         network="<results>/{experiment}/network.json",
         base=paths.first_seed("base.pt"),
         configs=paths.first_seed("configs.h5"),

@@ -45,9 +45,34 @@ rule train_encoder:
         "../scripts/train_encoder.py"
 
 
+rule measure_sensitivity:
+    input:
+        data=paths.data,
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+    output:
+        sensitivity="<results>/{experiment}/seed{seed}/sensitivity.json",
+        provenance="<results>/{experiment}/seed{seed}/sensitivity.provenance.json",
+    log:
+        "<results>/logs/measure_sensitivity/{experiment}-seed{seed}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(4 * 60),
+        gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
+    params:
+        cfg=stages.sensitivity,
+        code=code("measure_sensitivity", stages.sensitivity),
+    script:
+        "../scripts/measure_sensitivity.py"
+
+
 rule score_candidates:
     input:
-        unpack(paths.encoder),
+        unpack(paths.scorer),
         unpack(paths.matched_winner),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",
@@ -72,7 +97,7 @@ rule score_candidates:
 
 rule find_configs:
     input:
-        unpack(paths.encoder),
+        unpack(paths.scorer),
         unpack(paths.matched_winner),
         network="<results>/{experiment}/network.json",
         base="<results>/{experiment}/seed{seed}/base.pt",

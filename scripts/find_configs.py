@@ -4,6 +4,7 @@ from sacp.compute import job
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import load_base
+from sacp.pruning.sensitivity import load as load_sensitivity
 from sacp.pruning.space import Space
 from sacp.search.files import Candidates, attributes_of, check_configs, load_configs, new_configs
 from sacp.search.find import check_number, find
@@ -17,7 +18,9 @@ with job.running(snakemake) as work:
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     training, levels = load_configs(work.given.configs, "training")
     constrained = Space.of(graph, levels, space["threshold"])
-    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
+    path = work.given.get("sensitivity")
+    sensitivity = load_sensitivity(path, graph) if path else None
+    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"), sensitivity)
     drawn = Candidates(work.given.configs)
     found = find(work.cfg["way"], search, work.cfg["top_m"], scorer, graph, constrained, drawn, work.threads)
     check_number(len(found.steps), work.cfg["top_m"], search["distance"])

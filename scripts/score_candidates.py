@@ -5,6 +5,7 @@ from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import load_base
+from sacp.pruning.sensitivity import load as load_sensitivity
 from sacp.search import ranked
 from sacp.search.files import Candidates, check_configs, save_scores
 from sacp.search.matching import matching
@@ -17,7 +18,9 @@ with job.running(snakemake) as work:
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     candidates = Candidates(work.given.configs)
     levels, budget = candidates.levels, Budget.of(search["budget"], cost_of_graph(graph))
-    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"))
+    path = work.given.get("sensitivity")
+    sensitivity = load_sensitivity(path, graph) if path else None
+    scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"), sensitivity)
     total, keep = candidates.total, search["keep"]
     best = ranked.best(iter(candidates), total, scorer, graph, levels, keep, budget, work.threads)
     save_scores(work.out.scores, best)

@@ -63,10 +63,10 @@ def prune(
         at_least: every layer keeps so many channels at least, or all it has; a share of them if less than 1.
         criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `random`, or the import path
             `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
-        score: what is maximised: `log-mass`, or the import path of a function (network, graph, levels) -> what each
-            group adds at each step, [groups, levels].
-        images: batches of training images [B, C, H, W], normalised as for training, of a criterion that looks at
-            them (`hrank`, `thinet`).
+        score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; or the import path of a function
+            (network, graph, levels) -> what each group adds at each step, [groups, levels].
+        images: batches of training images [B, C, H, W], normalised as for training, of a criterion or score that looks
+            at them (`hrank`, `thinet`, `sensitivity`).
         calibrate: batches of training images in the same form: the result's batch norms are fitted to them, so that
             it can be evaluated before it is trained.
         runtime: of a budget on latency: `eager`, or `onnxruntime`, which takes the extra `export`.

@@ -55,7 +55,7 @@ def test_a_score_is_a_function_of_network_graph_levels_and_its_own_settings(name
     known = scores.score(name)
     if known.additive:
         settings = METHOD[known.settings]["properties"] if known.settings else {}
-        assert parameters(known.function) == [*scores.ARGUMENTS, *settings]
+        assert parameters(known.function) == [*scores.ARGUMENTS, *known.needs, *settings]
     else:
         assert parameters(known.function) == ["encoder", *scores.ARGUMENTS, "**settings"]
     assert known.settings is None or known.settings in kinds.KINDS[kinds.SEARCH].keys

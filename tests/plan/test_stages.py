@@ -26,8 +26,8 @@ OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "scoring": SEARCHES, "find": ["log-mass"], "baseline": SELECTED, "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
-    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "latency", "methods",
-    "searches", "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
+    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "latency", "sensitivity",
+    "methods", "searches", "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
 )  # fmt: skip
 IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' order is one of rows or panels
 
@@ -158,7 +158,12 @@ def test_scores_of_an_encoder_and_of_a_closed_form_differ_in_function_and_settin
     encoder, closed = (stages.scoring(place(name)) for name in ("sacp", "log-mass"))
     assert set(encoder) == set(closed) == {"network", "score", "search", "space"}
     assert {path.partition(".")[0] for path in differences(encoder, closed)} == {"score"}
-    assert closed["score"] == {"additive": True, "function": LOG_MASS, "settings": {"channels": 0.5, "positions": 0}}
+    assert closed["score"] == {
+        "additive": True,
+        "function": LOG_MASS,
+        "needs": [],
+        "settings": {"channels": 0.5, "positions": 0},
+    }
     assert (encoder["score"]["additive"], encoder["score"]["function"]) == (False, ENCODER)
     assert encoder["score"]["settings"] == demo()["experiments"][DEMO]["methods"]["sacp"]["encoder"]
 
@@ -236,10 +241,13 @@ TRAININGS = FULL | TUNING | {"base", "sparse", "sample"}
         ("predictors/encoders/untrained/hidden", 8, {"encoder untrained", "predictors"}),
         ("methods/sacp-1/labels", 30, {"table3", "table4"}),
         ("methods/log-mass/exponents/positions", 1, {"scoring log-mass", "find log-mass", "responses"}),
+        ("sensitivity/images", 100, {"sensitivity"}),
+        ("space/round_to", 2, {"trace"} | OF_THE_SPACE | {"method_figure"}),
+        ("latency/seconds", 1, {"latency"}),
         ("methods/fpgm/criterion", "thinet", {"baseline fpgm"}),
         ("methods/log-mass/search", "local", {"find log-mass"}),
         ("reported", "resnet56", {"table3", "table4", "accuracy_flops"}),
-        ("validation", 0.2, TRAININGS | {"probes"} | {f"baseline {name}" for name in SELECTED}),
+        ("validation", 0.2, TRAININGS | {"probes", "sensitivity"} | {f"baseline {name}" for name in SELECTED}),
     ],
 )
 def test_a_setting_changes_the_stages_that_use_it_and_no_others(stages, key, value, stages_that_change):

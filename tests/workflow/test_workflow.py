@@ -145,6 +145,7 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
         "tune_sample",
         "export_winner",
         "measure_latency",
+        "measure_sensitivity",
         "draw_latency",
         "rescore_candidates",
         "search_colony",

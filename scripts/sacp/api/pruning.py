@@ -26,6 +26,7 @@ from sacp.network.surgery import prune as cut
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
 from sacp.pruning.returned import order_of
+from sacp.pruning.sensitivity import measure
 from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
 from sacp.pruning.within import narrowest
 from sacp.search import bounded, log_mass
@@ -218,8 +219,13 @@ def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[NDArray[np.fl
     if (wish.score, wish.criterion) == DEFAULTS:  # both look at the same norms
         norms = log_mass.masses(network, graph)
         return log_mass.values_of(norms, graph, wish.levels), highest_first(norms)
-    values = additive_values(_score(wish.score), network, graph, wish.levels)
-    return values, _ranked(wish.criterion, network, graph, wish.images, wish.seed)
+    images = list(wish.images)
+    score, sensitivity = _score(wish.score), None
+    if score["needs"]:
+        _check_images(images, f"the score '{wish.score}'")
+        sensitivity = measure(network, graph, images, wish.seed).groups
+    values = additive_values(score, network, graph, wish.levels, sensitivity)
+    return values, _ranked(wish.criterion, network, graph, images, wish.seed)
 
 
 def _score(name: str) -> Mapping[str, Any]:
@@ -228,22 +234,27 @@ def _score(name: str) -> Mapping[str, Any]:
     if not known.additive:
         closed = ", ".join(each for each, entry in scores.SCORES.items() if entry.additive)
         raise InputError(f"score: '{name}' needs a trained encoder, as a workflow has it; expected one of {closed}")
-    return {"function": known.function, "settings": {}}
+    return {"function": known.function, "settings": {}, "needs": known.needs}
 
 
-def _ranked(name: str, network: nn.Module, graph: Graph, images: Iterable[Tensor], seed: int) -> Any:
+def _ranked(name: str, network: nn.Module, graph: Graph, batches: list[Tensor], seed: int) -> Any:
     """What a criterion returns: channels of each group, best first, or those with factors."""
-    known, batches = criteria.criterion(name), list(images)
-    if name in criteria.CRITERIA and known.images and not batches:
-        raise InputError(
-            f"images: found none, but the criterion '{name}' looks at them; expected batches of training images "
-            "[B, C, H, W], normalised as for training"
-        )
+    known = criteria.criterion(name)
+    if name in criteria.CRITERIA and known.images:
+        _check_images(batches, f"the criterion '{name}'")
     was_training = network.training
     try:
         return imports.call(known.function, network.eval(), graph, batches, seed)
     finally:
         network.train(was_training)
+
+
+def _check_images(batches: Sequence[Tensor], who: str) -> None:
+    if not batches:
+        raise InputError(
+            f"images: found none, but {who} looks at them; expected batches of training images [B, C, H, W], "
+            "normalised as for training"
+        )
 
 
 def _on_one_line(value: Any) -> str:

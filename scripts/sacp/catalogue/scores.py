@@ -7,6 +7,9 @@ from sacp.catalogue.names import entry
 ARGUMENTS = ("network", "graph", "levels")  # of a closed form, before its settings
 
 
+SENSITIVITY = "sensitivity"
+
+
 @dataclass(frozen=True)
 class Score:
     """A score of configurations; more is better."""
@@ -16,6 +19,7 @@ class Score:
     settings: str | None  # the key of a method under which its settings stand
     text: str
     source: str
+    needs: tuple[str, ...] = ()  # what a closed form is given beside its settings, measured: `sensitivity`
     exact: bool = True  # of a closed form: whether the exact search can tell its best from all others
 
 
@@ -26,6 +30,11 @@ SCORES = {
     "log-mass": Score(
         "sacp.search.log_mass:values", True, "exponents",
         "the weighted sum over layers of ln(kept share of the L1 mass)", "of our own",
+    ),
+    "sensitivity": Score(
+        "sacp.search.sensitivity:values", True, "weighting",
+        "the weighted sum over groups of 1 - 1 / (kept share of the L1 mass), weighted by measured sensitivities",
+        "of our own", needs=(SENSITIVITY,),
     ),
     "pruning-ratio": Score(
         "sacp.search.plain:pruning_ratio", True, None, "the least pruned first", "minus R of eq. 1", exact=False

@@ -149,6 +149,13 @@ class _Seed:
             # ASSUME: the penalty on the scales adds no time to a step of the base's training.
             after = (self.data, *self._named("train_base"))
             yield self._job("train_sparse", self._training(SPARSE), cores, self.processes, after)
+        if self.plan.sensitive(self.name):
+            settings = self.experiment["sensitivity"]
+            # ASSUME: a gradient takes twice as long as the pass before it.
+            passes = settings["images"] * (1 + 2 * settings["draws"]) * cost.speeds[BASE].evaluate
+            after = (self.data, *self._named("train_base"), f"trace_network/{self.name}")
+            seconds = cost.start + cost.load + cost.first + passes
+            yield self._job("measure_sensitivity", seconds, self.config["threads"], 1, after)
         for method in sorted(methods, key=lambda name: _turn(methods[name])):
             yield self._job(f"write_protocol/{method}", cost.light_start)
             if kinds.of(methods[method]).is_baseline:
@@ -182,6 +189,8 @@ class _Seed:
         start = cost.search_start if has_encoder(settings) else cost.start
         first = self._named("train_base", "sample_configs")
         won = self._named(f"select_winner/{settings['match']}") if "match" in settings else ()
+        if method in self.plan.sensitive(self.name):
+            first = (*first, *self._named("measure_sensitivity"))
         if labels := settings.get("labels"):
             sample = list(self._shards("tune_sample/training/0", labels, first, SAMPLE))
             yield from sample

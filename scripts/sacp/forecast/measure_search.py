@@ -48,7 +48,9 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     sampling, candidates = _sampling(graph, space, threads)
     started = time.monotonic()
     if request["score"]["additive"]:
-        scorer: Scorer = of_score(request["score"], base, graph, space["levels"])
+        scorer: Scorer = of_score(
+            request["score"], base, graph, space["levels"], sensitivity=np.ones(len(graph.groups))
+        )
     else:
         settings = EncoderSettings(**request["score"]["settings"])
         training, encoder = _training(graph, norms, space, settings)

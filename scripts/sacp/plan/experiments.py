@@ -147,6 +147,15 @@ class Experiments:
         """Experiments whose predictors are compared."""
         return [name for name in self.names if self.of(name)["predictors"]["sample"]]
 
+    def sensitive(self, experiment: str) -> list[str]:
+        """Searches whose score uses measured sensitivities."""
+        methods = self.of(experiment)["methods"]
+        return [
+            name
+            for name in self.searches(experiment)
+            if scores.SENSITIVITY in scores.score(methods[name]["score"]).needs
+        ]
+
     def timed(self) -> list[str]:
         """Experiments whose winners' latency is measured."""
         return [name for name in self.names if self.of(name)["latency"]["batches"]]

@@ -65,6 +65,20 @@ class Paths:
         with_encoder = self.experiments.with_encoder(place.experiment)
         return {"encoder": f"{self.folder(place)}/encoder.pt"} if place.method in with_encoder else {}
 
+    def scorer(self, place: Place) -> Inputs:
+        """What a search's score is made of beside the base: an encoder, or what was measured."""
+        measured = place.method in self.experiments.sensitive(place.experiment)
+        return self.encoder(place) | ({"sensitivity": self.sensitivity(place)} if measured else {})
+
+    def sensitivity(self, place: Place) -> str:
+        """Sensitivities of the base's groups."""
+        return f"{self.seed_folder(place)}/sensitivity.json"
+
+    def first_sensitivity(self, wildcards: Place) -> Inputs:
+        """Those of the first seed, where a search of the experiment uses them."""
+        place = Values(wildcards.experiment, str(self.experiments.seeds[0]))
+        return {"sensitivity": self.sensitivity(place)} if self.experiments.sensitive(place.experiment) else {}
+
     def candidates(self, place: Place) -> str:
         """The file of a search's candidates, its own or the sample that all share; a tuned method's are its match's."""
         search = self.experiments.search_of(place)
@@ -170,7 +184,7 @@ class Paths:
         found, search = [f"{self.folder(place)}/winner/{RECORD}"], self.experiments.search_of(place)
         if search is not None:
             of_search = replace(place, method=search)
-            found += [record_of(path) for path in self.encoder(of_search).values() if isinstance(path, str)]
+            found += [record_of(path) for path in self.scorer(of_search).values() if isinstance(path, str)]
             return [*found, *self._search_records(of_search)]
         found.append(f"{self.folder(place)}/kept.{RECORD}")
         if "sparse" in self.experiments.kind(place).inputs:
@@ -266,6 +280,8 @@ class Paths:
             yield f"{folder}/sparse.{RECORD}"
         if place.experiment in experiments.timed():
             yield f"{folder}/latency.{RECORD}"
+        if experiments.sensitive(place.experiment):
+            yield f"{folder}/sensitivity.{RECORD}"
         encoders = experiments.with_encoder(place.experiment)
         if place.experiment in experiments.studied():
             encoders = list(experiments.encoders(place.experiment))

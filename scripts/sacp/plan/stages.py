@@ -76,6 +76,10 @@ class Stages:
         """Training of an encoder."""
         return self.parts(place, "space", encoder=self.experiments.encoders(place.experiment)[place.method])
 
+    def sensitivity(self, place: Place) -> Tree:
+        """How the sensitivity of the base's groups is measured."""
+        return self.parts(place, "device", "sensitivity", "validation")
+
     def tuning(self, place: Place) -> Tree:
         """Light tuning of candidates."""
         return self.parts(place, "calibration", "device", "engine", "tune", "validation")
@@ -261,7 +265,9 @@ def score_settings(method: Mapping[str, Any]) -> Tree:
     """A search's score: its function, and that function's settings."""
     known = scores.score(method["score"])
     settings = method[known.settings] if known.settings else {}
-    found: Tree = ordered({"additive": known.additive, "function": known.function, "settings": settings})
+    found: Tree = ordered(
+        {"additive": known.additive, "function": known.function, "needs": list(known.needs), "settings": settings}
+    )
     return found
 
 

@@ -13,6 +13,7 @@ from sacp.errors import INTERRUPTS, InputError, told
 from sacp.network.graph import Graph
 from sacp.pruning.space import Steps
 
+SENSITIVITY = "sensitivity"  # what a score may need
 CHUNK = 1 << 14  # candidates that a closed form scores at a time: their sums stay in the cache
 
 
@@ -48,8 +49,9 @@ class AdditiveScorer:
 
 
 def of_score(
-    score: Mapping[str, Any], network: nn.Module, graph: Graph, levels: int, encoder: str | Path | None = None
-) -> Scorer:
+    score: Mapping[str, Any], network: nn.Module, graph: Graph, levels: int, encoder: str | Path | None = None,
+    sensitivity: NDArray[np.float64] | None = None,
+) -> Scorer:  # fmt: skip
     """The scorer of a search method.
 
     Args:
@@ -60,21 +62,26 @@ def of_score(
         graph: its graph.
         levels: granularity of the ratios.
         encoder: the file of the trained encoder, for a score that has one.
+        sensitivity: of the groups, [G], for a score that `needs` it.
     """
     if score["additive"]:
-        return AdditiveScorer(additive_values(score, network, graph, levels))
+        return AdditiveScorer(additive_values(score, network, graph, levels, sensitivity))
     function = imports.load(score["function"])
     scorer: Scorer = function(encoder, network, graph, levels, **score["settings"])
     return scorer
 
 
-def additive_values(score: Mapping[str, Any], network: nn.Module, graph: Graph, levels: int) -> NDArray[np.float64]:
+def additive_values(
+    score: Mapping[str, Any], network: nn.Module, graph: Graph, levels: int,
+    sensitivity: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
     """What each group adds to a closed-form score at each step, [G, levels].
 
     Raises:
         InputError: the function cannot be imported, or returns something else, or what float32 cannot tell apart.
     """
-    values = imports.call(score["function"], network, graph, levels, **score["settings"])
+    measured = {SENSITIVITY: sensitivity} if SENSITIVITY in score.get("needs", ()) else {}
+    values = imports.call(score["function"], network, graph, levels, **measured, **score["settings"])
     try:
         found = _numbers(values, (len(graph.groups), levels))
         _check_sums(found)
