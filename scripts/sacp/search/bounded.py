@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MOST_STATES = 5_000_000  # states and places of all groups together
 MOST_ENTRIES = 10_000_000  # of a table with the states and what is still to be removed
 WIDTHS = (4_000, 20_000, 80_000)  # beginnings that are kept at most, from one try to the next
+PLACES = 10  # of a group, above which fewer are kept, as each grows by every place
 NO_LEAST = -(1 << 62)  # below every cost
 MOST_BESIDE = 200  # configurations whose neighbours are taken where too few are found
 
@@ -95,7 +96,7 @@ def _best_alone(problem: Problem, relaxations: list[Relaxation]) -> tuple[Places
             return chosen, above
         bound = min(bound, above)
     known = _starts(problem, relaxations)  # one at most
-    for width in WIDTHS:
+    for width in _widths(problem):
         value = float(problem.sums(known)[0]) if len(known) else -np.inf
         found, lost = beam.search(problem, relaxations, width, value)
         if len(found):
@@ -115,6 +116,11 @@ def _best_alone(problem: Problem, relaxations: list[Relaxation]) -> tuple[Places
     )
 
 
+def _widths(problem: Problem) -> list[int]:
+    """Beginnings that are kept at most, so many that they grow to about as many in every problem."""
+    return [max(1, width * PLACES // max(PLACES, *problem.sizes)) for width in WIDTHS]
+
+
 def _starts(problem: Problem, relaxations: list[Relaxation]) -> Places:
     """The best configuration within the limits that is easily found, moved along them, [1, G], or none, [0, G]."""
     last = np.array([[size - 1 for size in problem.sizes]], np.uint8)
@@ -122,8 +128,7 @@ def _starts(problem: Problem, relaxations: list[Relaxation]) -> Places:
     inside = every[problem.inside(every)]
     if not len(inside):
         return inside
-    moved = np.stack([improved(problem, places) for places in inside])
-    return moved[[np.argmax(problem.sums(moved))]]
+    return improved(problem, inside[np.argmax(problem.sums(inside))])[None]
 
 
 def _several(
@@ -132,7 +137,7 @@ def _several(
     """The best that a beam keeps with `chosen` [1, G] among them, [n, G]; whether they are the best; and the bound."""
     best, sums, level = chosen, problem.sums(chosen), -np.inf
     every = chosen
-    for width in WIDTHS:
+    for width in _widths(problem):
         # What is not above the last of those that are known is of no interest.
         listed, lost = beam.search(problem, relaxations, max(width, 4 * found), level, best_alone=False)
         every = np.unique(np.concatenate([every, listed]), axis=0)
