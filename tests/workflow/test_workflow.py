@@ -346,3 +346,19 @@ def test_winners_are_timed_where_a_config_asks_for_it(demo_copy: Checkout) -> No
         assert (measured[f"ms, {name}"] > 0).all()
         assert measured[f"times as fast, {name}"].iloc[0] == 1  # the base
     assert (demo_copy.path / files[1]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_search_by_measured_sensitivities_finds_the_best_by_them(demo_copy: Checkout) -> None:
+    more = {"defaults": {"methods": {"s": {"kind": "search", "score": "sensitivity", "search": "exact"}}}}
+    (demo_copy.path / "more.yaml").write_text(yaml.safe_dump(more))
+    run = demo_copy.snakemake(f"{SEED}/s/scores.parquet", "--configfile", "config/demo.yaml", "more.yaml")
+    assert run.status == 0, run.output
+    assert set(run.jobs) == {"measure_sensitivity", "find_configs", "score_candidates"}
+    folder = demo_copy.path / SEED
+    network, measured = read(folder.parent / "network.json"), read(folder / "sensitivity.json")
+    assert list(measured["groups"]) == [group["name"] for group in network["groups"]]
+    assert all(value > 0 for value in measured["groups"].values())
+    assert all(0 < measured["errors"][name] < value for name, value in measured["groups"].items())
+    found, sample = (pd.read_parquet(folder / name / "scores.parquet") for name in ("s", "sacp"))
+    assert found["score"].is_monotonic_decreasing
+    assert (found["flops"] <= sample["flops"].max()).all()
