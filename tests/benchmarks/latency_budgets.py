@@ -52,7 +52,7 @@ def measure_missing(names: Sequence[str], seconds: float) -> None:
         for runtime in RUNTIMES:
             for budget in BUDGETS:
                 rows = pd.read_csv(CSV) if CSV.exists() else pd.DataFrame(columns=list(COLUMNS))
-                known = rows["runtime"].astype(str).str.partition(" ")[0] == runtime
+                known = rows["runtime"].astype(str).str.startswith(runtime)
                 if not (known & (rows["network"] == name) & (rows["budget"] == budget)).any():
                     row = measure(name, runtime, budget, seconds)
                     frame = pd.DataFrame([row], columns=list(COLUMNS))

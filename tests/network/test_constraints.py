@@ -32,6 +32,8 @@ def test_a_pattern_is_of_layers_or_of_modules_that_they_are_in(patterns: list[st
 def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"^ignore: found 'layer1.0.conv3', .* nearest is 'layer1.0.conv[12]'$"):
         ignored(Constraints(ignore=("layer1.0.conv3",)), LAYERS)
+    with pytest.raises(InputError, match=r"^ignore: found 'layer1. conv3', which no convolution, [^\n]*$"):
+        ignored(Constraints(ignore=("layer1.\nconv3",)), LAYERS)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ MISTAKES = {
     "a layer that is none": (
         "threshold: 0.4",
         "threshold: 0.4, ignore: [layer9]",
-        "space.ignore: found 'layer9', which no layer or module fits",
+        "space.ignore: found 'layer9', which no convolution, no linear layer",
     ),
     "rounding beyond all widths": (
         "threshold: 0.4",

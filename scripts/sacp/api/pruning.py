@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp import imports
+from sacp.api.batches import given_batches
 from sacp.api.report import Report
 from sacp.catalogue import criteria, scores
 from sacp.errors import InputError
@@ -22,6 +23,7 @@ from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph, is_share
 from sacp.network.graph import Graph
+from sacp.network.surgery import copied
 from sacp.network.surgery import prune as cut
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
@@ -53,7 +55,7 @@ class Wish:
     levels: int
     score: str
     criterion: str
-    images: Iterable[Tensor]
+    images: Sequence[Tensor]
     proof: str
     seed: int
 
@@ -67,20 +69,26 @@ def prune(
     """See `sacp.prune`."""
     shape = shape_of(example)
     _check_forms(
-        network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score
-    )
+        network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score,
+        timings=timings, report=report,
+    )  # fmt: skip
     setting = Setting(runtime, batch, torch.get_num_threads() if threads is None else threads)
     limits, constraints = (
         _limits(latency, flops=flops, parameters=parameters),
         Constraints.of(ignore, round_to, at_least),
     )
-    wish = Wish(limits, _latency(latency), setting, timings, levels, score, criterion, images, proof, seed)
+    time = _latency(latency)
     original = traced(network, shape, constraints)
     for why in original.stays:
         log.warning("not pruned: %s", why)
+    # All batches that a criterion looks at are held: maybe the result is calibrated with the same, which come but once.
+    looked_at = list(given_batches("images", images, network, shape))
+    same = calibrate is images
+    fitted = None if calibrate is None or same else given_batches("calibrate", calibrate, network, shape)
+    wish = Wish(limits, time, setting, timings, levels, score, criterion, looked_at, proof, seed)
     smaller, found = _found(network, original, shape, wish)
     if calibrate is not None:
-        fit_norms(smaller, calibrate)
+        fit_norms(smaller, looked_at if fitted is None else fitted)
     if report is not None:
         report(found)
     return smaller
@@ -165,6 +173,8 @@ def _check_forms(**given: Any) -> None:
         "seed": (lambda found: type(found) is int and found >= 0, "an integer from 0"),
         "criterion": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
         "score": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
+        "timings": (lambda found: found is None or isinstance(found, (str, Path)), "the path of a file"),
+        "report": (lambda found: found is None or callable(found), "a function that takes the report, as print"),
     }
     for name, found in given.items():
         is_right, expected = rights[name]
@@ -203,8 +213,11 @@ def _told(kind: str, target: float) -> str:
 def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
     """Bounds as numbers; `InputError` if not even the narrowest network is within them."""
     base = cost_of_graph(graph)
+    wholes = {name: getattr(base, name) for name in limits}
+    # No more than the whole network: larger numbers say the same, and may not fit 64 bits.
     numbers = {
-        name: int(limit * getattr(base, name)) if is_share(limit) else int(limit) for name, limit in limits.items()
+        name: int(limit * wholes[name]) if is_share(limit) else min(int(limit), wholes[name])
+        for name, limit in limits.items()
     }
     budget = Budget(**numbers)
     least = narrowest(graph, levels)
@@ -237,16 +250,13 @@ def _score(name: str) -> Mapping[str, Any]:
     return {"function": known.function, "settings": {}, "needs": known.needs}
 
 
-def _ranked(name: str, network: nn.Module, graph: Graph, batches: list[Tensor], seed: int) -> Any:
+def _ranked(name: str, network: nn.Module, graph: Graph, images: Sequence[Tensor], seed: int) -> Any:
     """What a criterion returns: channels of each group, best first, or those with factors."""
     known = criteria.criterion(name)
     if name in criteria.CRITERIA and known.images:
-        _check_images(batches, f"the criterion '{name}'")
-    was_training = network.training
-    try:
-        return imports.call(known.function, network.eval(), graph, batches, seed)
-    finally:
-        network.train(was_training)
+        _check_images(images, f"the criterion '{name}'")
+    # Of a copy: modules of the network may be in other modes than the whole.
+    return imports.call(known.function, copied(network).eval(), graph, list(images), seed)
 
 
 def _check_images(batches: Sequence[Tensor], who: str) -> None:

@@ -89,7 +89,9 @@ def ignored(constraints: Constraints, layers: Sequence[str]) -> list[str]:
             known = {part for layer in layers for part in _with_parents(layer)}
             near = difflib.get_close_matches(pattern, sorted(known), 1, 0)
             nearest = f"; the nearest is '{near[0]}'" if near else ""
-            raise ConstraintError(f"ignore: found '{pattern:.80}', which no layer or module fits{nearest}")
+            told = " ".join(pattern.split())[:80]
+            fits = "which no convolution, no linear layer and no module that holds one fits"
+            raise ConstraintError(f"ignore: found '{told}', {fits}{nearest}")
         found.update(fitting)
     return [layer for layer in layers if layer in found]
 
