@@ -25,6 +25,30 @@ def network() -> nn.Module:
     return nn.Sequential(*body, nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
 
 
+class Auxiliary(nn.Module):
+    """Gives a second output in training, as torchvision's googlenet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+
+    def forward(self, images: torch.Tensor) -> Any:
+        found = self.body(images)
+        return (found, found) if self.training else found
+
+
+class Scaled(nn.Module):
+    """Its logits are those of a network times a number."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.body, self.factor = network(), factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.body(images) * self.factor
+        return found
+
+
 def test_images_of_a_folder_have_the_classes_and_the_shape_that_a_network_is_given(tree: Path) -> None:
     found = sacp.data(tree, image_size=SIZE, validation=0.2)
     assert (found.classes, found.shape) == (len(CLASSES), (1, 3, SIZE, SIZE))
@@ -94,10 +118,18 @@ def test_a_training_that_was_stopped_goes_on_and_ends_in_the_same_bits(tree: Pat
         ({"batch_size": 1.5}, "batch_size: found 1.5, expected an integer from 2"),
         ({"lr": 0}, "lr: found 0, expected a number above 0"),
         ({"lr": float("nan")}, "lr: found nan, expected a number above 0"),
-        ({"weight_decay": -1}, "weight_decay: found -1, expected a number from 0"),
+        ({"lr": 11}, "lr: found 11, expected a number above 0 and up to 10"),
+        ({"weight_decay": -1}, "weight_decay: found -1, expected a number from 0 to 1"),
+        ({"label_smoothing": 1.0}, "label_smoothing: found 1.0, expected a number from 0 and below 1"),
+        ({"warmup_epochs": 1}, "warmup_epochs: found 1, expected less than the 1 epochs"),
+        ({"state": 3}, "state: found a int, expected the path of a file"),
+        ({"state": "tests"}, "state: tests: corrupt or not a checkpoint (") ,
+        ({"network": network().requires_grad_(False)}, "network: found all of its parameters frozen; expected some"),
+        ({"network": network().double()}, "network: found parameters in torch.float64, expected torch.float32"),
+        ({"network": Auxiliary()}, "network: gives a tuple for two images in training, expected [2, 3], a logit"),
         ({"device": "gpu"}, "device: found 'gpu', expected auto, cpu, cuda"),
         ({"precision": 16}, "precision: found 16, expected float32, bfloat16, auto"),
-        ({"lr": 1e30}, "training: the loss is nan in epoch 1; lower lr"),
+        ({"network": Scaled(float("inf"))}, "training: the loss is nan in epoch 1; lower lr"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused(tree: Path, given: dict[str, Any], message: str) -> None:
@@ -106,6 +138,24 @@ def test_what_cannot_be_trained_is_refused(tree: Path, given: dict[str, Any], me
         sacp.train(whole.pop("network"), whole.pop("data"), **whole)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_state_stays_as_it_is(tree: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    torch.save(network().state_dict(), weights)
+    before = weights.read_bytes()
+    with pytest.raises(
+        InputError, match=r"^state: .*weights.pt: not a checkpoint of this kind; .* a new file"
+    ):
+        sacp.train(network(), sacp.data(tree, image_size=SIZE), epochs=1, batch_size=16, state=weights)
+    assert weights.read_bytes() == before
+
+
+def test_modules_are_in_their_own_modes_after_a_training(tree: Path) -> None:
+    trained = network().train()
+    trained[1].eval()
+    sacp.train(trained, sacp.data(tree, image_size=SIZE), epochs=1, batch_size=16, device="cpu")
+    assert [module.training for module in trained] == [number != 1 for number in range(len(trained))]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A network in memory is trained on images, as a workflow trains its candidates."""
 
 import hashlib
-import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,25 @@ import torch
 from torch import nn
 
 from sacp.api.data import Data
+from sacp.artefacts.tensors import load_torch
 from sacp.compute.arithmetic import engine_of, has_bfloat16
 from sacp.compute.long_job import device as device_of
-from sacp.compute.resume import Sidecar
+from sacp.compute.resume import STATE_KEYS, Sidecar
 from sacp.errors import INTERRUPTS, InputError, told
+from sacp.network.surgery import copied
 from sacp.training.candidates import train_fully
 from sacp.training.evaluation import Calibration
 from sacp.training.recipe import Recipe
 
 CALIBRATION = 2000  # images
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("float32", "bfloat16", "auto")
+LEAST = {"epochs": 1, "batch_size": 2, "seed": 0}
+BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {  # those of a workflow's recipes
+    "lr": ("above 0 and up to 10", lambda value: 0 < value <= 10),
+    "weight_decay": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "warmup_epochs": ("from 0", lambda value: value >= 0),
+    "label_smoothing": ("from 0 and below 1", lambda value: 0 <= value < 1),
+}
 
 
 def train(
@@ -34,8 +43,11 @@ def train(
         "label_smoothing": label_smoothing,
     }
     _check(network, data, {"epochs": epochs, "batch_size": batch_size, "seed": seed}, numbers)
+    if warmup_epochs and warmup_epochs >= epochs:
+        raise InputError(f"warmup_epochs: found {warmup_epochs}, expected less than the {epochs} epochs")
     _check_word("device", device, DEVICES)
     _check_word("precision", precision, PRECISIONS)
+    _check_state(state)
     padding = 0 if min(data.shape[2:]) < 16 else 4
     recipe = Recipe(
         epochs, lr, batch_size, 0.9, weight_decay, False, padding, True,
@@ -46,14 +58,16 @@ def train(
     key = _key(network, data, recipe, seed, engine.precision)
     sidecar = Sidecar(None if state is None else Path(state), key)
     calibration = Calibration(data.splits, CALIBRATION, seed)
-    was_training = network.training
+    modes = {module: module.training for module in network.modules()}
     try:
         network.to(place)
         metrics, _ = train_fully(
             network, data.splits, data.shape, recipe, seed, "training", calibration, engine, sidecar
         )  # fmt: skip
     finally:
-        network.to(before).train(was_training)
+        network.to(before)
+        for module, mode in modes.items():
+            module.training = mode
     sidecar.clear()
     if metrics.get("failure"):
         raise InputError(metrics["failure"])
@@ -65,14 +79,16 @@ def _check(network: Any, data: Any, counts: dict[str, Any], numbers: dict[str, A
         raise InputError(f"network: found a {type(network).__name__}, expected a torch.nn.Module with parameters")
     if not isinstance(data, Data):
         raise InputError(f"data: found a {type(data).__name__}, expected what sacp.data returns")
-    least = {"epochs": 1, "batch_size": 2, "seed": 0}
     for name, found in counts.items():
-        if type(found) is not int or found < least[name]:
-            raise InputError(f"{name}: found {found!r}, expected an integer from {least[name]}")
+        if type(found) is not int or found < LEAST[name]:
+            raise InputError(f"{name}: found {found!r}, expected an integer from {LEAST[name]}")
     for name, found in numbers.items():
-        if type(found) not in (int, float) or not 0 <= found < math.inf or (name == "lr" and not found):
-            raise InputError(f"{name}: found {found!r}, expected a number {'above' if name == 'lr' else 'from'} 0")
-    _check_logits(network, data)
+        expected, is_right = BOUNDS[name]
+        if type(found) not in (int, float) or not is_right(found):
+            raise InputError(f"{name}: found {found!r}, expected a number {expected}")
+    _check_parameters(network)
+    for training in (False, True):
+        _check_logits(network, data, training)
 
 
 def _check_word(name: str, found: Any, known: tuple[str, ...]) -> None:
@@ -80,23 +96,45 @@ def _check_word(name: str, found: Any, known: tuple[str, ...]) -> None:
         raise InputError(f"{name}: found {found!r}, expected {', '.join(known)}")
 
 
-def _check_logits(network: nn.Module, data: Data) -> None:
-    """The network gives a logit for each class of the data."""
+def _check_state(state: Any) -> None:
+    """A file that holds anything else is not written over, nor removed in the end."""
+    if state is None:
+        return
+    if not isinstance(state, (str, Path)):
+        raise InputError(f"state: found a {type(state).__name__}, expected the path of a file")
+    if Path(state).exists():
+        try:
+            load_torch(state, STATE_KEYS)
+        except InputError as error:
+            raise InputError(f"state: {error}; expected a new file, or what a stopped training has left") from None
+
+
+def _check_parameters(network: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError("network: found all of its parameters frozen; expected some that require gradients")
+    others = {str(each.dtype) for each in network.parameters() if each.is_floating_point()} - {"torch.float32"}
+    if others:
+        raise InputError(f"network: found parameters in {min(others)}, expected torch.float32: network.float()")
+
+
+def _check_logits(network: nn.Module, data: Data, training: bool) -> None:
+    """The network gives a logit for each class of the data, here a copy, as norms note what they see in training."""
     first = next(network.parameters())
     images = torch.zeros(2, *data.shape[1:], device=first.device, dtype=first.dtype)
-    was_training = network.training
+    mode = " in training" if training else ""
+    copy = copied(network).train(training)
     try:
-        with torch.no_grad():
-            found = network.eval()(images)
+        with torch.no_grad(), torch.random.fork_rng():  # a dropout draws
+            found = copy(images)
     except INTERRUPTS:
         raise
     except BaseException as error:  # a forward is the user's code: anything can be raised there
-        raise InputError(f"network: fails on images of shape {list(images.shape)} ({told(error)})") from error
-    finally:
-        network.train(was_training)
+        raise InputError(f"network: fails on images of shape {list(images.shape)}{mode} ({told(error)})") from error
     if not isinstance(found, torch.Tensor) or found.shape != (2, data.classes):
-        shape = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-        raise InputError(f"network: gives {shape} for two images, expected [2, {data.classes}], a logit for each class")
+        shape = list(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+        raise InputError(
+            f"network: gives {shape} for two images{mode}, expected [2, {data.classes}], a logit for each class"
+        )
 
 
 def _key(network: nn.Module, data: Data, recipe: Recipe, seed: int, precision: str) -> str:

@@ -23,6 +23,7 @@ from sacp.artefacts.tensors import load_torch, save_torch
 from sacp.errors import InputError, Stopped
 
 log = logging.getLogger(__name__)
+STATE_KEYS = ("key", "machine", "seconds", "state")  # of the file
 STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # Slurm sends the first two before a time limit
 
 
@@ -60,7 +61,7 @@ class Sidecar:
 
     def _read(self, path: Path) -> None:
         try:
-            content = load_torch(path, ("key", "machine", "seconds", "state"))
+            content = load_torch(path, STATE_KEYS)
         except InputError as error:
             log.warning("saved state ignored, starting anew: %s", error)
             return
