@@ -17,10 +17,12 @@ from sacp.api import pruning
 from sacp.api.report import Report
 from sacp.catalogue.criteria import CRITERIA
 from sacp.errors import InputError
-from sacp.network.cost import cost_of_graph, costs_of_counts
+from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.pruning.criteria import l1_norms
 from sacp.pruning.returned import order_of
-from sacp.pruning.space import counts_by_step, kept_counts
+from sacp.pruning.sensitivity import measure
+from sacp.pruning.space import Space, counts_by_step, kept_counts
+from sacp.search import bounded, sensitivity
 from sacp.search.log_mass import kept_mass
 from sacp.timing.measure import Row
 from sacp.timing.model import Times
@@ -324,3 +326,19 @@ def test_all_budgets_hold_together() -> None:
     assert reports[0].flops[1] <= 0.6 * reports[0].flops[0]
     assert reports[0].parameters[1] <= 0.7 * reports[0].parameters[0]
     assert reports[0].latency is not None
+
+
+def test_sensitivities_are_measured_for_the_score_that_needs_them() -> None:
+    network, graph, shape = any_network("resnet20")
+    images = [torch.randn(16, *shape[1:], generator=torch.Generator().manual_seed(0))]
+    reports = list[Report]()
+    for seed in (0, 0):
+        sacp.prune(network, shape, flops=0.5, score="sensitivity", images=images, seed=seed, report=reports.append)
+    assert reports[0] == reports[1]
+    assert reports[0].flops[1] <= reports[0].flops[0] / 2
+    table = sensitivity.values(network, graph, 10, measure(network, graph, images, 0).groups)
+    best = bounded.best(table, graph, Space.of(graph, 10, 0), Budget(flops=reports[0].flops[0] // 2))
+    kept = dict(zip([group.name for group in graph.groups], kept_counts(best.steps[0], graph, 10), strict=True))
+    assert {name: kept_by(reports[0], name)[1] for name in kept} == kept
+    with pytest.raises(InputError, match=r"^images: found none, but the score 'sensitivity' looks at them; expected"):
+        sacp.prune(network, shape, flops=0.5, score="sensitivity")

@@ -144,9 +144,7 @@ def test_a_file_that_is_no_state_stays_as_it_is(tree: Path, tmp_path: Path) -> N
     weights = tmp_path / "weights.pt"
     torch.save(network().state_dict(), weights)
     before = weights.read_bytes()
-    with pytest.raises(
-        InputError, match=r"^state: .*weights.pt: not a checkpoint of this kind; .* a new file"
-    ):
+    with pytest.raises(InputError, match=r"^state: .*weights.pt: not a checkpoint of this kind; .* a new file"):
         sacp.train(network(), sacp.data(tree, image_size=SIZE), epochs=1, batch_size=16, state=weights)
     assert weights.read_bytes() == before
 
