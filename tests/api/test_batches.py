@@ -46,7 +46,7 @@ def test_what_is_no_batch_is_refused(argument: str, given: Any, message: str) ->
 
 
 def test_the_first_batch_is_looked_at_before_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sacp.search.bounded.best", lambda *_, **__: pytest.fail("searched"))
+    monkeypatch.setattr("sacp.solver.bounded.best", lambda *_, **__: pytest.fail("searched"))
     with pytest.raises(InputError, match=r"^calibrate: "):
         sacp.prune(small(), SHAPE, flops=0.5, calibrate=[IMAGES[0]])
 

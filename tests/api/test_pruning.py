@@ -22,8 +22,9 @@ from sacp.pruning.criteria import l1_norms
 from sacp.pruning.returned import order_of
 from sacp.pruning.sensitivity import measure
 from sacp.pruning.space import Space, counts_by_step, kept_counts
-from sacp.search import bounded, sensitivity
+from sacp.search import sensitivity
 from sacp.search.log_mass import kept_mass
+from sacp.solver import bounded
 from sacp.timing.measure import Row
 from sacp.timing.model import Times
 from sacp.tracing.trace import count

@@ -16,8 +16,9 @@ from sacp.network.architectures import build
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.spec import NetworkSpec
 from sacp.pruning import criteria, space
-from sacp.search import exact, log_mass
+from sacp.search import log_mass
 from sacp.search.scorers import AdditiveScorer, score_all
+from sacp.solver import exact
 from sacp.tracing.trace import trace
 
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}

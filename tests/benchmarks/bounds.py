@@ -20,7 +20,8 @@ from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.spec import NetworkSpec
 from sacp.pruning.space import Space
-from sacp.search import bounded, log_mass
+from sacp.search import log_mass
+from sacp.solver import bounded
 from sacp.tracing.trace import traced
 from torch import nn
 

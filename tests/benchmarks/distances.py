@@ -30,8 +30,9 @@ from sacp.network.surgery import prune
 from sacp.network.weights import load_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space, Steps
-from sacp.search import exact, log_mass
+from sacp.search import log_mass
 from sacp.seeds import derive
+from sacp.solver import exact
 from sacp.tracing.trace import trace
 from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import train

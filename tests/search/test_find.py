@@ -12,11 +12,12 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, kept_counts
-from sacp.search import bounded, exact, log_mass
+from sacp.search import log_mass
 from sacp.search.files import attributes_of, check_configs, new_configs
 from sacp.search.find import WAYS, check_number, find
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, score_all
+from sacp.solver import bounded, exact
 
 LEVELS = 10
 SEARCH: dict[str, Any] = {"budget": {"flops": 0.4}, "found": 5, "distance": 2}

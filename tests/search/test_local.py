@@ -5,9 +5,10 @@ import pytest
 from networks_zoo import any_network
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.pruning.space import Space, kept_counts, pruning_ratio
-from sacp.search import exact, log_mass
+from sacp.search import log_mass
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer
+from sacp.solver import exact
 
 LEVELS, THRESHOLD = 10, 0.4
 

@@ -10,8 +10,9 @@ from networks_zoo import any_network
 from sacp.errors import InputError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.pruning.space import Space, kept_counts
-from sacp.search import bounded, log_mass
+from sacp.search import log_mass
 from sacp.search.sensitivity import values, values_of
+from sacp.solver import bounded
 
 
 def test_log_mass_is_a_special_case() -> None:

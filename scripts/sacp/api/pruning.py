@@ -31,9 +31,10 @@ from sacp.pruning.returned import order_of
 from sacp.pruning.sensitivity import measure
 from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
 from sacp.pruning.within import narrowest
-from sacp.search import bounded, log_mass
-from sacp.search.costs import CostTables, Limit
+from sacp.search import log_mass
 from sacp.search.scorers import additive_values
+from sacp.solver import bounded
+from sacp.solver.costs import CostTables, Limit
 from sacp.timing.budget import Round, beside, meet
 from sacp.timing.model import times_of
 from sacp.timing.runtimes import Setting

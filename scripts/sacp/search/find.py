@@ -11,10 +11,11 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
-from sacp.search import bounded, exact, ranked
-from sacp.search.bounded import Found
+from sacp.search import ranked
 from sacp.search.local import climb
 from sacp.search.scorers import AdditiveScorer, Scorer
+from sacp.solver import bounded, exact
+from sacp.solver.bounded import Found
 
 log = logging.getLogger(__name__)
 FARTHEST = 4  # groups; the distance that is tried first where none is set

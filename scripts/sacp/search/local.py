@@ -1,7 +1,6 @@
 """Local search: better configurations next to good ones, for scores that no exact search is known for."""
 
 import logging
-from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +9,7 @@ from sacp.network.cost import Budget, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps, kept_counts
 from sacp.search.scorers import Scorer, score_all
+from sacp.solver.moves import moves
 
 log = logging.getLogger(__name__)
 MOST_ROUNDS = 100
@@ -59,13 +59,6 @@ def climb(
     log.info("local search: %d rounds, best score %.6g", rounds, scores.max())
     order = np.argsort(-scores, kind="stable")
     return steps[order], scores[order]
-
-
-def moves(groups: int) -> NDArray[np.int16]:
-    """All changes of a neighbour, [n, G]."""
-    unit = np.eye(groups, dtype=np.int16)
-    swaps = [unit[more] - unit[less] for more, less in permutations(range(groups), 2)]
-    return np.stack([*unit, *-unit, *swaps])
 
 
 class _Places:

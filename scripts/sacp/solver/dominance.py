@@ -7,9 +7,9 @@ the other needless.
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.search.beginnings import Beginnings
-from sacp.search.costs import Integers
-from sacp.search.states import States
+from sacp.solver.beginnings import Beginnings
+from sacp.solver.costs import Integers
+from sacp.solver.states import States
 
 BINS = 64  # of all costs but the first, for comparing beginnings
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sacp.network.cost import Budget
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps, counts_by_step
-from sacp.search.costs import Integers, Limit, limits_of
+from sacp.solver.costs import Integers, Limit, limits_of
 
 Values = NDArray[np.float64]
 Places = NDArray[np.uint8]  # [n, G]

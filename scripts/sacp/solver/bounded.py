@@ -16,14 +16,13 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
-from sacp.search import beam, exact
-from sacp.search.costs import Limit
-from sacp.search.local import moves
-from sacp.search.moves import improved
-from sacp.search.prices import nearby
-from sacp.search.problem import Places, Problem, Values
-from sacp.search.relaxation import Relaxation
-from sacp.search.wider import states_of
+from sacp.solver import beam, exact
+from sacp.solver.costs import Limit
+from sacp.solver.moves import improved, moves
+from sacp.solver.prices import nearby
+from sacp.solver.problem import Places, Problem, Values
+from sacp.solver.relaxation import Relaxation
+from sacp.solver.wider import states_of
 
 log = logging.getLogger(__name__)
 MOST_STATES = 5_000_000  # states and places of all groups together

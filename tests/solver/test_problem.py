@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from networks_zoo import any_network
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.pruning.space import Space, counts_by_step, kept_counts
-from sacp.search import beam, exact
-from sacp.search.beginnings import Beginnings
-from sacp.search.costs import KINDS, CostTables, Limit
-from sacp.search.dominance import undominated
-from sacp.search.moves import _Changes, improved
-from sacp.search.prices import around, lowest_bound_prices, nearby
-from sacp.search.problem import Problem
-from sacp.search.relaxation import Relaxation
-from sacp.search.states import States, TooManyStatesError
-from sacp.search.wider import in_units, states_of, with_planes
+from sacp.solver import beam, exact
+from sacp.solver.beginnings import Beginnings
+from sacp.solver.costs import KINDS, CostTables, Limit
+from sacp.solver.dominance import undominated
+from sacp.solver.moves import _Changes, improved
+from sacp.solver.prices import around, lowest_bound_prices, nearby
+from sacp.solver.problem import Problem
+from sacp.solver.relaxation import Relaxation
+from sacp.solver.states import States, TooManyStatesError
+from sacp.solver.wider import in_units, states_of, with_planes
 
 MOST = 10**6
 SLACK = 1e-6

@@ -11,7 +11,8 @@ from sacp.errors import InputError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, kept_counts, pruning_ratio
-from sacp.search import exact, log_mass
+from sacp.search import log_mass
+from sacp.solver import exact
 
 THRESHOLDS = {"vgg16": 0.6, "resnet18": 0.7, "resnet56": 0.3}
 SMALL = ("resnet8", "flat", "squeeze_excite", "depthwise")

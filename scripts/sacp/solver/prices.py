@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linprog
 
-from sacp.search.problem import Values
-from sacp.search.relaxation import Relaxation
-from sacp.search.states import States
+from sacp.solver.problem import Values
+from sacp.solver.relaxation import Relaxation
+from sacp.solver.states import States
 
 ROUNDS = 24  # of the search for a price by halving
 PRICES = (0.0, 0.6, 0.85, 1.0, 1.15, 1.6)  # at which a list is made, as factors on the tightest prices

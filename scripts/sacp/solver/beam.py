@@ -7,10 +7,10 @@ nothing that was not found is above it. Where none had to be dropped, the best t
 
 import numpy as np
 
-from sacp.search.beginnings import SLACK, longer, start
-from sacp.search.dominance import undominated
-from sacp.search.problem import Places, Problem
-from sacp.search.relaxation import Relaxation
+from sacp.solver.beginnings import SLACK, longer, start
+from sacp.solver.dominance import undominated
+from sacp.solver.problem import Places, Problem
+from sacp.solver.relaxation import Relaxation
 
 
 def search(

@@ -1,13 +1,13 @@
 """From a configuration within the limits to a better one next to it: moves along the limits."""
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.search.costs import CostTables, Integers
-from sacp.search.problem import Places, Problem, Values
+from sacp.solver.costs import CostTables, Integers
+from sacp.solver.problem import Places, Problem, Values
 
 MOST_MOVES = 10_000
 TINY = 1e-12  # of a sum, below which nothing is gained
@@ -103,3 +103,10 @@ class _Changes:
                 two[column, j, row, i] += both
         single = one.ravel()
         return single, two.reshape(2 * groups, 2 * groups) + single[:, None] + single
+
+
+def moves(groups: int) -> NDArray[np.int16]:
+    """All changes of a neighbour, [n, G]."""
+    unit = np.eye(groups, dtype=np.int16)
+    swaps = [unit[more] - unit[less] for more, less in permutations(range(groups), 2)]
+    return np.stack([*unit, *-unit, *swaps])

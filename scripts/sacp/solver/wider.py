@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sacp.search.costs import CostTables, Integers, Limit
-from sacp.search.problem import Problem
-from sacp.search.states import States, TooManyStatesError
+from sacp.solver.costs import CostTables, Integers, Limit
+from sacp.solver.problem import Problem
+from sacp.solver.states import States, TooManyStatesError
 
 SHARE = 4  # of the groups that others depend on, one in so many gets planes at a time
 

@@ -21,11 +21,11 @@ from sacp.errors import InputError, TooLargeError
 from sacp.network.cost import Budget
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps
-from sacp.search.beginnings import SLACK, longer, start
-from sacp.search.prices import around
-from sacp.search.problem import Places, Problem, Values
-from sacp.search.relaxation import Relaxation
-from sacp.search.states import States
+from sacp.solver.beginnings import SLACK, longer, start
+from sacp.solver.prices import around
+from sacp.solver.problem import Places, Problem, Values
+from sacp.solver.relaxation import Relaxation
+from sacp.solver.states import States
 
 log = logging.getLogger(__name__)
 MOST_STATES = 20_000_000  # states and places of all groups together: 400 MB

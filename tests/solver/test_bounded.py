@@ -14,8 +14,9 @@ from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.criteria import l1_norms
 from sacp.pruning.space import Space, Steps, counts_by_step, kept_counts
-from sacp.search import bounded, exact, log_mass
-from sacp.search.costs import CostTables, Limit
+from sacp.search import log_mass
+from sacp.solver import bounded, exact
+from sacp.solver.costs import CostTables, Limit
 from sacp.tracing.trace import traced
 
 LEVELS = 4

@@ -6,10 +6,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.search.costs import Integers
-from sacp.search.problem import Values
-from sacp.search.relaxation import Relaxation
-from sacp.search.states import States
+from sacp.solver.costs import Integers
+from sacp.solver.problem import Values
+from sacp.solver.relaxation import Relaxation
+from sacp.solver.states import States
 
 SLACK = 1e-9  # rounding of sums of values
 

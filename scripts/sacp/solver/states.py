@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sacp.errors import TooLargeError
-from sacp.search.costs import Integers
-from sacp.search.problem import Problem
+from sacp.solver.costs import Integers
+from sacp.solver.problem import Problem
 
 Keys = NDArray[np.uint64]
 

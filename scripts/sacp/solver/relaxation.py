@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sacp.search.problem import Values
-from sacp.search.states import States
+from sacp.solver.problem import Values
+from sacp.solver.states import States
 
 
 class Relaxation:
