@@ -163,6 +163,11 @@ def test_modules_are_in_their_own_modes_after_a_training(tree: Path) -> None:
         ({"mean": [0.5]}, "mean: found [0.5], expected 3 numbers on the scale 0..1, one for each channel"),
         ({"mean": "grey"}, "mean: found 'grey', expected 3 numbers"),
         ({"std": [0.5, 0.5, 0]}, "std: found [0.5, 0.5, 0], expected 3 numbers above 0"),
+        ({"mean": [123.7, 116.3, 103.5]}, "mean: found [123.7, 116.3, 103.5], expected 3 numbers on the scale 0..1"),
+        ({"std": [58.4, 57.1, 57.4]}, "std: found [58.4, 57.1, 57.4], expected 3 numbers above 0 on the scale 0..1"),
+        ({"validation": 1.0}, "validation: found 1.0, expected a share below 1, or a number of images"),
+        ({"validation": 2.5}, "validation: found 2.5, expected a share below 1, or a number of images"),
+        ({"path": None}, "path: found a NoneType, expected the path of a folder"),
         ({"validation": 1000}, "validation: 1000 holds out 1000 of 60 training images"),
         ({"image_size": 0}, "image_size: found 0, expected an integer from 1"),
         ({"seed": "a"}, "seed: found 'a', expected an integer from 0"),
@@ -173,3 +178,16 @@ def test_images_that_cannot_be_had_are_refused(tree: Path, given: dict[str, Any]
     with pytest.raises(InputError) as caught:
         sacp.data(whole.pop("path"), **whole)
     assert str(caught.value).startswith(message)
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        (tmp_path / part / "cats").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"train: found one class folder, 'cats'; expected two at least$"):
+        sacp.data(tmp_path)
+
+
+@pytest.mark.parametrize("images", [0, -1, 2.5, None])
+def test_a_number_of_images_to_draw_is_one_at_least(tree: Path, images: Any) -> None:
+    with pytest.raises(InputError, match=r"^images: found .*, expected an integer from 1$"):
+        sacp.data(tree, image_size=SIZE).batches(images)

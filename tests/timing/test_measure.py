@@ -193,6 +193,7 @@ EAGER = {"runtimes": ["eager"], "batches": [1], "seconds": 0}
         ({"batches": []}, "batches: found [], expected a list of one at least"),
         ({"runtimes": "eager"}, "runtimes: found 'eager', expected a list of one at least"),
         ({"runtimes": ["egaer"]}, "runtimes: found 'egaer' (did you mean 'eager'?), expected eager or onnxruntime"),
+        ({"threads": 10**6}, "threads: found 1000000, expected no more than 1024"),
         ({"threads": 0}, "threads: found 0, expected an integer from 1 on"),
         ({"seconds": -1}, "seconds: found -1, expected a number from 0 on"),
         ({"seconds": float("nan")}, "seconds: found nan, expected a number from 0 on"),

@@ -31,6 +31,8 @@ class Data:
 
     def batches(self, images: int = 2000, seed: int = 0, device: str | torch.device = "cpu") -> list[Tensor]:
         """Training images drawn at random, normalised, as they are: batches float32 [<= 100, C, H, W]."""
+        for name, number, least in (("images", images, 1), ("seed", seed, 0)):
+            _check_integer(name, number, least)
         normalizer = Normalizer(self.splits.mean, self.splits.std, torch.device(device))
         return list(drawn_batches(self.splits.train, normalizer, images, BATCH, seed))
 
@@ -41,10 +43,11 @@ def data(
 ) -> Data:  # fmt: skip
     """See `sacp.data`."""
     for name, number, least in (("image_size", image_size, 1), ("seed", seed, 0)):
-        if type(number) is not int or number < least:
-            raise InputError(f"{name}: found {number!r}, expected an integer from {least}")
-    if not isinstance(validation, int | float) or isinstance(validation, bool) or not validation > 0:
+        _check_integer(name, number, least)
+    if not (type(validation) is int and validation > 0) and not (type(validation) is float and 0 < validation < 1):
         raise InputError(f"validation: found {validation!r}, expected a share below 1, or a number of images")
+    if not isinstance(path, (str, Path)):
+        raise InputError(f"path: found a {type(path).__name__}, expected the path of a folder")
     root = Path(path)
     found = next((kind for names, kind in KINDS.items() if all((root / name).exists() for name in names)), None)
     if found is None:
@@ -52,7 +55,7 @@ def data(
         raise InputError(f"{root}: found no images as they are read; expected a folder with {expected}")
     dataset: dict[str, Any] = {"source": found, "path": str(root), "image_size": image_size}
     if found == "imagefolder":
-        dataset["classes"] = sum(each.is_dir() for each in (root / PARTS[0]).iterdir())
+        dataset["classes"] = _classes(root / PARTS[0])
     channels, size, classes = sources.shape(dataset)
     train, test = imports.load(f"{sources.source(dataset).module}:read")(dataset)
     whole = split(train, test, validation, seed)
@@ -63,12 +66,25 @@ def data(
     return Data(whole, classes, (1, channels, size, size))
 
 
+def _classes(folder: Path) -> int:
+    found = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    if len(found) == 1:
+        raise InputError(f"{folder}: found one class folder, '{found[0]}'; expected two at least")
+    return len(found)
+
+
+def _check_integer(name: str, found: Any, least: int) -> None:
+    if type(found) is not int or found < least:
+        raise InputError(f"{name}: found {found!r}, expected an integer from {least}")
+
+
 def _of_channels(key: str, value: Any, channels: int) -> Tensor:
     try:
         found = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         found = torch.empty(0)
-    if found.shape != (channels,) or not found.isfinite().all() or (key == "std" and not (found > 0).all()):
+    is_scale = bool(((found >= 0) & (found <= 1)).all())  # neither NaN, nor of pixels from 0 to 255
+    if found.shape != (channels,) or not is_scale or (key == "std" and not (found > 0).all()):
         expected = f"{channels} numbers{' above 0' if key == 'std' else ''} on the scale 0..1, one for each channel"
         raise InputError(f"{key}: found {' '.join(repr(value).split())[:160]}, expected {expected}")
     return found

@@ -19,6 +19,7 @@ from sacp.errors import INTERRUPTS, InputError, nearest, told
 
 RUNTIMES = EAGER, ONNXRUNTIME = ("eager", "onnxruntime")
 DEVICES = ("cpu", "cuda")
+MOST_THREADS = 1024  # many more than these end the process in OpenMP, without a word
 EXTRA = "pip install 'sacp[export]'"
 Pair = tuple[nn.Module, Tensor]  # a network in evaluation mode, and a batch for it on its device
 Run = Callable[[], None]  # runs a network once, and returns when it has ended
@@ -44,6 +45,8 @@ class Setting:
         for name, number in (("batches", self.batch), ("threads", self.threads)):
             if type(number) is not int or number < 1:
                 raise InputError(f"{name}: found {number!r}, expected an integer from 1 on")
+        if self.threads > MOST_THREADS:
+            raise InputError(f"threads: found {self.threads}, expected no more than {MOST_THREADS}")
         if self.runtime == ONNXRUNTIME:
             if self.channels_last:
                 raise InputError("channels_last: onnxruntime chooses its own order; expected it with 'eager' alone")
