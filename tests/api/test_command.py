@@ -100,8 +100,13 @@ PRUNE = f"prune --network {BUILDER} --out s"
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --epochs 3", 1, "--epochs: found 3 without images to train on"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --out .", 1, "--out: '.' exists and is not empty"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --weights w.pth", 1, "w.pth: no such file"),
-        (f"{PRUNE} --flops 0.5 --input {SHAPE} --ignore conv7", 1, "ignore: found 'conv7', which no layer"),
+        (f"{PRUNE} --flops 0.5 --input {SHAPE} --ignore conv7", 1, "ignore: found 'conv7', which no convolution"),
         (f"{PRUNE} --flops 0.5 --images nowhere", 1, "nowhere: found no images as they are read"),
+        (
+            f"{PRUNE} --flops 0.5 --input {SHAPE} --out users_network.py/x",
+            1,
+            "--out: 'users_network.py/x' cannot be made",
+        ),
         (f"latency nowhere --input {SHAPE}", 1, "nowhere/network.json: no such file"),
         (f"latency nowhere --input {SHAPE} --original", 1, "--original: found no function that returns it"),
         ("explain nowhere.csv", 1, "nowhere.csv"),
@@ -121,6 +126,42 @@ def test_a_mistake_ends_in_one_line(
     assert line.startswith("error: ")
     assert message in line
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--input 1,3,64,64", f"--input: found [1, 3, 64, 64], but images are given as [1, 3, {SIZE}, {SIZE}], which"),
+        ("--classes 7", "--classes: found 7, but the images have 3 classes"),
+    ],
+)
+def test_what_contradicts_the_images_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], given: str, message: str
+) -> None:
+    write_tree(folder / "images", train=2, val=1)
+    images = f"--images images --image-size {SIZE} --flops 0.5"
+    assert run([*PRUNE.split(), *images.split(), *given.split()]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_packages_of_an_export_are_looked_for_before_the_pruning(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sacp.deploy.onnx_model.PACKAGES", ("no_such_package",))
+    assert run(f"{PRUNE} --input {SHAPE} --flops 0.5 --export".split()) == 1
+    told = capsys.readouterr()
+    assert told.err == "error: formats: onnx needs no_such_package: pip install 'sacp[export]'\n"
+    assert not told.out
+
+
+def test_drawn_weights_are_those_of_the_seed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = folder / "users_network.py"
+    source.write_text(source.read_text().replace("torch.manual_seed(0)", "pass"))
+    for out in ("one", "two"):
+        assert run(f"prune --network {BUILDER} --input {SHAPE} --flops 0.5 --out {out}".split()) == 0
+        assert f"no --weights: pruned are those that {BUILDER} gives" in caplog.text
+    one, two = ((folder / out / "network.safetensors").read_bytes() for out in ("one", "two"))
+    assert one == two
 
 
 def test_help_is_shown_to_who_asks_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +185,7 @@ def test_the_command_says_what_it_does_and_keeps_others_quiet(folder: Path) -> N
     )  # fmt: skip
     assert found.returncode == 0
     assert found.stdout.splitlines()[-1] == "saved: small"
-    assert all(line.startswith(("search: ", "not pruned: ")) for line in found.stderr.splitlines())
+    assert all(line.startswith(("search: ", "not pruned: ", "no --weights: ")) for line in found.stderr.splitlines())
 
 
 def test_a_network_is_exported_with_its_pruning_or_later(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

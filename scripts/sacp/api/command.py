@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from torch import nn
 
@@ -15,10 +16,12 @@ from sacp import imports
 from sacp.api.data import Data
 from sacp.artefacts import explain as chains
 from sacp.catalogue.sources import IMAGE_SIZE
+from sacp.deploy import onnx_model
 from sacp.errors import InputError
 from sacp.network import weights as files
 from sacp.network.architectures import module_of
 
+log = logging.getLogger(__name__)
 app = typer.Typer(help=sacp.__doc__, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 USAGE, STOPPED = 2, 130  # statuses
 Builder = Annotated[str, typer.Option(help="Function that returns the unpruned network, MODULE:FUNCTION.")]
@@ -63,7 +66,10 @@ def prune(
         raise InputError(f"--epochs: found {epochs} without images to train on; expected --images FOLDER")
     data = None if images is None else sacp.data(images, image_size=image_size, seed=seed)
     example = _shape(shape, data)
-    base = _built(network, weights, classes if data is None or classes else data.classes)
+    if export:
+        onnx_model.check_installed()
+    torch.manual_seed(seed)  # of weights that the function draws
+    base = _built(network, weights, _classes(classes, data))
     batches = [] if data is None else data.batches(seed=seed)
     smaller = sacp.prune(
         base, example, flops=_limit("flops", flops), parameters=_limit("parameters", parameters),
@@ -72,6 +78,8 @@ def prune(
         ignore=ignore or (), round_to=round_to, at_least=_number("at-least", at_least), criterion=criterion,
         score=score, images=batches, calibrate=batches or None, seed=seed, report=print,
     )  # fmt: skip
+    if not weights:  # maybe forgotten, maybe the function reads some
+        log.warning("no --weights: pruned are those that %s gives", network)
     if data is not None and epochs:
         metrics = sacp.train(
             smaller, data, epochs=epochs, lr=lr, batch_size=batch_size, device=device, seed=seed,
@@ -186,7 +194,18 @@ def _shape(text: str, data: Data | None) -> tuple[int, ...]:
     sizes = text.split(",")
     if not all(size.strip().isdecimal() for size in sizes):
         raise InputError(f"--input: found '{text}', expected the shape of one input, as 1,3,224,224")
-    return tuple(int(size) for size in sizes)
+    found = tuple(int(size) for size in sizes)
+    if data is not None and found[1:] != data.shape[1:]:
+        expected = f"[1, {', '.join(map(str, data.shape[1:]))}], which --image-size says, or no --input"
+        raise InputError(f"--input: found {list(found)}, but images are given as {expected}")
+    return found
+
+
+def _classes(number: int | None, data: Data | None) -> int | None:
+    """The number of classes that the function is given; that of the data if there are any."""
+    if data is not None and number not in (None, data.classes):
+        raise InputError(f"--classes: found {number}, but the images have {data.classes} classes")
+    return number if data is None else data.classes
 
 
 def _limit(name: str, text: str) -> float | None:
@@ -204,3 +223,6 @@ def _number(name: str, text: str) -> float:
 def _check_new(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out: '{folder}' exists and is not empty; expected a new folder")
+    above = next(each for each in folder.absolute().parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"--out: '{folder}' cannot be made in '{above}'; expected a folder that can be written to")

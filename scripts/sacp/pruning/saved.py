@@ -59,7 +59,7 @@ def network_of(
     elif module["builder"] is None:
         raise InputError(
             f"the network is a '{module['class']}'; pass a function that returns the unpruned one: "
-            "sacp.load(folder, network=...)"
+            "sacp.load(folder, network=...), or --network"
         )
     else:
         result = rebuilt(Origin(module["builder"], module["arguments"], module["options"]), state)
