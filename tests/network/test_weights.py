@@ -51,7 +51,10 @@ class Malice:
         ({"model": {"x": torch.zeros(1)}, "epoch": 3}, "holds a dict of model, epoch, expected a state dict"),
         ([torch.zeros(1)], "holds a list, expected a state dict"),
         (b"no checkpoint", "cannot be read as a file of tensors"),
-        (Malice, "cannot be read as a file of tensors"),
+        (
+            Malice,
+            r"cannot be read as a file of tensors \(objects that run code\); expected what torch.save\(network.st",
+        ),
     ],
 )
 def test_a_pth_file_of_other_content_is_refused_in_one_line(tmp_path, content, expected):

@@ -48,7 +48,10 @@ def _load_pickled(path: str | Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary exceptions; no code has run
-        raise InputError(f"{path}: cannot be read as a file of tensors ({one_line(error)})") from None
+        # torch's own words advise to load it with the code that it holds.
+        found = "objects that run code" if "Weights only load failed" in str(error) else one_line(error)
+        expected = "expected what torch.save(network.state_dict(), path) writes"
+        raise InputError(f"{path}: cannot be read as a file of tensors ({found}); {expected}") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         found = f"a dict of {', '.join(map(str, state))}" if isinstance(state, dict) else f"a {type(state).__name__}"
         raise InputError(f"{path}: holds {found[:100]}, expected a state dict: names and tensors, nothing else")
