@@ -11,7 +11,7 @@ from networks_zoo import (
     spec,
     thop_count,
 )  # fmt: skip
-from sacp.network.cost import Cost, cost_of_graph, costs_of_counts
+from sacp.network.cost import Budget, Cost, cost_of_graph, costs_of_counts
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_channels, l1_order
 from sacp.pruning.space import draw_training, kept_counts
@@ -145,3 +145,10 @@ def test_costs_of_no_configuration_are_empty():
     _, graph = built("resnet8", 0.25)
     flops, parameters = costs_of_counts(graph, np.empty((0, len(graph.groups)), np.int64))
     assert flops.shape == parameters.shape == (0,)
+
+
+def test_a_bound_of_any_size_is_one_that_a_search_can_compare_with() -> None:
+    budget = Budget.of({"flops": 1e30, "parameters": [1e30, 1e30]}, Cost(1000, 10))
+    assert np.array([budget.flops, budget.parameters, budget.least_parameters]).dtype == np.int64
+    assert budget.flops > 1000
+    assert budget.least_parameters > 10

@@ -30,6 +30,9 @@ def is_share(limit: float) -> bool:
     return isinstance(limit, float) and limit <= 1
 
 
+LARGEST = 2**62  # numbers that searches compare with are of 64 bits
+
+
 @dataclass(frozen=True)
 class Budget:
     """Bounds on a candidate's cost: at most, where there is such a bound, and at least."""
@@ -46,8 +49,8 @@ class Budget:
         for name, limit in limits.items():
             whole = getattr(base, name)
             least, most = (0, limit) if isinstance(limit, int | float) else limit
-            absolute[name] = int(most * whole) if is_share(most) else int(most)
-            absolute[f"least_{name}"] = ceil(least * whole) if is_share(least) else ceil(least)
+            absolute[name] = int(most * whole) if is_share(most) else min(int(most), LARGEST)
+            absolute[f"least_{name}"] = ceil(least * whole) if is_share(least) else min(ceil(least), LARGEST)
         return cls(**absolute)
 
     def holds(self, flops: NDArray[np.int64], parameters: NDArray[np.int64]) -> NDArray[np.bool_]:
