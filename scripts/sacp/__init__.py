@@ -65,8 +65,9 @@ def prune(
             `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
         score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; or the import path of a function
             (network, graph, levels) -> what each group adds at each step, [groups, levels].
-        images: batches of training images [B, C, H, W], normalised as for training, of a criterion or score that looks
-            at them (`hrank`, `thinet`, `sensitivity`).
+        images: batches of training images [B, C, H, W], normalised as for training, without labels, of a criterion or
+            score that looks at them (`hrank`, `thinet`, `sensitivity`); they are given in the network's type and on its
+            device.
         calibrate: batches of training images in the same form: the result's batch norms are fitted to them, so that
             it can be evaluated before it is trained.
         runtime: of a budget on latency: `eager`, or `onnxruntime`, which takes the extra `export`.
@@ -174,10 +175,10 @@ def train(
     Its batch norms are fitted to training images in the end.
 
     Args:
-        network: gives a logit for each class, [B, classes].
+        network: in float32; gives a logit for each class, [B, classes], in training as in evaluation.
         data: what `sacp.data` returns.
         epochs: passes over the training images.
-        lr: learning rate at the start.
+        lr: learning rate at the start, up to 10.
         batch_size: images of a step.
         weight_decay: L2 penalty on all parameters.
         warmup_epochs: of a linear rise to `lr` before the cosine.
