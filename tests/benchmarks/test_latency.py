@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from benchmarks import latency, latency_model
+from benchmarks import latency, latency_budgets, latency_model
 from checkout import ROOT
 from sacp.errors import InputError
 
@@ -12,6 +12,8 @@ def test_the_page_shows_what_was_measured() -> None:
     assert latency.filled(page, latency.BEGIN, latency.table(latency.known(ROOT / latency.CSV))) == page
     rows = pd.read_csv(ROOT / latency_model.CSV)
     assert latency.filled(page, latency_model.BEGIN, latency_model.table(rows)) == page
+    budgets = pd.read_csv(ROOT / latency_budgets.CSV)
+    assert latency.filled(page, latency_budgets.BEGIN, latency_budgets.table(budgets)) == page
 
 
 def test_a_page_without_a_mark_is_refused() -> None:
