@@ -53,7 +53,7 @@ class Malice:
         (b"no checkpoint", "cannot be read as a file of tensors"),
         (
             Malice,
-            r"cannot be read as a file of tensors \(objects that run code\); expected what torch.save\(network.st",
+            "cannot be read as a file of tensors (objects that run code); expected what torch.save(network.st",
         ),
     ],
 )

@@ -409,7 +409,7 @@ MISTAKES = [
     (
         f"{METHODS}/s",
         {"kind": "search", "score": "mass"},
-        "methods.s.score: unknown score 'mass' (did you mean 'log-mass'?); known: encoder, log-mass, pruning",
+        "methods.s.score: unknown score 'mass' (did you mean 'log-mass'?); known: encoder, log-mass, sensitivity",
     ),
     (
         f"{METHODS}/s",
