@@ -18,8 +18,7 @@ with job.running(snakemake) as work:
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
     steps, levels = load_configs(work.given.configs, "search", slice(0, CANDIDATES))
     encoders, responses = iter(work.given.encoders), {}
-    path = work.given.get("sensitivity")
-    sensitivity = load_sensitivity(path, graph) if path else None
+    sensitivity = load_sensitivity(work.given.get("sensitivity"), graph)
     for method, score in work.cfg["scores"].items():
         encoder = None if score["additive"] else next(encoders)
         scorer = of_score(score, base, graph, levels, encoder, sensitivity)

@@ -18,8 +18,7 @@ with job.running(snakemake) as work:
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     training, levels = load_configs(work.given.configs, "training")
     constrained = Space.of(graph, levels, space["threshold"])
-    path = work.given.get("sensitivity")
-    sensitivity = load_sensitivity(path, graph) if path else None
+    sensitivity = load_sensitivity(work.given.get("sensitivity"), graph)
     scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"), sensitivity)
     drawn = Candidates(work.given.configs)
     found = find(work.cfg["way"], search, work.cfg["top_m"], scorer, graph, constrained, drawn, work.threads)

@@ -18,8 +18,7 @@ with job.running(snakemake) as work:
     check_configs(work.given.configs, graph, space["levels"], space["threshold"])
     candidates = Candidates(work.given.configs)
     levels, budget = candidates.levels, Budget.of(search["budget"], cost_of_graph(graph))
-    path = work.given.get("sensitivity")
-    sensitivity = load_sensitivity(path, graph) if path else None
+    sensitivity = load_sensitivity(work.given.get("sensitivity"), graph)
     scorer = of_score(work.cfg["score"], base, graph, levels, work.given.get("encoder"), sensitivity)
     total, keep = candidates.total, search["keep"]
     best = ranked.best(iter(candidates), total, scorer, graph, levels, keep, budget, work.threads)

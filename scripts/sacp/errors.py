@@ -30,6 +30,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
+def shown(value: object) -> str:
+    """A value as a message shows it, on one line and not longer than a line."""
+    return " ".join(repr(value).split())[:160]
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory is wanting: Python's and NumPy's, torch's on a GPU, or torch's on a CPU, which has no name."""
     return (

@@ -7,8 +7,9 @@ is not measured again. `--print` writes the table of what is there into the page
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -97,15 +98,23 @@ def filled(page: str, mark: str, table: str) -> str:
     return f"{before}{mark}\n\n{table}\n\n{END}{rest.partition(END)[2]}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=NETWORKS, help="names of torchvision's networks")
-    parser.add_argument("--seconds", type=float, default=20, help="how long each row is measured, about")
+def run(
+    about: str | None, networks: Sequence[str], seconds: float, missing: Callable[[Sequence[str], float], None],
+    mark: str, made: Callable[[], str],
+) -> None:  # fmt: skip
+    """Measure what is missing, unless told otherwise, and write the table that is made of all into the page."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", default=networks, help="names of torchvision's networks")
+    parser.add_argument("--seconds", type=float, default=seconds, help="how long each row is measured, about")
     parser.add_argument("--print", action="store_true", help="measure nothing")
     options = parser.parse_args()
     if not options.print:
-        measure(options.networks, options.seconds, CSV)
-    PAGE.write_text(filled(PAGE.read_text(), BEGIN, table(known(CSV))))
+        missing(options.networks, options.seconds)
+    PAGE.write_text(filled(PAGE.read_text(), mark, made()))
+
+
+def main() -> None:
+    run(__doc__, NETWORKS, 20, partial(measure, path=CSV), BEGIN, lambda: table(known(CSV)))
 
 
 if __name__ == "__main__":

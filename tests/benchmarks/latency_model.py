@@ -5,7 +5,6 @@ original. Rows are appended to docs/results/latency_model.csv as they are measur
 Times of layers are kept in results/latency_times.json. `--print` writes the table of what is there into the page.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pandas as pd
 import sacp
 import torch
 import torchvision
-from benchmarks.latency import PAGE, filled
+from benchmarks.latency import run
 from sacp.network.constraints import Constraints
 from sacp.network.surgery import prune
 from sacp.pruning.criteria import kept_channels, l1_order
@@ -93,14 +92,7 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=NETWORKS, help="names of torchvision's networks")
-    parser.add_argument("--seconds", type=float, default=4, help="how long each network is measured, about")
-    parser.add_argument("--print", action="store_true", help="measure nothing")
-    options = parser.parse_args()
-    if not options.print:
-        measure_missing(options.networks, options.seconds)
-    PAGE.write_text(filled(PAGE.read_text(), BEGIN, table(pd.read_csv(CSV))))
+    run(__doc__, NETWORKS, 4, measure_missing, BEGIN, lambda: table(pd.read_csv(CSV)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sacp import imports
 from sacp.catalogue import sources
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.folder import PARTS
 from sacp.images.splits import Splits, split
@@ -86,5 +86,5 @@ def _of_channels(key: str, value: Any, channels: int) -> Tensor:
     is_scale = bool(((found >= 0) & (found <= 1)).all())  # neither NaN, nor of pixels from 0 to 255
     if found.shape != (channels,) or not is_scale or (key == "std" and not (found > 0).all()):
         expected = f"{channels} numbers{' above 0' if key == 'std' else ''} on the scale 0..1, one for each channel"
-        raise InputError(f"{key}: found {' '.join(repr(value).split())[:160]}, expected {expected}")
+        raise InputError(f"{key}: found {shown(value)}, expected {expected}")
     return found

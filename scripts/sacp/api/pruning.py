@@ -18,7 +18,7 @@ from sacp import imports
 from sacp.api.batches import given_batches
 from sacp.api.report import Report
 from sacp.catalogue import criteria, scores
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph, is_share
@@ -74,10 +74,8 @@ def prune(
         timings=timings, report=report,
     )  # fmt: skip
     setting = Setting(runtime, batch, torch.get_num_threads() if threads is None else threads)
-    limits, constraints = (
-        _limits(latency, flops=flops, parameters=parameters),
-        Constraints.of(ignore, round_to, at_least),
-    )
+    limits = _limits(latency, flops=flops, parameters=parameters)
+    constraints = Constraints.of(ignore, round_to, at_least)
     time = _latency(latency)
     original = traced(network, shape, constraints)
     for why in original.stays:
@@ -180,14 +178,14 @@ def _check_forms(**given: Any) -> None:
     for name, found in given.items():
         is_right, expected = rights[name]
         if not is_right(found):
-            raise InputError(f"{name}: found {_on_one_line(found)}, expected {expected}")
+            raise InputError(f"{name}: found {shown(found)}, expected {expected}")
 
 
 def _limits(latency: Any, **given: Any) -> dict[str, float]:
     """The bounds that are given; `InputError` if there is none, or one is no finite number above 0."""
     limits = {name: limit for name, limit in given.items() if limit is not None}
     if not all(map(_is_limit, limits.values())) or (not limits and latency is None):
-        found = _on_one_line(limits) if limits else "none"
+        found = shown(limits) if limits else "none"
         raise InputError(f"budget: found {found}, expected flops, parameters or latency above 0; up to 1.0, a share")
     return {name: int(limit) if isinstance(limit, Integral) else float(limit) for name, limit in limits.items()}
 
@@ -201,7 +199,7 @@ def _latency(given: Any) -> tuple[str, float] | None:
         return "milliseconds", float(text)
     if isinstance(given, Real) and not isinstance(given, bool) and 0 < float(given) <= 1:
         return "share", float(given)
-    found = _on_one_line(given)
+    found = shown(given)
     raise InputError(
         f"latency: found {found}, expected a share of the original's time up to 1.0, or a text as '3.5 ms'"
     )
@@ -233,13 +231,12 @@ def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[NDArray[np.fl
     if (wish.score, wish.criterion) == DEFAULTS:  # both look at the same norms
         norms = log_mass.masses(network, graph)
         return log_mass.values_of(norms, graph, wish.levels), highest_first(norms)
-    images = list(wish.images)
     score, sensitivity = _score(wish.score), None
     if score["needs"]:
-        _check_images(images, f"the score '{wish.score}'")
-        sensitivity = measure(network, graph, images, wish.seed).groups
+        _check_images(wish.images, f"the score '{wish.score}'")
+        sensitivity = measure(network, graph, wish.images, wish.seed).groups
     values = additive_values(score, network, graph, wish.levels, sensitivity)
-    return values, _ranked(wish.criterion, network, graph, images, wish.seed)
+    return values, _ranked(wish.criterion, network, graph, wish.images, wish.seed)
 
 
 def _score(name: str) -> Mapping[str, Any]:
@@ -266,10 +263,6 @@ def _check_images(batches: Sequence[Tensor], who: str) -> None:
             f"images: found none, but {who} looks at them; expected batches of training images [B, C, H, W], "
             "normalised as for training"
         )
-
-
-def _on_one_line(value: Any) -> str:
-    return " ".join(repr(value).split())[:160]
 
 
 def _is_limit(limit: Any) -> bool:

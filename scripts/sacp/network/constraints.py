@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import Any
 
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 
 MOST = 1_000_000  # channels
 
@@ -51,7 +51,7 @@ class Constraints:
             ),
         ):
             if not is_right:
-                raise ConstraintError(f"{name}: found {' '.join(repr(found).split())[:160]}, expected {expected}")
+                raise ConstraintError(f"{name}: found {shown(found)}, expected {expected}")
         return cls(tuple(patterns), int(round_to), float(at_least) if is_share else int(at_least))
 
     def bounds(self, channels: int, copies: Iterable[int]) -> tuple[int, int]:

@@ -55,8 +55,10 @@ def to_json(found: Sensitivity, graph: Graph) -> dict[str, Any]:
     }
 
 
-def load(path: str | Path, graph: Graph) -> Values:
-    """The groups' sensitivities of a file, [G]; `InputError` if it is of another network."""
+def load(path: str | Path | None, graph: Graph) -> Values | None:
+    """The groups' sensitivities of a file, [G], None without one; `InputError` if it is of another network."""
+    if path is None:
+        return None
     groups = read_json(path).get("groups", {})
     if list(groups) != [group.name for group in graph.groups]:
         raise InputError(f"{path}: sensitivities of the groups {list(groups)}, expected those of this network")

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 from sacp.pruning.space import Steps
-from sacp.timing.measure import Row, measure, on_one_line
+from sacp.timing.measure import Row, measure
 from sacp.timing.model import Times
 from sacp.timing.runtimes import Setting
 from sacp.tracing.trace import Shape
@@ -161,4 +161,4 @@ def _target(share: Any, milliseconds: Any, whole: int) -> float:
         if is_number and 0 < found <= most[name] and math.isfinite(found):
             return float(found) if name == "share" else 1e6 * float(found) / whole
     expected = "a share above 0 and up to 1.0, or milliseconds above 0"
-    raise InputError(f"latency: found {on_one_line(given) if given else 'no budget'}, expected {expected}")
+    raise InputError(f"latency: found {shown(given) if given else 'no budget'}, expected {expected}")

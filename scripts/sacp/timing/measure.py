@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 from sacp.network.surgery import copied
 from sacp.timing.runtimes import RUNTIMES, Run, Setting, check_device, device_name, device_of, ready, using_threads
 from sacp.tracing.running import images_like
@@ -77,21 +77,7 @@ def measure(
     batches: Sequence[int] = (1, 32), runtimes: Sequence[str] = RUNTIMES, threads: int | None = None,
     seconds: float = 2.0, channels_last: bool = False,
 ) -> list[Row]:  # fmt: skip
-    """How long a network takes for a batch in evaluation mode: a row for each runtime and size of the batch.
-
-    Args:
-        network: any, on a CPU or a CUDA device; it stays as it is.
-        example: a batch of inputs, whose first one is repeated, or the shape of one, [1, C, H, W] or [1, ...].
-        original: another network that is run in turns with it; rows then say how many times as fast the network is.
-        batches: how many inputs are given at once.
-        runtimes: `eager`, which is PyTorch as it is, and `onnxruntime`, which takes the extra `export`, on a CPU.
-        threads: of the CPU; None for as many as torch uses.
-        seconds: how long each row is measured, about; ten runs of each network at least.
-        channels_last: whether images lie in memory with their channels last, for `eager` alone.
-
-    Raises:
-        InputError: an argument has another form, a package is missing, or a network fails or cannot be exported.
-    """
+    """See `sacp.latency`."""
     networks = {"network": network} | ({} if original is None else {"original": original})
     _check_networks(networks)
     _check_lists(batches=batches, runtimes=runtimes)
@@ -110,25 +96,36 @@ def in_turns(
     """How long several networks take, all of them run in turns, by name; the first is the original of the others."""
     _check_networks(networks)
     setting = Setting(runtime, batch, threads)
-    copies = [evaluated(each) for each in networks.values()]
-    with using_threads(threads):
-        runs = ready([(each, batch_of(each, example, batch)) for each in copies], setting)
-        taken = interleaved(runs, checked_seconds(seconds))  # [rounds, n]
-    device = device_name(device_of(copies[0]))
+    taken = _taken([evaluated(each) for each in networks.values()], example, setting, checked_seconds(seconds))
+    device = device_name(device_of(next(iter(networks.values()))))
     return {name: _row_of(taken[:, number], taken[:, 0], setting, device) for number, name in enumerate(networks)}
 
 
-def _row_of(taken: Seconds, original: Seconds, setting: Setting, device: str) -> Row:
-    """A row of the times of one network and of its original, [rounds] each."""
+def _taken(
+    networks: Sequence[nn.Module], example: Sequence[int] | Tensor, setting: Setting, seconds: float
+) -> Seconds:  # fmt: skip
+    """Seconds of networks that are run in turns, [rounds, n]."""
+    with using_threads(setting.threads):
+        runs = ready([(each, batch_of(each, example, setting.batch)) for each in networks], setting)
+        return interleaved(runs, seconds)
+
+
+def _row_of(taken: Seconds, original: Seconds | None, setting: Setting, device: str) -> Row:
+    """A row of the times of one network and of its original, if there is one, [rounds] each."""
     median, lower, upper = map(float, 1000 * np.percentile(taken, QUARTILES))
-    row = (setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
-    return Row(*row, float(1000 * np.median(original)), *map(float, np.percentile(original / taken, QUARTILES)))
+    row = Row(setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
+    if original is None:
+        return row
+    speedup, least, most = map(float, np.percentile(original / taken, QUARTILES))
+    return replace(
+        row, original_ms=float(1000 * np.median(original)), speedup=speedup, speedup_lower=least, speedup_upper=most
+    )
 
 
 def _check_networks(networks: Mapping[str, Any]) -> None:
     for name, found in networks.items():
         if not isinstance(found, nn.Module):
-            raise InputError(f"{name}: found {on_one_line(found)}, expected a torch.nn.Module")
+            raise InputError(f"{name}: found {shown(found)}, expected a torch.nn.Module")
     if len(places := {str(device_of(network)) for network in networks.values()}) > 1:
         raise InputError(f"original: found the networks on {' and '.join(sorted(places))}, expected one device")
 
@@ -136,19 +133,14 @@ def _check_networks(networks: Mapping[str, Any]) -> None:
 def _check_lists(**given: Any) -> None:
     for name, found in given.items():
         if isinstance(found, str) or not isinstance(found, Sequence) or not found:
-            raise InputError(f"{name}: found {on_one_line(found)}, expected a list of one at least")
+            raise InputError(f"{name}: found {shown(found)}, expected a list of one at least")
 
 
 def checked_seconds(seconds: Any) -> float:
     """A time to measure for, as a number; `InputError` if it is none."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise InputError(f"seconds: found {on_one_line(seconds)}, expected a number from 0 on")
+        raise InputError(f"seconds: found {shown(seconds)}, expected a number from 0 on")
     return float(seconds)
-
-
-def on_one_line(value: Any) -> str:
-    """A value as a message shows it."""
-    return " ".join(repr(value).split())[:160]
 
 
 def evaluated(network: nn.Module) -> nn.Module:
@@ -170,16 +162,12 @@ def batch_of(network: nn.Module, example: Sequence[int] | Tensor, batch: int) ->
         zeros = images_like(network, (1, *example[1:]))
         first = torch.randn(zeros.shape, generator=torch.Generator().manual_seed(0)).to(zeros)
     else:
-        raise InputError(f"example: found {on_one_line(example)}, expected a batch or {SHAPE}")
+        raise InputError(f"example: found {shown(example)}, expected a batch or {SHAPE}")
     return first.repeat(batch, *(1,) * (first.dim() - 1))
 
 
 def _row(networks: Sequence[nn.Module], example: Sequence[int] | Tensor, setting: Setting, seconds: float) -> Row:
     """Measure a network, and behind it in the list maybe its original."""
-    with using_threads(setting.threads):
-        runs = ready([(each, batch_of(each, example, setting.batch)) for each in networks], setting)
-        taken = interleaved(runs, seconds)  # [rounds, 1 or 2]
-    device = device_name(device_of(networks[0]))
-    median, lower, upper = map(float, 1000 * np.percentile(taken[:, 0], QUARTILES))
-    row = (setting.release, setting.batch, setting.threads, device, median, lower, upper, len(taken))
-    return Row(*row) if len(networks) == 1 else _row_of(taken[:, 0], taken[:, 1], setting, device)
+    taken = _taken(networks, example, setting, seconds)
+    original = taken[:, 1] if len(networks) > 1 else None
+    return _row_of(taken[:, 0], original, setting, device_name(device_of(networks[0])))
