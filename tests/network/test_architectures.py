@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, spec, thop_count
 from sacp.errors import InputError
-from sacp.network.architectures import build, check_logits, check_name, scaled
+from sacp.network.architectures import build, check_logits, check_name
 from sacp.network.spec import NetworkSpec
+from sacp.network.widths import scaled
 from sacp.tracing.trace import count
 from torch import Tensor, nn
 from users_code import importable
@@ -33,7 +35,8 @@ def test_costs_equal_the_papers_base_rows_to_the_printed_digit(name):
     ("name", "width", "image_size"),
     [(name, 1.0, 32) for name in PAPER_NETWORKS]
     + [("resnet20", 1.0, 32), ("vgg11", 1.0, 32), ("resnet34", 0.25, 32), ("vgg19", 0.25, 32)]
-    + [("resnet18", 0.25, 8), ("resnet14", 0.25, 28), ("vgg13", 0.25, 64)],
+    + [("resnet18", 0.25, 8), ("resnet14", 0.25, 28), ("vgg13", 0.25, 64)]
+    + [("densenet22", 0.5, 32), ("densenet40", 1.0, 32), ("mobilenetv2", 0.25, 32), ("mobilenetv2", 1.0, 16)],
 )
 def test_thop_counts_the_same_integers(name, width, image_size):
     made = spec(name, width, image_size)
@@ -46,6 +49,9 @@ def test_thop_counts_the_same_integers(name, width, image_size):
 @pytest.mark.parametrize(
     ("name", "convolutions"),
     [("vgg11", 8), ("vgg13", 10), ("vgg16", 13), ("vgg19", 16), ("resnet18", 20), ("resnet34", 36)]
+    # 3n + 4: the stem, n convolutions in each of 3 blocks, 2 between them; the linear layer is the last.
+    + [(f"densenet{3 * n + 4}", 1 + 3 * n + 2) for n in (1, 4, 12)]
+    + [("mobilenetv2", 52)]
     # 6n + 2: the stem, 2n convolutions in each of 3 stages, a projection into the second and the third.
     + [(f"resnet{6 * n + 2}", 1 + 6 * n + 2) for n in (1, 2, 3, 9)],
 )
@@ -63,14 +69,34 @@ def test_width_factor_scales_every_convolution(name):
     assert all(4 * narrow == wide for wide, narrow in outputs)
 
 
+@pytest.mark.parametrize(
+    ("name", "flops", "parameters"),
+    # Huang et al. 2017, table 2: 1.0 M parameters; Sandler et al. 2018: 3.4 M, of which 1.28 M in 1,000 classes' layer.
+    [("densenet40", 273_928_000, 1_019_722), ("mobilenetv2", 94_557_952, 2_236_682)],
+)
+def test_dense_and_mobile_networks_have_their_papers_sizes(name, flops, parameters):
+    cost = count(build(spec(name)), spec(name).input_shape)
+    assert (cost.flops, cost.parameters) == (flops, parameters)
+
+
+def test_mobilenet_has_torchvisions_parameters():
+    ours = sum(parameter.numel() for parameter in build(spec("mobilenetv2")).parameters())
+    theirs = sum(parameter.numel() for parameter in torchvision.models.mobilenet_v2(num_classes=10).parameters())
+    assert ours == theirs
+
+
 @pytest.mark.parametrize(("channels", "width", "expected"), [(64, 0.25, 16), (16, 0.01, 1), (10, 1.5, 15), (5, 0.5, 2)])
 def test_scaled_channels_are_whole_and_at_least_one(channels, width, expected):
     assert scaled(channels, width) == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "image_size"), [("vgg11", 32), ("vgg11", 40), ("vgg11", 64), ("resnet20", 8), ("resnet18", 28)]
-)
+    ("name", "image_size"),
+    [
+        ("vgg11", 32), ("vgg11", 40), ("vgg11", 64), ("resnet20", 8), ("resnet18", 28), ("densenet10", 8),
+        ("mobilenetv2", 28),
+    ],
+)  # fmt: skip
 def test_logits_have_one_column_per_class(name, image_size):
     network = build(NetworkSpec(name, 0.125, 1, image_size, 7)).eval()
     assert network(torch.zeros(3, 1, image_size, image_size)).shape == (3, 7)
@@ -90,7 +116,7 @@ def test_weights_come_from_the_global_generator():
     ("name", "suggestion"),
     [
         ("vgg15", "vgg1"), ("vgg-16", "vgg16"), ("VGG16", "vgg16"), ("resnet57", "resnet56"),
-        ("resent18", "resnet18"), ("resnet", "resnet8"),
+        ("resent18", "resnet18"), ("resnet", "resnet8"), ("densenet41", "densenet40"), ("mobilenet", "mobilenetv2"),
     ],
 )  # fmt: skip
 def test_unknown_name_is_refused_with_the_nearest(name, suggestion):
@@ -104,8 +130,12 @@ def test_name_like_no_other_is_refused_with_the_known_families():
 
 
 @pytest.mark.parametrize(
-    "name", ["vgg11", "vgg19", "resnet8", "resnet18", "resnet34", "resnet110", "my.module:make", "réseau:größe"]
-)
+    "name",
+    [
+        "vgg11", "vgg19", "resnet8", "resnet18", "resnet34", "resnet110", "densenet7", "densenet250", "mobilenetv2",
+        "my.module:make", "réseau:größe",
+    ],
+)  # fmt: skip
 def test_known_names_and_import_paths_pass_the_check(name):
     assert check_name(name) is None
 

@@ -507,6 +507,14 @@ MISTAKES = [
         ("experiments/net/search/budget", {"flops": limit}, f"flops: found {limit}, expected a number, or [at least")
         for limit in ([], [0.1], [0.1, 0.2, 0.3])
     ),
+    # a search's own budget
+    (f"{METHODS}/s", {"kind": "search", "budget": {"flops": [0.5, 0.4]}}, "methods.s.budget.flops: found [0.5, 0.4]"),
+    (f"{METHODS}/s", {"kind": "search", "budget": {"flops": [0.5, 1]}}, "methods.s.budget.flops: found [0.5, 1], of"),
+    (f"{METHODS}/s", {"kind": "search", "budget": {"flops": 100}}, "methods.s.budget.flops: no configuration is with"),
+    (f"{METHODS}/s", {"kind": "search", "budget": {"flops": [0.99, 1.0]}}, "s.budget.flops: no configuration is "),
+    (f"{METHODS}/s", {"kind": "search", "budget": {"macs": 5}}, "s.budget: unknown key 'macs'; known: flops, par"),
+    (f"{METHODS}/s", {"kind": "search", "budget": {"flops": 0.5}, "match": "sacp"}, "s.budget.flops: the FLOPs a"),
+    (f"{METHODS}/l1", {"kind": "uniform", "match": "sacp", "budget": {"flops": 0.5}}, "l1.budget: only methods of th"),
     ("experiments/net/search/budget", {"macs": 5}, "unknown key 'macs'; known: flops, parameters"),
     ("experiments/net/search/keep", 0, "experiments.net.search.keep: found 0, expected at least 1"),
     ("datasets/tree", {"source": "imagefolder", "path": "nowhere", "classes": 2}, "tree.path: nowhere: no folder 't"),

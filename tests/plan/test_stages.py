@@ -187,6 +187,15 @@ def test_a_search_of_its_own_has_its_way_and_the_number_that_is_tuned(stages):
     assert found == stages.scoring(place("log-mass")) | {"way": "exact", "top_m": 20}
 
 
+def test_a_searchs_own_budget_stands_in_place_of_that_of_all():
+    config = demo()
+    config["experiments"][DEMO]["search"]["budget"] = {"flops": 0.5, "parameters": 0.5}
+    config["experiments"][DEMO]["methods"]["log-mass"]["budget"] = {"flops": 0.3}
+    found = {name: stages_of(config).scoring(place(name))["search"] for name in ("sacp", "log-mass")}
+    assert (found["sacp"]["budget"], found["log-mass"]["budget"]) == ({"flops": 0.5, "parameters": 0.5}, {"flops": 0.3})
+    assert differences(found["sacp"], found["log-mass"]) == {"budget.flops", "budget.parameters"}
+
+
 def test_a_data_set_has_its_reader_and_the_form_of_its_images():
     value = read("demo")
     value["datasets"]["tree"] = {"source": "imagefolder", "path": "x", "classes": 7}
@@ -241,6 +250,8 @@ TRAININGS = FULL | TUNING | {"base", "sparse", "sample"}
         ("predictors/encoders/untrained/hidden", 8, {"encoder untrained", "predictors"}),
         ("methods/sacp-1/labels", 30, {"table3", "table4"}),
         ("methods/log-mass/exponents/positions", 1, {"scoring log-mass", "find log-mass", "responses"}),
+        ("methods/log-mass/budget", {"flops": 0.3}, {"scoring log-mass", "find log-mass"}),
+        ("search/budget", {"flops": 0.3}, SCORED),
         ("sensitivity/images", 100, {"sensitivity"}),
         ("space/round_to", 2, {"trace"} | OF_THE_SPACE | {"method_figure"}),
         ("latency/seconds", 1, {"latency"}),

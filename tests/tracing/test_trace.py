@@ -45,8 +45,12 @@ def groups_of_torch_pruning(network: nn.Module, input_shape) -> set[frozenset[st
 
 
 @pytest.mark.parametrize(
-    ("name", "groups", "layers"), [("vgg16", 13, 13), ("resnet18", 12, 20), ("resnet56", 30, 57), ("resnet20", 12, 21)]
-)
+    ("name", "groups", "layers"),
+    [
+        ("vgg16", 13, 13), ("resnet18", 12, 20), ("resnet56", 30, 57), ("resnet20", 12, 21), ("densenet16", 15, 15),
+        ("mobilenetv2", 25, 52),
+    ],
+)  # fmt: skip
 def test_groups_and_layers_are_as_many_as_defined(name, groups, layers):
     _, graph = built(name, 0.25)
     assert (len(graph.groups), sum(len(group.layers) for group in graph.groups)) == (groups, layers)

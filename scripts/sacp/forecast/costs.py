@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sacp import imports
 from sacp.artefacts.tensors import save_safetensors
 from sacp.catalogue import sources
+from sacp.catalogue.kinds import SEARCH
 from sacp.compute.resume import Sidecar
 from sacp.errors import InputError
 from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
@@ -28,7 +29,7 @@ from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.plan.experiments import constraints, network_settings
+from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.plan.preflight import training_images
 from sacp.plan.stages import score_settings
 from sacp.pruning.space import Space, kept_counts
@@ -102,7 +103,8 @@ class Measurements:
         experiment = self.config["experiments"][name]
         settings, network = experiment["methods"][method], network_settings(experiment, self.config["datasets"])
         request = {"network": network, "space": experiment["space"], "threads": self.config["threads_base"]}
-        search = matched(experiment["search"], flops) if "match" in settings else experiment["search"]
+        search = search_settings(experiment, settings)
+        search = matched(search, flops) if "match" in settings else search
         request |= {"score": score_settings(settings), "way": settings["search"], "search": search}
         request["m"] = experiment["refine"]["top_m"]
         what = f"the search of {method}"
@@ -193,14 +195,17 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
 
 
 def _candidates(graph: Graph, experiment: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """FLOPs [n] and kept counts [n, G] of configurations of the constrained space, within the search's budget."""
-    space, budget = experiment["space"], Budget.of(experiment["search"]["budget"], cost_of_graph(graph))
+    """FLOPs [n] and kept counts [n, G] of configurations of the constrained space, within any search's budget."""
+    space, base = experiment["space"], cost_of_graph(graph)
+    searches = [method for method in experiment["methods"].values() if method["kind"] == SEARCH]
+    budgets = [Budget.of(search_settings(experiment, method)["budget"], base) for method in searches]
     drawn = Space.of(graph, space["levels"], space["threshold"]).draw(DRAWS, 0)
     counts = kept_counts(drawn, graph, space["levels"])
     flops, parameters = costs_of_counts(graph, counts)
-    inside = budget.holds(flops, parameters)
+    inside = np.any([budget.holds(flops, parameters) for budget in budgets], axis=0)
     if not inside.any():
-        raise InputError(f"search.budget: none of {DRAWS} configurations is within {budget}; no forecast without one")
+        named = " or ".join(dict.fromkeys(map(str, budgets)))
+        raise InputError(f"search.budget: none of {DRAWS} configurations is within {named}; no forecast without one")
     return flops[inside], counts[inside]
 
 

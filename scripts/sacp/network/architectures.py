@@ -1,4 +1,4 @@
-"""The networks that are pruned: VGG and the two ResNet families for small images, and any import path."""
+"""The networks that are pruned: VGG, ResNet, DenseNet and MobileNet for small images, and any import path."""
 
 import copy
 import re
@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from sacp import imports
 from sacp.errors import INTERRUPTS, InputError, nearest, told
+from sacp.network.densenet import BLOCKS, GROWTH, STEM, DenseNet
+from sacp.network.mobilenet import MobileNetV2
 from sacp.network.spec import NetworkSpec
+from sacp.network.widths import scaled
 
 # Simonyan & Zisserman 2015, table 1, columns A, B, D and E: channels of each convolution, "M" a 2x2 max pooling.
 VGG_PLANS: dict[int, tuple[int | str, ...]] = {
@@ -20,6 +23,8 @@ VGG_PLANS: dict[int, tuple[int | str, ...]] = {
 # He et al. 2016, table 1, with the stem of the CIFAR form: blocks of each stage.
 DEEPEST = 1202  # the deepest of theirs
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+SHALLOWEST_DENSE, DEEPEST_DENSE = 7, 250  # layers: 3n + 4
+MOBILENET = "mobilenetv2"
 
 
 class VGG(nn.Module):
@@ -88,11 +93,6 @@ class ResNet(nn.Module):
         return logits
 
 
-def scaled(channels: int, width: float) -> int:
-    """Return `channels` times the width factor, at least 1."""
-    return max(1, round(channels * width))
-
-
 def check_name(name: str) -> None:
     """Raise `InputError` unless `build` knows the network `name`; import paths are checked when they are built."""
     if imports.is_path(name):
@@ -101,15 +101,21 @@ def check_name(name: str) -> None:
         raise InputError(
             f"network.name: '{name}' is no import path; expected 'module:function', names as Python has them"
         )
-    match = re.fullmatch(r"(vgg|resnet)(\d+)", name)
+    match = re.fullmatch(r"(vgg|resnet|densenet)(\d+)", name)
     depth = int(match[2]) if match else 0
-    known_resnet = depth in RESNET_BLOCKS or (8 <= depth <= DEEPEST and depth % 6 == 2)
-    if match and (depth in VGG_PLANS if match[1] == "vgg" else known_resnet):
+    known = {
+        "vgg": depth in VGG_PLANS,
+        "resnet": depth in RESNET_BLOCKS or (8 <= depth <= DEEPEST and depth % 6 == 2),
+        "densenet": SHALLOWEST_DENSE <= depth <= DEEPEST_DENSE and depth % 3 == 1,
+    }
+    if name == MOBILENET or (match and known[match[1]]):
         return
-    examples = [f"vgg{d}" for d in VGG_PLANS] + [f"resnet{d}" for d in (8, 14, 20, 32, 44, 56, 110, *RESNET_BLOCKS)]
+    resnets = [f"resnet{d}" for d in (8, 14, 20, 32, 44, 56, 110, *RESNET_BLOCKS)]
+    examples = [*(f"vgg{d}" for d in VGG_PLANS), *resnets, "densenet40", MOBILENET]
     raise InputError(
         f"network.name: unknown network '{name}'{nearest(name.lower(), examples)}; "
-        f"known are vgg11/13/16/19, resnet18/34, resnet(6n+2) up to {DEEPEST} and an import path 'module:function'"
+        f"known are vgg11/13/16/19, resnet18/34, resnet(6n+2) up to {DEEPEST}, densenet(3n+4) up to {DEEPEST_DENSE}, "
+        f"{MOBILENET}, and an import path 'module:function'"
     )
 
 
@@ -117,7 +123,8 @@ def build(spec: NetworkSpec) -> nn.Module:
     """Build the network with fresh weights, drawn from torch's global generator.
 
     Definitions: `vgg16`, `resnet18` and `resnet56` count 314.31 M, 557.89 M and 127.93 M multiply-accumulates on a
-    3x32x32 image, the base rows of the paper's table 3. `module:function` calls `function(num_classes=...)`.
+    3x32x32 image, the base rows of the paper's table 3; `densenet40` counts 273.93 M and `mobilenetv2` 94.56 M.
+    `module:function` calls `function(num_classes=...)`.
 
     Raises:
         InputError: the name is unknown, the import path cannot be imported or called, or the image is too small.
@@ -125,7 +132,13 @@ def build(spec: NetworkSpec) -> nn.Module:
     check_name(spec.name)
     if imports.is_path(spec.name):
         return _imported(spec.name, spec.num_classes)
-    family, depth = spec.name.rstrip("0123456789"), int(spec.name.lstrip("vgresnt"))
+    if spec.name == MOBILENET:
+        return MobileNetV2(spec.width, spec.in_channels, spec.num_classes)
+    family = spec.name.rstrip("0123456789")
+    depth = int(spec.name.removeprefix(family))
+    if family == "densenet":
+        layers, growth, stem = (depth - 4) // BLOCKS, scaled(GROWTH, spec.width), scaled(STEM, spec.width)
+        return DenseNet(layers, growth, stem, spec.in_channels, spec.num_classes)
     if family == "vgg":
         if spec.image_size < 32:
             raise InputError(f"network.name: {spec.name} needs images of at least 32 pixels, found {spec.image_size}")

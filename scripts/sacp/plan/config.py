@@ -19,6 +19,7 @@ from sacp.plan.reading import dereferenced, typed
 Tree = dict[str, Any]
 LABELS = 100  # N' of a regression that gives none
 SCORE_SETTINGS = [known.settings for known in scores.SCORES.values() if known.settings]  # keys of a search
+LEFT_OUT = (*SCORE_SETTINGS, "budget", "defaults")  # not filled in where they are not given: that means something
 # YAML has .nan and .inf; no setting has a use for them.
 Validator = extend(
     Draft202012Validator,
@@ -75,7 +76,7 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
     result = dict(value)
     for key, subschema in schema.get("properties", {}).items():
         subschema = dereferenced(subschema, root)
-        if subschema.get("type") == "object" and key not in (*SCORE_SETTINGS, "defaults"):
+        if subschema.get("type") == "object" and key not in LEFT_OUT:
             given = result.get(key, subschema.get("default", {}))
             over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
             base = subschema.get("default", {}) if over_default else {}

@@ -142,6 +142,8 @@ def _check_match(method: Settings, methods: Settings) -> None:
     if method["kind"] == kinds.SEARCH:
         if "match" not in method:
             return
+        if "flops" in method.get("budget", {}):
+            raise InputError("budget.flops: the FLOPs are those of the winner that 'match' names; expected one of both")
         searches = [name for name in searches if "match" not in methods[name]]
         wanted = "another search, which matches none itself"
     if method.get("match") not in searches:

@@ -55,6 +55,11 @@ def labelled(method: Mapping[str, Any], refine: Mapping[str, Any]) -> int:
     return shards * size
 
 
+def search_settings(experiment: Mapping[str, Any], method: Mapping[str, Any]) -> Tree:
+    """What a search may rank: the experiment's `search`, with the method's own budget if it has one."""
+    return {**experiment["search"], "budget": method.get("budget", experiment["search"]["budget"])}
+
+
 def has_encoder(method: Mapping[str, Any]) -> bool:
     """Whether a method is a search whose score is an encoder's."""
     return method["kind"] == SEARCH and not scores.score(method["score"]).additive

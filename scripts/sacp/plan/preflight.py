@@ -20,7 +20,7 @@ from sacp.network.constraints import ConstraintError, Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.plan.experiments import constraints, network_settings
+from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
 from sacp.pruning.space import Space
@@ -160,7 +160,8 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
             f"space.search_size: M = {space['search_size']}, but only {constrained.count} configurations of "
             f"{len(graph.groups)} groups reach the threshold {space['threshold']}"
         )
-    _check_budget(graph, space["levels"], experiment["search"]["budget"])
+    for where, limits in _budgets(experiment).items():
+        _check_budget(where, graph, space["levels"], limits)
     _check_distance(graph, experiment)
     _check_searches(graph, constrained, experiment, config["seeds"])
     for method, settings in experiment["methods"].items():
@@ -182,14 +183,24 @@ def _check_imports(name: str, method: Mapping[str, Any]) -> None:
                 imports.check_call(path, arguments)
 
 
-def _check_budget(graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
-    """The narrowest network is within the budget, whatever the threshold."""
+def _budgets(experiment: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """All budgets of an experiment by their keys in the config."""
+    own = {
+        f"methods.{name}.budget": method["budget"]
+        for name, method in experiment["methods"].items()
+        if "budget" in method
+    }
+    return {"search.budget": experiment["search"]["budget"], **own}
+
+
+def _check_budget(where: str, graph: Graph, levels: int, limits: Mapping[str, Any]) -> None:
+    """The narrowest network is within the budget of this key, whatever the threshold."""
     smallest, budget = within.narrowest(graph, levels), Budget.of(limits, cost_of_graph(graph))
     for key in ("flops", "parameters"):
         limit, least = getattr(budget, key), getattr(smallest, key)
         if limit is not None and least > limit:
             raise InputError(
-                f"search.budget.{key}: no configuration is within {limit} ({limits[key]} in the config); "
+                f"{where}.{key}: no configuration is within {limit} ({limits[key]} in the config); "
                 f"the smallest reachable is {least}"
             )
 
@@ -215,18 +226,24 @@ def _check_searches(graph: Graph, space: Space, experiment: Mapping[str, Any], s
 
     What a search that matches a winner's FLOPs has within these is known only when they are.
     """
-    budget = experiment["search"]["budget"]
-    searches = [method for method in experiment["methods"].values() if method["kind"] == kinds.SEARCH]
-    for ranks_sample, matches in sorted({(search["search"] != "exact", "match" in search) for search in searches}):
-        limits = {key: limit for key, limit in budget.items() if not (matches and key == "flops")}
-        if limits:
-            _check_within(graph, space, experiment, limits, seeds if ranks_sample else ())
+    checked = []  # searches with the same limits are looked at once
+    for name, method in experiment["methods"].items():
+        if method["kind"] != kinds.SEARCH:
+            continue
+        budget = search_settings(experiment, method)["budget"]
+        limits = {key: limit for key, limit in budget.items() if not ("match" in method and key == "flops")}
+        drawn = () if method["search"] == "exact" else seeds
+        if limits and (limits, drawn) not in checked:
+            checked.append((limits, drawn))
+            where = f"methods.{name}.budget" if "budget" in method else "search.budget"
+            _check_within(where, graph, space, experiment, limits, drawn)
 
 
 def _check_within(
-    graph: Graph, space: Space, experiment: Mapping[str, Any], limits: Mapping[str, Any], seeds: Sequence[int]
-) -> None:
-    """The space, and the sample of each of these seeds, hold m candidates within these limits."""
+    where: str, graph: Graph, space: Space, experiment: Mapping[str, Any], limits: Mapping[str, Any],
+    seeds: Sequence[int],
+) -> None:  # fmt: skip
+    """The space, and the sample of each of these seeds, hold m candidates within these limits, of this key."""
     m, size = experiment["refine"]["top_m"], experiment["space"]["search_size"]
     budget, most = Budget.of(limits, cost_of_graph(graph)), within.largest(graph, space)
     for key, least, bound in (
@@ -234,17 +251,17 @@ def _check_within(
     ):  # fmt: skip
         if least > bound:
             raise InputError(
-                f"search.budget.{key}: no configuration is within {budget}; with the threshold "
+                f"{where}.{key}: no configuration is within {budget}; with the threshold "
                 f"{experiment['space']['threshold']} none takes more than {bound}"
             )
     is_open = not (budget.least_flops or budget.least_parameters)
     found = within.near_smallest(graph, space, budget, m) if is_open else m
     if found < m:
-        raise InputError(f"search.budget: {found} networks are within {budget}, m = {m} (refine.top_m) are wanted")
+        raise InputError(f"{where}: {found} networks are within {budget}, m = {m} (refine.top_m) are wanted")
     for seed in seeds:
         found = within.in_sample(graph, space, budget, size, derive(seed, "search set"), m)
         if found < m:
             raise InputError(
-                f"search.budget: {found} of the M = {size} candidates drawn with seed {seed} are within {budget}, m = "
+                f"{where}: {found} of the M = {size} candidates drawn with seed {seed} are within {budget}, m = "
                 f"{m} (refine.top_m) are wanted; widen the budget, raise M (space.search_size), or lower m"
             )

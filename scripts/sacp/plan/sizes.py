@@ -64,21 +64,28 @@ def _check_numbers(experiment: Settings) -> None:
 
 def _check_search(experiment: Settings) -> None:
     """The bounds of a search, and what only some searches have."""
-    for key, limit in experiment["search"]["budget"].items():
-        least, most = limit if isinstance(limit, list) else (0, limit)
-        if least > most:
-            raise InputError(f"search.budget.{key}: found {limit}, expected [at least, at most]")
-        if least > 0 and is_share(least) != is_share(most):
-            raise InputError(
-                f"search.budget.{key}: found {limit}, of which one is a share of the base, the other a number; "
-                "expected two shares, up to 1.0, or two numbers"
-            )
+    _check_budget("search.budget", experiment["search"]["budget"])
+    for name, method in experiment["methods"].items():
+        _check_budget(f"methods.{name}.budget", method.get("budget", {}))
     distance = experiment["search"]["distance"]
     if distance not in (None, 1) and not _finders(experiment):
         raise InputError(
             f"search.distance: found {distance}, but all searches rank the sample, which it does not thin out; "
             "expected a method with 'search: exact' or 'search: local', or no distance"
         )
+
+
+def _check_budget(key: str, budget: Settings) -> None:
+    """Each bound is a number or share, or two of a kind in their order."""
+    for cost, limit in budget.items():
+        least, most = limit if isinstance(limit, list) else (0, limit)
+        if least > most:
+            raise InputError(f"{key}.{cost}: found {limit}, expected [at least, at most]")
+        if least > 0 and is_share(least) != is_share(most):
+            raise InputError(
+                f"{key}.{cost}: found {limit}, of which one is a share of the base, the other a number; "
+                "expected two shares, up to 1.0, or two numbers"
+            )
 
 
 def _finders(experiment: Settings) -> bool:

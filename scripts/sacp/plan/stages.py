@@ -11,7 +11,7 @@ from sacp import imports
 from sacp.catalogue import scores, sources
 from sacp.catalogue.kinds import SEARCH, TUNED
 from sacp.network.spec import is_weights_file
-from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings
+from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings, search_settings
 
 
 def ordered(value: Any) -> Any:
@@ -100,13 +100,16 @@ class Stages:
 
     def scoring(self, place: Place) -> Tree:
         """Scoring of a search's candidates."""
-        return self.parts(place, "search", "space", score=self.score(place))
+        return self.parts(place, "space", search=self._search(place), score=self.score(place))
 
     def find(self, place: Place) -> Tree:
         """A search for candidates of its own."""
         way = self.experiments.method(place)["search"]
         top_m = self.experiments.settings(place)["refine"]["top_m"]
-        return self.parts(place, "search", "space", score=self.score(place), way=way, top_m=top_m)
+        return self.parts(place, "space", search=self._search(place), score=self.score(place), way=way, top_m=top_m)
+
+    def _search(self, place: Place) -> Tree:
+        return search_settings(self.experiments.settings(place), self.experiments.method(place))
 
     def baseline(self, place: Place) -> Tree:
         """A baseline's own settings, with the import paths of its function and its criterion, if it has these."""
