@@ -35,8 +35,9 @@ with long_job.running(snakemake) as work:
     recipe = Recipe(**work.cfg["recipe"])
     calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     metrics, history = train_fully(
-        network, splits, spec.input_shape, recipe, seed, label, calibration, work.engine, work.sidecar, work.team
-    )
+        network, splits, spec.input_shape, recipe, seed, label, calibration, work.engine, work.sidecar, work.team,
+        teacher=base,
+    )  # fmt: skip
     if work.team.leads:
         metrics = {"candidate": candidate, **metrics}
         write_csv(work.out.history, history, HISTORY_COLUMNS)

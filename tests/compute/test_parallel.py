@@ -20,12 +20,12 @@ from sacp.compute import parallel
 from sacp.compute.resume import Sidecar
 from sacp.training.evaluation import accuracy_percent
 from sacp.training.loop import batches_of, train
-from trainings import RECIPE, Interrupting, digits, timeless
+from trainings import RECIPE, Interrupting, digits, fresh, timeless
 from pathlib import Path
 
 root, folder, processes, number = sys.argv[1:]
 logging.basicConfig(level=logging.INFO)
-recipe = replace(RECIPE, epochs=8, crop_padding=1, validate_every=3)
+recipe = replace(RECIPE, epochs=8, crop_padding=1, validate_every=3, distill_weight=0.5)
 with parallel.joined(torch.device("cpu")) as (device, team):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -33,7 +33,7 @@ with parallel.joined(torch.device("cpu")) as (device, team):
     if int(number) >= 0:
         source = Interrupting(source, int(number), 15)
     sidecar = Sidecar(Path(folder) / "state.pt", "key", 1e9)
-    history = train(network, digits(), recipe, 1, "run", sidecar=sidecar, source=source, team=team)
+    history = train(network, digits(), recipe, 1, "run", sidecar=sidecar, source=source, team=team, teacher=fresh(1))
     accuracy = accuracy_percent(network, digits().test, digits(), team)
     if team.leads:
         value = {"state": network.state_dict(), "history": timeless(history), "accuracy": accuracy, "size": team.size}

@@ -35,10 +35,10 @@ VARIANTS = {
     "plain": ({}, Engine()),
     "all settings": (
         {"crop_padding": 1, "flip": True, "ema_decay": 0.9, "warmup_epochs": 1, "label_smoothing": 0.1}
-        | {"validate_every": 1},
+        | {"validate_every": 1, "distill_weight": 0.5, "distill_temperature": 2},
         Engine(),
     ),
-    "bfloat16": ({}, Engine("bfloat16")),
+    "bfloat16": ({"distill_weight": 0.9}, Engine("bfloat16")),
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def interrupted(path: Path, recipe: Recipe, number: int, engine: Engine, stop=si
     network = network_with_dropout()
     source = Interrupting(batches_of(digits(), recipe, torch.device("cpu")), number, stop)
     with pytest.raises(SystemExit) as caught:
-        train(network, digits(), recipe, 5, "run", engine, Sidecar(path, "key", 1e9), source)
+        train(network, digits(), recipe, 5, "run", engine, Sidecar(path, "key", 1e9), source, teacher=fresh(1))
     return caught.value.code
 
 
@@ -62,13 +62,13 @@ def interrupted(path: Path, recipe: Recipe, number: int, engine: Engine, stop=si
 def test_a_training_stopped_at_any_step_ends_in_the_same_bits(tmp_path, number, variant):
     changes, engine = VARIANTS[variant]
     recipe, expected = replace(RECIPE, **changes), network_with_dropout()
-    history = train(expected, digits(), recipe, 5, "run", engine)
+    history = train(expected, digits(), recipe, 5, "run", engine, teacher=fresh(1))
     assert interrupted(tmp_path / "state.pt", recipe, number, engine) == 128 + signal.SIGTERM
     network, sidecar = network_with_dropout(), Sidecar(tmp_path / "state.pt", "key")
     assert (sidecar.state["training"]["epoch"], sidecar.state["training"]["step"]) in [
         divmod(number + 1, 4), (number // 4, number % 4 + 1)
     ]  # fmt: skip
-    resumed = train(network, digits(), recipe, 5, "run", engine, sidecar)
+    resumed = train(network, digits(), recipe, 5, "run", engine, sidecar, teacher=fresh(1))
     assert same_weights(network, expected)
     assert timeless(resumed) == timeless(history)
 

@@ -94,7 +94,9 @@ def test_a_recipes_defaults_are_those_of_the_library():
     found = {field.name: keys[field.name].get("default", MISSING) for field in fields(Recipe)}
     assert found.keys() == keys.keys()
     own = {field.name: field.default for field in fields(Recipe) if field.default is not MISSING}
-    assert {name: found[name] for name in own} == own
+    without = {"distill_weight": 0, "distill_temperature": 4}  # in the settings of stages only where they are given
+    assert {name: found[name] for name in own} == own | dict.fromkeys(without, MISSING)
+    assert {name: own[name] for name in without} == without
 
 
 def test_config_of_imagenet_has_the_recipe_of_the_paper_and_the_published_base():
@@ -297,6 +299,11 @@ MISTAKES = [
     ("experiments/net/base/momentum", 1, "experiments.net.base.momentum: found 1, expected less than 1"),
     ("experiments/net/tune/weight_decay", 5, "experiments.net.tune.weight_decay: found 5, expected at most 1"),
     ("experiments/net/full/label_smoothing", 1, "full.label_smoothing: found 1, expected less than 1"),
+    ("experiments/net/full/distill_weight", 1.1, "net.full.distill_weight: found 1.1, expected at most 1"),
+    ("experiments/net/full/distill_temperature", 0, "full.distill_temperature: found 0, expected at least 0.1"),
+    ("experiments/net/full/distill_temperature", 2, "full.distill_temperature: found 2 without a distill_weight"),
+    ("experiments/net/base/distill_weight", 0.5, "base.distill_weight: found 0.5, but the base teaches only networks"),
+    ("defaults/sparse", {"distill_weight": 0.5}, "net.sparse.distill_weight: found 0.5, but the base teaches only"),
     ("experiments/net/sparse/bn_l1", 2, "experiments.net.sparse.bn_l1: found 2, expected at most 1"),
     (f"{METHODS}/s", {"kind": "search", "encoder": {"hidden": 10**6}}, "encoder.hidden: found 1000000, expected at mo"),
     (f"{METHODS}/s", {"kind": "search", "score": "log-mass", "exponents": {"channels": 9}}, "found 9, expected at mos"),

@@ -65,7 +65,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         kept = kept_channels(order, np.array(graph.channels if counts is None else counts, np.int64))
         network = prune(base, graph, kept).to(place)
         answer["flops"].append(int(costs_of_counts(graph, np.array([[len(c) for c in kept]]))[0][0]))
-        first, steps = _step_seconds(network, splits, recipe, engine, request["seconds"])
+        first, steps = _step_seconds(network, base, splits, recipe, engine, request["seconds"])
         answer.setdefault("first_seconds", traced - loaded + max(0.0, first))
         answer["train_seconds"].append(steps)
         answer["evaluate_seconds"].append(_evaluation_seconds(network, splits))
@@ -73,17 +73,18 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _step_seconds(
-    network: nn.Module, splits: Splits, recipe: Recipe, engine: Engine, seconds: float
+    network: nn.Module, base: nn.Module, splits: Splits, recipe: Recipe, engine: Engine, seconds: float
 ) -> tuple[float, float]:
     """Extra seconds of the first short epoch over the later ones, and seconds per image of the later ones."""
     images = min(len(splits.train.labels), STEPS * recipe.batch_size)
     few = replace(splits, train=_head(splits, images))
     once = replace(recipe, epochs=1, lr=LR, warmup_epochs=0, validate_every=0)
     started = time.monotonic()
-    warm = train(network, few, once, 0, "warm-up", engine)[0]["seconds"]
+    warm = train(network, few, once, 0, "warm-up", engine, teacher=base)[0]["seconds"]
     took = time.monotonic() - started
     epochs = min(max(math.ceil(seconds / warm), FEWEST), MOST)
-    rows: Sequence[Mapping[str, Any]] = train(network, few, replace(once, epochs=epochs), 0, "measured", engine)
+    more = replace(once, epochs=epochs)
+    rows: Sequence[Mapping[str, Any]] = train(network, few, more, 0, "measured", engine, teacher=base)
     epoch = float(np.mean([row["seconds"] for row in rows]))
     return took - epoch, epoch / images
 

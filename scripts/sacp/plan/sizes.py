@@ -11,6 +11,7 @@ from sacp.plan.experiments import shares_sample
 Settings = Mapping[str, Any]
 RECIPES = ("base", "tune", "full", "sample", "sparse")  # of an experiment
 SHARED = ("base", "full", "sparse")  # trained by all processes together
+TAUGHT = ("tune", "full", "sample")  # of pruned networks, which the base can teach
 LEAST_IMAGES = 2  # of a step in a process: batch norm has no variance of one
 
 
@@ -31,6 +32,7 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     for stage in RECIPES:
         try:
             _check_recipe(experiment[stage], image_size, processes if stage in SHARED else 1)
+            _check_teaching(stage, experiment[stage])
         except InputError as error:
             raise InputError(f"{stage}.{error}") from None
 
@@ -108,4 +110,17 @@ def _check_recipe(recipe: Settings, image_size: int | None, processes: int) -> N
     if images < LEAST_IMAGES * processes:
         raise InputError(
             f"batch_size: found {images}, shared by {processes} processes; expected at least {LEAST_IMAGES} for each"
+        )
+
+
+def _check_teaching(stage: str, recipe: Settings) -> None:
+    """The base teaches pruned networks; it is what is trained in the other stages."""
+    weight = recipe.get("distill_weight")
+    temperature = recipe.get("distill_temperature")
+    if temperature is not None and weight is None:
+        raise InputError(f"distill_temperature: found {temperature} without a distill_weight; expected both, or none")
+    if weight and stage not in TAUGHT:
+        raise InputError(
+            f"distill_weight: found {weight}, but the base teaches only networks that are pruned; expected it in "
+            f"{', '.join(TAUGHT)}"
         )

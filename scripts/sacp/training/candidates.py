@@ -56,7 +56,7 @@ class Tuner:
             # One seed for all: candidates differ by their channels, not by the luck of an order.
             epochs = train(
                 network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source,
-                calibration=self.calibration,
+                calibration=self.calibration, teacher=self.base,
             )  # fmt: skip
             self.history += [{"candidate": candidate, **row} for row in epochs]
             self.calibration(network)
@@ -100,13 +100,14 @@ def tune_candidates(
 def train_fully(
     network: nn.Module, splits: Splits, input_shape: Shape, recipe: Recipe, seed: int, label: str,
     calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None, team: Team = ALONE,
+    teacher: nn.Module | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
-    """Train a pruned network and measure it: its metrics and its history.
+    """Train a pruned network and measure it: its metrics and its history. `train` has the arguments.
 
     A loss that is not finite is a result, not an error: metrics without accuracies, with the reason as `failure`.
     """
     try:
-        history = train(network, splits, recipe, seed, label, engine, sidecar, None, team, calibration)
+        history = train(network, splits, recipe, seed, label, engine, sidecar, None, team, calibration, teacher)
     except DivergenceError as error:
         log.warning("%s; recorded as failed", error)
         counted = asdict(count(network, input_shape))

@@ -21,6 +21,7 @@ from sacp.images.folder import FileSet
 from sacp.images.splits import Splits
 from sacp.seeds import derive
 from sacp.training.evaluation import Calibration, accuracy_percent
+from sacp.training.loss import Teacher, loss_sum
 from sacp.training.recipe import Recipe, learning_rate
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class DivergenceError(InputError):
 def train(
     network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str,
     engine: Engine = EXACT, sidecar: Sidecar | None = None, source: Source | None = None, team: Team = ALONE,
-    calibration: Calibration | None = None,
+    calibration: Calibration | None = None, teacher: nn.Module | None = None,
 ) -> History:  # fmt: skip
     """Train `network` in place on the training part and return its history, one row per epoch.
 
@@ -53,19 +54,20 @@ def train(
         source: batches of `splits.train`, if they are at hand already.
         team: the processes that train together; each calls this function.
         calibration: of the batch norms, before each validation; of a pruned network. The training goes on without it.
+        teacher: the network that is asked if `recipe.distill_weight` is not 0; it stays as it is, wherever it is.
 
     Returns:
         Rows of `HISTORY_COLUMNS`; `seconds` is the clock time of the epoch, everything else a function of the inputs.
 
     Raises:
         DivergenceError: the loss is not finite.
-        InputError: out of memory.
+        InputError: out of memory, or a teacher is asked for and none is given.
         Stopped: a signal asked for an end; the state was saved.
     """
     device = next(network.parameters()).device
     with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
         try:
-            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration)
+            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration, teacher)
             run.go(stop, engine)
         except RuntimeError as error:
             if not out_of_memory(error):
@@ -80,7 +82,7 @@ class _Run:
 
     def __init__(
         self, network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str, sidecar: Sidecar,
-        source: Source | None, team: Team, calibration: Calibration | None,
+        source: Source | None, team: Team, calibration: Calibration | None, teacher: nn.Module | None,
     ) -> None:  # fmt: skip
         self.device = next(network.parameters()).device
         self.network, self.splits, self.recipe = network.to(memory_format=torch.channels_last), splits, recipe
@@ -92,6 +94,7 @@ class _Run:
         self.model: nn.Module = network
         if team.size > 1:
             self.model = _wrapped(network, self.source, team)
+        self.teacher = _teacher(teacher, recipe, label, self.device)
         self.scales = _scales(network) if recipe.bn_l1 else []
         self.average = _floats(network, copy=True) if recipe.ema_decay else []
         self.epoch, self.step, self.history = 0, 0, History()
@@ -127,17 +130,16 @@ class _Run:
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, number, len(self.source))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=engine.precision == "bfloat16"):
             logits = self.model(batch.images).float()
-            loss_sum = nn.functional.cross_entropy(
-                logits, batch.labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
-            )
+            taught = self.teacher(batch.images) if self.teacher else None
+            loss = loss_sum(logits, batch.labels, self.recipe, taught)
         # DistributedDataParallel takes the mean of the processes' gradients; the mean over all images is meant.
-        (loss_sum * (self.team.size / batch.total)).backward()
+        (loss * (self.team.size / batch.total)).backward()
         for scale in self.scales:  # the penalty's subgradient, as the paper optimises it
             assert scale.grad is not None
             scale.grad.add_(scale.detach().sign(), alpha=self.recipe.bn_l1)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.sums[0] += loss_sum.detach()
+        self.sums[0] += loss.detach()
         self.sums[1] += (logits.detach().argmax(1) == batch.labels).sum()
         if self.average:
             torch._foreach_lerp_(self.average, _floats(self.network), 1 - self.recipe.ema_decay)
@@ -246,6 +248,15 @@ def _wrapped(network: nn.Module, source: Source, team: Team) -> nn.Module:
     network.zero_grad()
     network.load_state_dict(state)
     return model
+
+
+def _teacher(network: nn.Module | None, recipe: Recipe, label: str, device: torch.device) -> Teacher | None:
+    """The teacher that a recipe asks for."""
+    if not recipe.distill_weight:
+        return None
+    if network is None:
+        raise InputError(f"{label}: distill_weight is {recipe.distill_weight}, but there is no teacher; expected 0")
+    return Teacher(network, device)
 
 
 def _scales(network: nn.Module) -> list[nn.Parameter]:

@@ -21,6 +21,8 @@ class Recipe:
     ema_decay: float = 0  # of the average of weights that is evaluated and kept; 0: the weights themselves
     validate_every: int = 0  # epochs; 0: never
     bn_l1: float = 0  # L1 penalty on the scales of batch norms (Network Slimming, section 3)
+    distill_weight: float = 0  # share of what the unpruned network says in the loss; 0: it is not asked
+    distill_temperature: float = 4  # by which the logits of both are divided there
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
