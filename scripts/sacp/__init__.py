@@ -168,7 +168,8 @@ def data(
 def train(
     network: nn.Module, data: Data, *, epochs: int, lr: float = 0.01, batch_size: int = 128,
     weight_decay: float = 5e-4, warmup_epochs: float = 0, label_smoothing: float = 0, device: str = "auto",
-    precision: str = "float32", seed: int = 0, state: str | Path | None = None,
+    precision: str = "float32", seed: int = 0, state: str | Path | None = None, teacher: nn.Module | None = None,
+    distill_weight: float | None = None, distill_temperature: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a network in place as a workflow trains its candidates: SGD with momentum .9, a cosine to zero.
 
@@ -188,6 +189,10 @@ def train(
         seed: of order and augmentation.
         state: a file where the state is kept each minute. Killed and called again with the same arguments, the training
             goes on from there and ends in the same bits; the file is removed then.
+        teacher: a network that is asked about the same images, as the unpruned one; it stays as it is.
+        distill_weight: w of the loss (1 - w) CE + w T^2 KL(softmax(teacher / T) || softmax(network / T)) (Hinton et al.
+            2015); 0.9 with a teacher.
+        distill_temperature: T; 4 with a teacher.
 
     Returns:
         Accuracies on held-out and test images in percent, multiply-accumulates and parameters.
@@ -202,7 +207,7 @@ def train(
     return training.train(
         network, data, epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=weight_decay,
         warmup_epochs=warmup_epochs, label_smoothing=label_smoothing, device=device, precision=precision, seed=seed,
-        state=state,
+        state=state, teacher=teacher, distill_weight=distill_weight, distill_temperature=distill_temperature,
     )  # fmt: skip
 
 

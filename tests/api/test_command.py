@@ -72,6 +72,31 @@ def test_weights_are_read_and_images_calibrate_train_and_measure(
     assert not (folder / "small.training").exists()
 
 
+@pytest.mark.parametrize("weight", [0, 0.8])
+def test_the_unpruned_network_teaches_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
+    from users_network import build
+
+    write_tree(folder / "images", train=10, val=3)
+    given, real = list[tuple[object, object]](), sacp.train
+
+    def train(*arguments: object, **named: object) -> object:
+        given.append((named["teacher"], named["distill_weight"]))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(sacp, "train", train)
+    arguments = [
+        "prune", "--network", BUILDER, "--images", "images", "--image-size", str(SIZE), "--flops", "0.6", "--epochs",
+        "1", "--batch-size", "8", "--device", "cpu", "--distill", str(weight), "--out", "small",
+    ]  # fmt: skip
+    assert run(arguments) == 0
+    ((teacher, found),) = given
+    assert found == (weight or None)
+    assert (teacher is None) == (weight == 0)
+    if teacher is not None:
+        pairs = zip(teacher.state_dict().values(), build().state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def test_a_saved_network_is_timed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["prune", "--network", BUILDER, "--input", SHAPE, "--flops", "0.5", "--out", "small"]) == 0
     capsys.readouterr()
@@ -98,6 +123,11 @@ PRUNE = f"prune --network {BUILDER} --out s"
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --network no:way", 1, "cannot import 'no:way'"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --network json:dumps", 1, "'json:dumps'"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --epochs 3", 1, "--epochs: found 3 without images to train on"),
+        (
+            f"{PRUNE} --flops 0.5 --input {SHAPE} --distill 0.9",
+            1,
+            "--distill: found 0.9 without a training; expe",
+        ),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --out .", 1, "--out: '.' exists and is not empty"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --weights w.pth", 1, "w.pth: no such file"),
         (f"{PRUNE} --flops 0.5 --input {SHAPE} --ignore conv7", 1, "ignore: found 'conv7', which no convolution"),

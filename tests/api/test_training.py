@@ -10,7 +10,9 @@ import pytest
 import sacp
 import torch
 from image_tree import CLASSES, SIZE, write_tree
+from sacp.api.training import _key
 from sacp.errors import InputError, Stopped
+from sacp.training.recipe import Recipe
 from torch import nn
 
 
@@ -106,6 +108,31 @@ def test_a_training_that_was_stopped_goes_on_and_ends_in_the_same_bits(tree: Pat
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
+def test_a_teacher_is_asked_with_the_weight_and_the_temperature_that_are_given(tree: Path) -> None:
+    found, given = sacp.data(tree, image_size=SIZE), {"epochs": 2, "batch_size": 16, "device": "cpu"}
+    teacher = network().requires_grad_(False)
+    before = copy.deepcopy(teacher.state_dict())
+    ways = [{}, {"teacher": teacher}, {"teacher": teacher, "distill_weight": 0.9, "distill_temperature": 4}]
+    ways += [{"teacher": teacher, "distill_weight": 0.5}, {"teacher": teacher, "distill_temperature": 2}]
+    trained = []
+    for way in ways:
+        trained.append(network())
+        sacp.train(trained[-1], found, **given, **way)
+    weights = [each[0].weight for each in trained]
+    assert torch.equal(weights[1], weights[2])
+    assert not any(torch.equal(weights[1], weights[other]) for other in (0, 3, 4))
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+def test_a_state_belongs_to_its_teacher(tree: Path) -> None:
+    found = sacp.data(tree, image_size=SIZE)
+    recipe, teachers = Recipe(1, 0.01, 16, 0.9, 0, False, 4, True, distill_weight=0.9), [network(), network()]
+    with torch.no_grad():
+        teachers[1][0].weight[0, 0, 0, 0] += 1
+    keys = [_key([network(), teacher], found, recipe, 0, "float32") for teacher in (*teachers, network())]
+    assert keys[0] == keys[2] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -130,6 +157,15 @@ def test_a_training_that_was_stopped_goes_on_and_ends_in_the_same_bits(tree: Pat
         ({"device": "gpu"}, "device: found 'gpu', expected auto, cpu, cuda"),
         ({"precision": 16}, "precision: found 16, expected float32, bfloat16, auto"),
         ({"network": Scaled(float("inf"))}, "training: the loss is nan in epoch 1; lower lr"),
+        ({"distill_weight": 0.5}, "distill_weight: found 0.5 without a teacher; expected teacher=NETWORK"),
+        ({"distill_temperature": 2}, "distill_temperature: found 2 without a teacher; expected teacher=NETWORK"),
+        ({"teacher": network(), "distill_weight": 0}, "distill_weight: found 0, expected a number above 0 and up to 1"),
+        ({"teacher": network(), "distill_temperature": 0}, "distill_temperature: found 0, expected a number from 0.1"),
+        ({"teacher": "base"}, "teacher: found a str, expected a torch.nn.Module with parameters"),
+        ({"teacher": network().double()}, "teacher: found parameters in torch.float64, expected torch.float32: teach"),
+        ({"teacher": nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 5))}, "teacher: gives [2, 5] for two images, "),
+        ({"teacher": nn.Linear(7, 3)}, "teacher: fails on images of shape [2, 3, 16, 16] (RuntimeError: mat1 and"),
+        ({"teacher": Scaled(float("inf"))}, "teacher: gives logits that are not finite; expected finite ones"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused(tree: Path, given: dict[str, Any], message: str) -> None:

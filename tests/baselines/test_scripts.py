@@ -18,7 +18,7 @@ from sacp.network.weights import save_base
 from sacp.pruning.files import load_kept
 from sacp.tracing.trace import trace
 from stand_in import stand_in
-from trainings import RECIPE, SPEC, digits, fresh
+from trainings import RECIPE, SPEC, digits, fresh, same_weights
 
 NETWORK = {"network": asdict(SPEC), "validation": 64}
 ENGINE = {"precision": "float32", "deterministic": True}
@@ -47,8 +47,8 @@ def test_a_training_starts_from_the_kept_weights_rescaled_if_the_criterion_says_
         described = stand_in(tmp_path, files, out, NETWORK | cfg, {"seed": "0", "method": "mine", "candidate": "1"})
         runpy.run_path(str(ROOT / f"scripts/{script}.py"), {"snakemake": described})
 
-    def train_fully(network, *_):
-        started.append(network)
+    def train_fully(network, *_, teacher):
+        started.append((network, teacher))
         raise ReachedError
 
     monkeypatch.setattr("sacp.images.splits.load_splits", lambda *_: digits())
@@ -64,6 +64,7 @@ def test_a_training_starts_from_the_kept_weights_rescaled_if_the_criterion_says_
     kept = load_kept(tmp_path / "kept.json", graph)
     scales = [np.array(factors) for factors in written["scales"].values()] if criterion == "thinet" else None
     expected, plain = prune(base, graph, kept, scales).state_dict(), prune(base, graph, kept).state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in started[0].state_dict().items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in started[0][0].state_dict().items())
+    assert same_weights(started[0][1], base)
     different = [name for name in plain if not torch.equal(plain[name], expected[name])]
     assert bool(different) == (criterion == "thinet")

@@ -54,6 +54,9 @@ def prune(
     images: Annotated[Path | None, typer.Option(help="Folder with train/ and val/: calibrates and trains.")] = None,
     image_size: Annotated[int, typer.Option(help="Pixels of a side of these.")] = IMAGE_SIZE,
     epochs: Annotated[int, typer.Option(help="Of training on the images; 0 for none.")] = 0,
+    distill: Annotated[
+        float, typer.Option(help="Share of the unpruned network's answers in the loss, as 0.9; 0 for none.")
+    ] = 0,
     lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.01,
     batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 128,
     device: Annotated[str, typer.Option(help="Where it is trained: auto, cpu or cuda.")] = "auto",
@@ -64,6 +67,8 @@ def prune(
     _check_new(out)
     if epochs and images is None:
         raise InputError(f"--epochs: found {epochs} without images to train on; expected --images FOLDER")
+    if distill and not epochs:
+        raise InputError(f"--distill: found {distill} without a training; expected --epochs and --images")
     data = None if images is None else sacp.data(images, image_size=image_size, seed=seed)
     example = _shape(shape, data)
     if export:
@@ -83,7 +88,8 @@ def prune(
     if data is not None and epochs:
         metrics = sacp.train(
             smaller, data, epochs=epochs, lr=lr, batch_size=batch_size, device=device, seed=seed,
-            state=out.with_name(f"{out.name}.training"),
+            state=out.with_name(f"{out.name}.training"), teacher=base if distill else None,
+            distill_weight=distill or None,
         )  # fmt: skip
         print(f"test accuracy: {metrics['test_accuracy_percent']:.2f} %")
     sacp.save(smaller, out)

@@ -1,8 +1,8 @@
 """A network in memory is trained on images, as a workflow trains its candidates."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,17 @@ BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {  # those of a workflo
     "weight_decay": ("from 0 to 1", lambda value: 0 <= value <= 1),
     "warmup_epochs": ("from 0", lambda value: value >= 0),
     "label_smoothing": ("from 0 and below 1", lambda value: 0 <= value < 1),
+    "distill_weight": ("above 0 and up to 1", lambda value: 0 < value <= 1),
+    "distill_temperature": ("from 0.1 to 100", lambda value: 0.1 <= value <= 100),
 }
+# ASSUME: Hinton et al. give no numbers that hold for all; most of the loss is the teacher's, as they found best.
+TAUGHT = {"distill_weight": 0.9, "distill_temperature": 4.0}  # with a teacher, where nothing is given
 
 
 def train(
     network: nn.Module, data: Data, *, epochs: int, lr: float, batch_size: int, weight_decay: float,
     warmup_epochs: float, label_smoothing: float, device: str, precision: str, seed: int, state: str | Path | None,
+    teacher: nn.Module | None, distill_weight: float | None, distill_temperature: float | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `sacp.train`."""
     numbers = {
@@ -42,7 +47,10 @@ def train(
         "warmup_epochs": warmup_epochs,
         "label_smoothing": label_smoothing,
     }
-    _check(network, data, {"epochs": epochs, "batch_size": batch_size, "seed": seed}, numbers)
+    teaching = _teaching(teacher, {"distill_weight": distill_weight, "distill_temperature": distill_temperature})
+    _check(network, data, {"epochs": epochs, "batch_size": batch_size, "seed": seed}, numbers | teaching)
+    if teacher is not None:
+        _check_teacher(teacher, data)
     if warmup_epochs and warmup_epochs >= epochs:
         raise InputError(f"warmup_epochs: found {warmup_epochs}, expected less than the {epochs} epochs")
     _check_word("device", device, DEVICES)
@@ -53,16 +61,18 @@ def train(
         epochs, lr, batch_size, 0.9, weight_decay, False, padding, True,
         warmup_epochs=warmup_epochs, label_smoothing=label_smoothing,
     )  # fmt: skip
+    recipe = replace(recipe, **teaching)
     place, before = device_of(device), next(network.parameters()).device
     engine = engine_of({"precision": precision, "deterministic": True}, place, has_bfloat16(place))
-    key = _key(network, data, recipe, seed, engine.precision)
+    key = _key([network] if teacher is None else [network, teacher], data, recipe, seed, engine.precision)
     sidecar = Sidecar(None if state is None else Path(state), key)
     calibration = Calibration(data.splits, CALIBRATION, seed)
     modes = {module: module.training for module in network.modules()}
     try:
         network.to(place)
         metrics, _ = train_fully(
-            network, data.splits, data.shape, recipe, seed, "training", calibration, engine, sidecar
+            network, data.splits, data.shape, recipe, seed, "training", calibration, engine, sidecar,
+            teacher=teacher,
         )  # fmt: skip
     finally:
         network.to(before)
@@ -86,9 +96,29 @@ def _check(network: Any, data: Any, counts: dict[str, Any], numbers: dict[str, A
         expected, is_right = BOUNDS[name]
         if type(found) not in (int, float) or not is_right(found):
             raise InputError(f"{name}: found {found!r}, expected a number {expected}")
-    _check_parameters(network)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError("network: found all of its parameters frozen; expected some that require gradients")
+    _check_type("network", network)
     for training in (False, True):
-        _check_logits(network, data, training)
+        _check_logits("network", network, data, training)
+
+
+def _teaching(teacher: Any, given: dict[str, float | None]) -> dict[str, Any]:
+    """Weight and temperature of a teacher, as they are given or `TAUGHT`; nothing where none teaches."""
+    if teacher is not None:
+        return {name: TAUGHT[name] if value is None else value for name, value in given.items()}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name}: found {value!r} without a teacher; expected teacher=NETWORK")
+    return {}
+
+
+def _check_teacher(teacher: Any, data: Data) -> None:
+    if not isinstance(teacher, nn.Module) or not any(True for _ in teacher.parameters()):
+        raise InputError(f"teacher: found a {type(teacher).__name__}, expected a torch.nn.Module with parameters")
+    _check_type("teacher", teacher)
+    if not _check_logits("teacher", teacher, data, training=False).isfinite().all():
+        raise InputError("teacher: gives logits that are not finite; expected finite ones")
 
 
 def _check_word(name: str, found: Any, known: tuple[str, ...]) -> None:
@@ -109,15 +139,13 @@ def _check_state(state: Any) -> None:
             raise InputError(f"state: {error}; expected a new file, or what a stopped training has left") from None
 
 
-def _check_parameters(network: nn.Module) -> None:
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise InputError("network: found all of its parameters frozen; expected some that require gradients")
+def _check_type(name: str, network: nn.Module) -> None:
     others = {str(each.dtype) for each in network.parameters() if each.is_floating_point()} - {"torch.float32"}
     if others:
-        raise InputError(f"network: found parameters in {min(others)}, expected torch.float32: network.float()")
+        raise InputError(f"{name}: found parameters in {min(others)}, expected torch.float32: {name}.float()")
 
 
-def _check_logits(network: nn.Module, data: Data, training: bool) -> None:
+def _check_logits(name: str, network: nn.Module, data: Data, training: bool) -> torch.Tensor:
     """The network gives a logit for each class of the data, here a copy, as norms note what they see in training."""
     first = next(network.parameters())
     images = torch.zeros(2, *data.shape[1:], device=first.device, dtype=first.dtype)
@@ -125,24 +153,25 @@ def _check_logits(network: nn.Module, data: Data, training: bool) -> None:
     copy = copied(network).train(training)
     try:
         with torch.no_grad(), torch.random.fork_rng():  # a dropout draws
-            found = copy(images)
+            found: Any = copy(images)
     except INTERRUPTS:
         raise
     except BaseException as error:  # a forward is the user's code: anything can be raised there
-        raise InputError(f"network: fails on images of shape {list(images.shape)}{mode} ({told(error)})") from error
+        raise InputError(f"{name}: fails on images of shape {list(images.shape)}{mode} ({told(error)})") from error
     if not isinstance(found, torch.Tensor) or found.shape != (2, data.classes):
         shape = list(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
         raise InputError(
-            f"network: gives {shape} for two images{mode}, expected [2, {data.classes}], a logit for each class"
+            f"{name}: gives {shape} for two images{mode}, expected [2, {data.classes}], a logit for each class"
         )
+    return found
 
 
-def _key(network: nn.Module, data: Data, recipe: Recipe, seed: int, precision: str) -> str:
+def _key(networks: Sequence[nn.Module], data: Data, recipe: Recipe, seed: int, precision: str) -> str:
     """SHA-256 of what decides the result."""
     sha = hashlib.sha256(repr((asdict(recipe), seed, precision, data.splits.digest, data.shape)).encode())
     for parts in (data.splits.mean, data.splits.std, data.splits.train.labels):
         sha.update(parts.numpy().tobytes())
-    for name, tensor in network.state_dict().items():
+    for name, tensor in (item for network in networks for item in network.state_dict().items()):
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
