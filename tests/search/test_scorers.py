@@ -139,9 +139,9 @@ def test_a_users_score_is_called_with_its_settings_and_summed_over_the_groups(mo
 
     score, steps = additive(monkeypatch, values, scale=0.5), problem("resnet8")[3][:50]
     found = additive_values(score, network, graph, LEVELS)
-    assert found.dtype == np.float64
-    assert found[1, 2] == 0.5 * (LEVELS + 2)
-    expected = found[np.arange(len(graph.groups)), steps].sum(axis=1)
+    assert found.unary[1].dtype == np.float64
+    assert found.unary[1][2] == 0.5 * (LEVELS + 2)
+    expected = np.array(found.unary)[np.arange(len(graph.groups)), steps].sum(axis=1)
     assert of_score(score, network, graph, LEVELS).score_chunk(steps) == pytest.approx(expected)
 
 
@@ -221,8 +221,40 @@ def test_a_users_score_whose_sums_float32_cannot_hold_or_tell_apart_is_refused(m
 def test_a_users_score_that_float32_can_tell_apart_is_taken_as_it_is(monkeypatch, found) -> None:
     network, graph, _ = any_network("flat")
     values = additive_values(additive(monkeypatch, found), network, graph, LEVELS)
-    assert values.dtype == np.float64
-    assert np.array_equal(values, np.asarray(found, np.float64))
+    assert not values.pairs
+    assert values.unary[0].dtype == np.float64
+    assert np.array_equal(values.unary, np.asarray(found, np.float64))
+
+
+@pytest.mark.parametrize("form", [np.array, np.ndarray.tolist])
+def test_a_users_score_may_have_tables_of_pairs(monkeypatch, form) -> None:
+    network, graph, _ = any_network("resnet8")
+    rng, steps = np.random.default_rng(0), problem("resnet8")[3][:50]
+    own, pair = rng.normal(size=(len(graph.groups), LEVELS)), rng.normal(size=(LEVELS, LEVELS))
+    score = additive(monkeypatch, (form(own), {(0, 2): form(pair)}))
+    expected = own[np.arange(len(own)), steps].sum(axis=1) + pair[steps[:, 0], steps[:, 2]]
+    assert of_score(score, network, graph, LEVELS).score_chunk(steps) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pair", "table", "words"),
+    [
+        ((1, 0), np.zeros((10, 10)), r"found a table of \(1, 0\), expected of \(i, j\), two groups 0 <= i < j < 2"),
+        ((0, 2), np.zeros((10, 10)), r"found a table of \(0, 2\), expected"),
+        ((0, 0), np.zeros((10, 10)), r"found a table of \(0, 0\), expected"),
+        ("01", np.zeros((10, 10)), r"found a table of '01', expected"),
+        ((0, 1), np.zeros((9, 10)), r"table of \(0, 1\): found an array of shape \[9, 10\], expected .* \[10, 10\]"),
+        ((0, 1), np.full((10, 10), np.inf), r"table of \(0, 1\): found inf in it"),
+        ((0, 1), np.full((10, 10), 1e39), r"its sums over the groups reach 1e\+39"),
+        ((0, 1), 1e10 - 1e-3 * np.eye(10), "which float32 cannot tell"),
+    ],
+)
+def test_tables_of_pairs_that_are_none_are_refused(monkeypatch, pair, table, words) -> None:
+    network, graph, _ = any_network("flat")
+    score = additive(monkeypatch, (np.zeros((2, LEVELS)), {pair: table}))
+    with pytest.raises(InputError, match=f"^score .users_module:function.: .*{words}") as caught:
+        additive_values(score, network, graph, LEVELS)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_scorer_of_an_encoders_file_is_that_of_the_encoder(tmp_path) -> None:

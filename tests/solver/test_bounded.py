@@ -59,7 +59,7 @@ def brute_force(values: np.ndarray, graph: Graph, space: Space, budget: Budget, 
 def assert_good(found: bounded.Found, best: np.ndarray, values: np.ndarray, number: int, distance: int) -> None:
     """What holds of all that is found, solved or not; `best` are the sums of all within the budget, falling."""
     assert 1 <= len(found.steps) <= number
-    assert np.array_equal(found.sums, values[np.arange(len(values)), found.steps].sum(axis=1))
+    assert np.allclose(found.sums, values[np.arange(len(values)), found.steps].sum(axis=1))
     assert (np.diff(found.sums) <= 0).all()
     assert all((a != b).sum() >= distance for a, b in combinations(found.steps, 2))
     assert found.value <= best[0] + SLACK

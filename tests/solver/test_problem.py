@@ -18,7 +18,8 @@ from sacp.solver.prices import around, lowest_bound_prices, nearby
 from sacp.solver.problem import Problem
 from sacp.solver.relaxation import Relaxation
 from sacp.solver.states import States, TooManyStatesError
-from sacp.solver.wider import in_units, states_of, with_planes
+from sacp.solver.tables import Tables, as_score
+from sacp.solver.wider import above, in_units, states_of, with_planes
 
 MOST = 10**6
 SLACK = 1e-6
@@ -47,8 +48,25 @@ def problems(draw: st.DrawFn, density: float = 0.7) -> Problem:
         limits.append(Limit(cost, draw(st.sampled_from([0, least])), draw(st.sampled_from([most, most, None]))))
     removed = tuple(np.cumsum(rng.integers(0, 4, size)) for size in sizes)
     need = int(sum(own[-1] for own in removed) * draw(st.sampled_from([0, 0.4, 0.8])))
-    values = tuple(rng.normal(size=size) * 10 for size in sizes)
-    return Problem(values, tuple(np.arange(size) for size in sizes), removed, need, tuple(limits), "the budget")
+    unary = tuple(rng.normal(size=size) * 10 for size in sizes)
+    met = rng.choice([0, density])  # of half of the problems, the score is a sum over the groups alone
+    coupled = {
+        (i, j): rng.integers(0, high, (sizes[i], sizes[j])) * rng.choice([1.0, 0.1])
+        for i, j in combinations(range(len(sizes)), 2) if rng.random() < met
+    }  # fmt: skip
+    return Problem(
+        Tables(0, unary, coupled), tuple(np.arange(size) for size in sizes), removed, need, tuple(limits), "the budget"
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(problem=problems())
+def test_a_score_is_the_sum_of_its_tables_at_the_places(problem) -> None:
+    score = problem.score
+    for places, found in zip(every(problem), problem.sums(every(problem)), strict=True):
+        expected = sum(table[place] for table, place in zip(score.unary, places, strict=True))
+        expected += sum(table[places[i], places[j]] for (i, j), table in score.pairs.items())
+        assert found == pytest.approx(expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -96,8 +114,14 @@ def test_wider_problems_hold_all_that_is_within_the_limits(problem, unit, data) 
         wider = with_planes(limit, pairs)
         assert wider.holds(wider.cost.of(inside)).all()
         assert not pairs & wider.cost.pairs.keys()
+    coupled = problem.score.pairs
+    chosen = data.draw(st.sets(st.sampled_from(sorted(coupled)))) if coupled else set()
+    higher = above(problem.score, chosen)
+    assert (higher.of(configurations) >= problem.sums(configurations) - SLACK).all()
+    assert not chosen & higher.pairs.keys()
     states = states_of(problem, data.draw(st.integers(0, 60)), data.draw(st.integers(1, 100)))
     assert states.problem.inside(inside).all()
+    assert (states.problem.sums(inside) >= problem.sums(inside) - SLACK).all()
 
 
 @settings(max_examples=150, deadline=None)
@@ -121,40 +145,42 @@ def test_a_beam_finds_the_best_or_a_bound_on_it(problem, width, alone, most) -> 
 def test_a_beginning_that_is_needless_has_one_that_is_no_worse_whatever_follows(problem, place) -> None:
     states, place = States(problem, MOST), min(place, problem.groups)
     places = np.array(list(product(*map(range, problem.sizes[:place]))), np.uint8)
-    state, costs = np.zeros(len(places), np.int64), np.zeros((len(places), len(problem.limits)), np.int64)
+    state, sums = np.zeros(len(places), np.int64), np.zeros(len(places))
+    costs = np.zeros((len(places), len(problem.limits)), np.int64)
     for group in range(place):
         costs += states.added[group][:, state, places[:, group]].T
+        sums += states.gained[group][state, places[:, group]]
         state = states.next[group][state, places[:, group]].astype(np.int64)
     removed = sum(own[here] for own, here in zip(problem.removed, places.T, strict=False))
-    sums = sum(own[here] for own, here in zip(problem.values, places.T, strict=False))
     need = np.maximum(0, problem.need - removed)
     left = undominated(states, Beginnings(places, state, need, costs, sums), place)
     ends = list(product(*map(range, problem.sizes[place:])))
     ends = np.array(ends, np.uint8).reshape(len(ends), problem.groups - place)
     whole = np.concatenate([np.hstack([np.tile(row, (len(ends), 1)), ends]) for row in places])
     inside = problem.inside(whole).reshape(len(places), len(ends))
+    scores = problem.sums(whole).reshape(len(places), len(ends)) + SLACK
     for row in set(range(len(places))) - set(left.tolist()):
-        better = left[sums[left] >= sums[row]]
-        assert (inside[better] | ~inside[row]).all(axis=1).any()
+        better = inside[left] & (scores[left] >= scores[row] - SLACK)
+        assert (better | ~inside[row]).all(axis=1).any()
 
 
 @settings(max_examples=60, deadline=None)
 @given(problem=problems(), start=st.integers(0, 10**6))
-def test_moves_change_costs_as_the_tables_say_and_end_where_none_is_better(problem, start) -> None:
+def test_moves_change_scores_and_costs_as_the_tables_say_and_end_where_none_is_better(problem, start) -> None:
     configurations = every(problem)
     inside = configurations[problem.inside(configurations)]
     for places in configurations[start % len(configurations)][None]:
         near = [(group, side) for side in (-1, 1) for group in range(problem.groups)]
-        for limit in problem.limits:
-            one, two = _Changes(limit.cost).of(places)
+        for tables in (problem.score, *(limit.cost for limit in problem.limits)):
+            one, two = _Changes(tables).of(places)
             for (a, first), (b, second) in product(enumerate(near), repeat=2):
                 moved = places.astype(int)
                 moved[first[0]] += first[1]
                 moved[second[0]] += second[1] if a != b else 0
                 if (first[0] == second[0] and a != b) or (moved < 0).any() or (moved >= problem.sizes).any():
                     continue
-                change = limit.cost.of(moved[None])[0] - limit.cost.of(places[None])[0]
-                assert change == (one[a] if a == b else two[a, b])
+                change = tables.of(moved[None])[0] - tables.of(places[None])[0]
+                assert change == pytest.approx(one[a] if a == b else two[a, b], abs=SLACK)
     if len(inside):
         better = improved(problem, inside[start % len(inside)])
         assert problem.inside(better[None])[0]
@@ -178,7 +204,9 @@ def test_a_concatenation_has_a_state_for_each_sum_of_its_parts() -> None:
     counts = [np.arange(1, 6)] * 11
     pairs = {(group, 10): 3 * np.outer(counts[group], counts[10]) for group in range(10)}
     cost = CostTables(0, tuple(np.zeros(5, np.int64) for _ in counts), pairs)
-    problem = Problem((np.zeros(5),) * 11, (np.arange(5),) * 11, (np.arange(5),) * 11, 0, (Limit(cost, 0, 9),), "9")
+    problem = Problem(
+        as_score(np.zeros((11, 5))), (np.arange(5),) * 11, (np.arange(5),) * 11, 0, (Limit(cost, 0, 9),), "9"
+    )
     assert [len(following) for following in States(problem, MOST).next] == [4 * group + 1 for group in range(11)]
     with pytest.raises(TooManyStatesError, match="more than 100; use 'search: local'"):
         States(problem, 100)

@@ -9,9 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp import imports
@@ -35,6 +33,7 @@ from sacp.search import log_mass
 from sacp.search.scorers import additive_values
 from sacp.solver import bounded
 from sacp.solver.costs import CostTables, Limit
+from sacp.solver.tables import Score, as_score
 from sacp.timing.budget import Round, beside, meet
 from sacp.timing.model import times_of
 from sacp.timing.runtimes import Setting
@@ -226,11 +225,11 @@ def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
     return budget
 
 
-def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[NDArray[np.float64], Any]:
-    """What each group adds to the score at each step, [G, levels], and what the criterion returns."""
+def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[Score, Any]:
+    """What is maximised, and what the criterion returns."""
     if (wish.score, wish.criterion) == DEFAULTS:  # both look at the same norms
         norms = log_mass.masses(network, graph)
-        return log_mass.values_of(norms, graph, wish.levels), highest_first(norms)
+        return as_score(log_mass.values_of(norms, graph, wish.levels)), highest_first(norms)
     score, sensitivity = _score(wish.score), None
     if score["needs"]:
         _check_images(wish.images, f"the score '{wish.score}'")
@@ -240,7 +239,7 @@ def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[NDArray[np.fl
 
 
 def _score(name: str) -> Mapping[str, Any]:
-    """The function of a score that is a sum over the groups, as `search.scorers` calls it."""
+    """The function of a score that is a sum over groups and pairs of them, as `search.scorers` calls it."""
     known = scores.score(name)
     if not known.additive:
         closed = ", ".join(each for each, entry in scores.SCORES.items() if entry.additive)

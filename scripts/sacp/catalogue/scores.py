@@ -15,7 +15,7 @@ class Score:
     """A score of configurations; more is better."""
 
     function: str  # import path; see `search.scorers.of_score`
-    additive: bool  # a sum over the groups, a closed form that the exact search takes; else an encoder's
+    additive: bool  # a sum over groups and pairs of them, a closed form that the exact search takes; else an encoder's
     settings: str | None  # the key of a method under which its settings stand
     text: str
     source: str
@@ -44,7 +44,7 @@ SCORES = {
 DEFAULT = "encoder"
 SEARCHES = {
     "sample": "the sample of M that all methods share",
-    "exact": "the best of the whole space, for a score that is a sum over the groups",
+    "exact": "the best of the whole space, for a score that is a sum over groups and pairs of them",
     "local": "the best that single moves reach from the best of the sample",
 }
 SAMPLE = "sample"

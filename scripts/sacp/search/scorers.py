@@ -1,4 +1,4 @@
-"""What scores configurations: a closed form that is a sum over the groups, or an encoder."""
+"""What scores configurations: a closed form that is a sum over groups and pairs of them, or an encoder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sacp import imports
-from sacp.errors import INTERRUPTS, InputError, told
+from sacp.errors import INTERRUPTS, InputError, shown, told
 from sacp.network.graph import Graph
 from sacp.pruning.space import Steps
+from sacp.solver.tables import Score, Tables, as_score
 
 SENSITIVITY = "sensitivity"  # what a score may need
 CHUNK = 1 << 14  # candidates that a closed form scores at a time: their sums stay in the cache
@@ -33,19 +34,19 @@ def score_all(scorer: Scorer, steps: Steps) -> NDArray[np.float32]:
 
 
 class AdditiveScorer:
-    """A score that is a sum over the groups of functions of their steps: no encoder. `values` are [G, levels]."""
+    """A score that is a sum over groups, and pairs of them, of functions of their steps: no encoder.
+
+    `values` are [G, levels], or tables of groups and pairs.
+    """
 
     chunk = CHUNK
 
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        self.values = values
+    def __init__(self, values: NDArray[np.float64] | Score) -> None:
+        self.values = as_score(values)
 
     def score_chunk(self, steps: Steps) -> NDArray[np.float32]:
         """Scores of configurations, [B, G] -> float32 [B]."""
-        scores = np.zeros(len(steps))
-        for group, values in enumerate(self.values):
-            scores += values[steps[:, group]]
-        return scores.astype(np.float32)
+        return self.values.of(steps).astype(np.float32)
 
 
 def of_score(
@@ -57,7 +58,8 @@ def of_score(
     Args:
         score: its `function`, an import path, and that function's `settings`. A closed form's (`additive`) is called
             with network, graph, levels and the settings, and returns what each group adds at each step,
-            [G, levels]; an encoder's is called with the encoder's file before these, and returns a scorer.
+            [G, levels], alone or in a tuple with what pairs of groups i < j add, {(i, j): [levels, levels]}; an
+            encoder's is called with the encoder's file before these, and returns a scorer.
         network: the base.
         graph: its graph.
         levels: granularity of the ratios.
@@ -74,8 +76,8 @@ def of_score(
 def additive_values(
     score: Mapping[str, Any], network: nn.Module, graph: Graph, levels: int,
     sensitivity: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:  # fmt: skip
-    """What each group adds to a closed-form score at each step, [G, levels].
+) -> Score:  # fmt: skip
+    """What each group, and each pair of groups that has a table, adds to a closed-form score at each step.
 
     Raises:
         InputError: the function cannot be imported, or returns something else, or what float32 cannot tell apart.
@@ -83,15 +85,37 @@ def additive_values(
     measured = {SENSITIVITY: sensitivity} if SENSITIVITY in score.get("needs", ()) else {}
     values = imports.call(score["function"], network, graph, levels, **measured, **score["settings"])
     try:
-        found = _numbers(values, (len(graph.groups), levels))
+        found = _tables(values, len(graph.groups), levels)
         _check_sums(found)
     except InputError as error:
         raise InputError(f"score '{score['function']}': {error}") from None
     return found
 
 
-def _numbers(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
-    expected = f"expected finite numbers of shape [groups, levels] = {list(shape)}"
+def _tables(values: Any, groups: int, levels: int) -> Score:
+    """The tables that a function returned: [groups, levels], alone or with those of pairs by their groups."""
+    given, coupled = values, dict[Any, Any]()
+    if isinstance(values, tuple) and len(values) == 2 and isinstance(values[1], Mapping):
+        given, coupled = values
+    unary, pairs = _numbers(given, (groups, levels), "[groups, levels]"), {}
+    for pair, table in coupled.items():
+        if not _is_pair(pair, groups):
+            raise InputError(f"found a table of {shown(pair)}, expected of (i, j), two groups 0 <= i < j < {groups}")
+        i, j = map(int, pair)
+        try:
+            pairs[i, j] = _numbers(table, (levels, levels), "[levels, levels]")
+        except InputError as error:
+            raise InputError(f"table of {(i, j)}: {error}") from None
+    return Tables(0, tuple(unary), pairs)
+
+
+def _is_pair(pair: Any, groups: int) -> bool:
+    is_two = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(each, (int, np.integer)) for each in pair)
+    return is_two and bool(0 <= pair[0] < pair[1] < groups)
+
+
+def _numbers(values: Any, shape: tuple[int, int], axes: str) -> NDArray[np.float64]:
+    expected = f"expected finite numbers of shape {axes} = {list(shape)}"
     try:
         given = np.asarray(values)
     except INTERRUPTS:
@@ -108,14 +132,15 @@ def _numbers(values: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
     return found
 
 
-def _check_sums(values: NDArray[np.float64]) -> None:
-    """Refuse values [G, levels] whose sums float32, in which scores are ranked, cannot hold or cannot tell apart."""
+def _check_sums(score: Score) -> None:
+    """Refuse tables whose sums float32, in which scores are ranked, cannot hold or cannot tell apart."""
+    every = [*score.unary, *score.pairs.values()]
+    least, most = np.array([[table.min(), table.max()] for table in every]).T
     with np.errstate(over="ignore"):
-        highest, most = np.abs(values).max(axis=1).sum(), np.finfo(np.float32).max
-    if highest > most:
-        raise InputError(f"its sums over the groups reach {highest:.3g}, expected at most {most:.3g}; scale it")
-    sums = np.array([values.min(axis=1).sum(), values.max(axis=1).sum()])
-    size, step = np.float32(np.abs(sums).max()), float((values.max(axis=1) - values.min(axis=1)).max())
+        highest, limit = np.maximum(abs(least), abs(most)).sum(), np.finfo(np.float32).max
+    if highest > limit:
+        raise InputError(f"its sums over the groups reach {highest:.3g}, expected at most {limit:.3g}; scale it")
+    size, step = np.float32(max(abs(least.sum()), abs(most.sum()))), float((most - least).max())
     if step > 0 and size + np.float32(step) == size:
         raise InputError(
             f"no step changes its sum over the groups, about {size:.3g}, by more than {step:.3g}, which float32 cannot "

@@ -51,7 +51,7 @@ def longer(
     places, rows = (part.ravel() for part in np.indices(following.T.shape))
     state, need = following[rows, places].astype(np.int64), np.maximum(0, grown.need[rows] - removed[places])
     costs = grown.costs[rows] + states.added[group][:, grown.state[rows], places].T
-    sums = grown.sums[rows] + states.problem.values[states.order[group]][places]
+    sums = grown.sums[rows] + states.gained[group][grown.state[rows], places]
     able = _able(states, costs, state, group + 1) if within else np.ones(len(rows), bool)
     left, bounds = np.flatnonzero(able), np.full(len(rows), np.inf)
     for relaxed in relaxations:

@@ -22,6 +22,7 @@ from sacp.solver.moves import improved, moves
 from sacp.solver.prices import nearby
 from sacp.solver.problem import Places, Problem, Values
 from sacp.solver.relaxation import Relaxation
+from sacp.solver.tables import Score
 from sacp.solver.wider import states_of
 
 log = logging.getLogger(__name__)
@@ -54,13 +55,14 @@ class Found:
 
 
 def best(
-    values: Values, graph: Graph, space: Space, budget: Budget, found: int = 1, distance: int = 1,
+    values: Values | Score, graph: Graph, space: Space, budget: Budget, found: int = 1, distance: int = 1,
     others: Sequence[Limit] = (),
 ) -> Found:  # fmt: skip
     """The best configurations within a budget, or good ones with a bound on the best.
 
     Args:
-        values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels].
+        values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels]; or tables of
+            the groups and of pairs of them.
         graph: the network's graph, for costs.
         space: the space; a threshold on the pruning ratio is held as well.
         budget: bounds on costs.

@@ -1,30 +1,26 @@
-"""Costs of configurations as tables: a number, a table for each group, and one for each pair of groups that meet.
+"""Costs of configurations as sums of tables, and limits on them.
 
 FLOPs and parameters are sums of products of two kept counts, and so of this form. What is measured is of it too, as
 latency, where a layer's cost depends on the channels that it reads and on those that it writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.network.cost import Budget, terms
 from sacp.network.graph import Graph
+from sacp.solver.tables import Tables
 
 Integers = NDArray[np.int64]
 KINDS = {"flops": "flops", "params": "parameters"}  # as in a graph's nodes: as in a budget
 
 
 @dataclass(frozen=True)
-class CostTables:
-    """constant + sum of unary[g][x_g] + sum of pairs[i, j][x_i, x_j] at the places x of all groups; exact integers."""
-
-    constant: int
-    unary: tuple[Integers, ...]  # [places] for each group
-    pairs: Mapping[tuple[int, int], Integers]  # of groups i < j: [places of i, places of j]
+class CostTables(Tables[np.int64]):
+    """A cost, exact in integers."""
 
     @classmethod
     def of_graph(cls, graph: Graph, counts: Sequence[Integers], kind: str) -> "CostTables":
@@ -46,29 +42,6 @@ class CostTables:
             else:
                 pairs[i, j] = coefficient * counts[i][:, None] * counts[j]
         return cls(constant, tuple(unary), pairs)
-
-    def at(self, places: Sequence[NDArray[np.integer]]) -> "CostTables":
-        """The same cost where each group has only some of its places, [places] for each."""
-        unary = tuple(table[own] for table, own in zip(self.unary, places, strict=True))
-        pairs = {(i, j): table[np.ix_(places[i], places[j])] for (i, j), table in self.pairs.items()}
-        return CostTables(self.constant, unary, pairs)
-
-    def of(self, places: NDArray[np.integer]) -> Integers:
-        """Costs of configurations, [n, G] -> [n]."""
-        total = np.full(len(places), self.constant, np.int64)
-        for group, table in enumerate(self.unary):
-            total += table[places[:, group]]
-        for (i, j), table in self.pairs.items():
-            total += table[places[:, i], places[:, j]]
-        return total
-
-    @cached_property
-    def neighbours(self) -> tuple[Mapping[int, Integers], ...]:
-        """For each group, the tables of its pairs by the other group, [places, places of the other]."""
-        found: list[dict[int, Integers]] = [{} for _ in self.unary]
-        for (i, j), table in self.pairs.items():
-            found[i][j], found[j][i] = table, table.T
-        return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""The best configurations of the whole space for a score that is a sum over the groups, without a sample.
+"""The best configurations of the whole space for a score that is a sum over groups and pairs of them, without a sample.
 
-Maximise the sum over groups of values[g, step] under the threshold on the pruning ratio and, if asked for, bounds on
-FLOPs and parameters. The threshold is linear: dynamic programming over the groups, with what is still to be removed as
-its state, is exact. Costs are quadratic forms, whose terms couple groups that feed one another. They enter as a
-relaxation (`relaxation`): with a price for each cost there is a bound on the score of every configuration within the
-budget, found by the same dynamic programming, with what later terms need in the state too (`states`). Then
+Maximise that sum under the threshold on the pruning ratio and, if asked for, bounds on FLOPs and parameters. The
+threshold is linear: dynamic programming over the groups, with what is still to be removed as its state, is exact. Costs
+are quadratic forms, whose terms couple groups that feed one another, as a score's pairs do. They enter as a relaxation
+(`relaxation`): with a price for each cost there is a bound on the score of every configuration within the budget, found
+by the same dynamic programming, with what later terms need in the state too (`states`). Then
 configurations are built up group by group; a beginning is dropped when, at one of several prices, no completion reaches
 some level. Once enough of those within the budget reach that level, nothing that was dropped can be better. So the
 result is exact with a budget too; the prices decide only how long the list becomes.
@@ -26,6 +26,7 @@ from sacp.solver.prices import around
 from sacp.solver.problem import Places, Problem, Values
 from sacp.solver.relaxation import Relaxation
 from sacp.solver.states import States
+from sacp.solver.tables import Score
 
 log = logging.getLogger(__name__)
 MOST_STATES = 20_000_000  # states and places of all groups together: 400 MB
@@ -34,13 +35,14 @@ WIDER, MUCH_WIDER = 1.15, 1.6  # factors on the depth of the list from one try t
 
 
 def best(
-    values: Values, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1,
+    values: Values | Score, graph: Graph, space: Space, budget: Budget, found: int, distance: int = 1,
     enough: int | None = None, most: int = MOST_LISTED, states: int = MOST_STATES,
 ) -> tuple[Steps, Values]:  # fmt: skip
     """The `found` networks of the highest sums of values, best first: steps [n, G] and sums [n].
 
     Args:
-        values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels].
+        values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels]; or tables of
+            the groups and of pairs of them.
         graph: the network's graph, for costs.
         space: the space, with its threshold.
         budget: bounds on costs.

@@ -58,8 +58,10 @@ def tightest_prices(states: States) -> list[float]:
 
 
 def _span(states: States) -> float:
-    """How far values lie apart, over all groups."""
-    return float(np.ptp(np.concatenate(states.problem.values)))
+    """How far values lie apart, over all groups, and over all pairs."""
+    score = states.problem.score
+    own, pairs = np.concatenate(score.unary), [table.ravel() for table in score.pairs.values()]
+    return float(np.ptp(own)) + (float(np.ptp(np.concatenate(pairs))) if pairs else 0.0)
 
 
 def _excess(states: States, prices: Sequence[float], number: int, price: float) -> float:
@@ -125,7 +127,7 @@ def _lowest(states: States, planes: Values, heights: Values) -> Values | None:
 
 def _units(states: States) -> Values:
     """Prices at which all that a limit allows costs as much as values can change, [L]."""
-    span = sum(float(np.ptp(own)) for own in states.problem.values) or 1.0
+    span = states.problem.score.span or 1.0
     bounds = [limit.most or limit.least for limit in states.problem.limits]
     units: Values = span / np.maximum(1.0, np.array(bounds, float))
     return units

@@ -14,6 +14,7 @@ from sacp.network.cost import Budget
 from sacp.network.graph import Graph
 from sacp.pruning.space import Space, Steps, counts_by_step
 from sacp.solver.costs import Integers, Limit, limits_of
+from sacp.solver.tables import Score, as_score
 
 Values = NDArray[np.float64]
 Places = NDArray[np.uint8]  # [n, G]
@@ -21,9 +22,9 @@ Places = NDArray[np.uint8]  # [n, G]
 
 @dataclass(frozen=True)
 class Problem:
-    """The sum over groups of values[g][x_g] at the places x, the limits on it, and the least that is removed."""
+    """The score that is maximised over the places of all groups, the limits on it, and the least that is removed."""
 
-    values: tuple[Values, ...]  # [places] for each group
+    score: Score
     steps: tuple[Integers, ...]  # [places] for each group, ascending
     removed: tuple[Integers, ...]  # at each place, in the units of the space's weights
     need: int  # least sum of `removed`
@@ -31,11 +32,14 @@ class Problem:
     name: str  # of the budget, for messages
 
     @classmethod
-    def of(cls, values: Values, graph: Graph, space: Space, budget: Budget, others: Sequence[Limit] = ()) -> "Problem":
+    def of(
+        cls, values: Values | Score, graph: Graph, space: Space, budget: Budget, others: Sequence[Limit] = ()
+    ) -> "Problem":
         """The problem of a network.
 
         Args:
-            values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels].
+            values: what each group adds at each step, equal for equal numbers of kept channels, [G, levels]; or tables
+                of the groups and of pairs of them, with a place for every step.
             graph: the network's graph, for costs.
             space: the space, with its threshold.
             budget: bounds on costs.
@@ -45,7 +49,7 @@ class Problem:
         steps = tuple(np.flatnonzero(distinct) for distinct in space.distinct(kept))
         counts = [own[places] for own, places in zip(kept, steps, strict=True)]
         return cls(
-            tuple(own[places] for own, places in zip(values, steps, strict=True)),
+            as_score(values).at(steps),
             steps,
             tuple(weight * places for weight, places in zip(space.weights, steps, strict=True)),
             len(space.ways[0]) - 1,
@@ -56,18 +60,16 @@ class Problem:
     @property
     def groups(self) -> int:
         """G."""
-        return len(self.values)
+        return len(self.score.unary)
 
     @property
     def sizes(self) -> list[int]:
         """Places of each group, [G]."""
-        return [len(own) for own in self.values]
+        return [len(own) for own in self.score.unary]
 
     def sums(self, places: Places) -> Values:
-        """Sums of values of configurations, [n, G] -> [n]."""
-        own = np.stack([values[here] for values, here in zip(self.values, places.T, strict=True)], axis=1)
-        sums: Values = own.sum(axis=1)
-        return sums
+        """Scores of configurations, [n, G] -> [n]."""
+        return self.score.of(places)
 
     def costs(self, places: Places) -> Integers:
         """Limited costs of configurations, [n, G] -> [n, L]."""

@@ -31,8 +31,8 @@ class Relaxation:
 
     def _own(self, place: int, rows: slice | int = slice(None)) -> Values:
         """What each place of a group adds to the priced sum, by the state before it, [n, places]."""
-        values, added = self.states.problem.values[self.states.order[place]], self.states.added[place][:, rows]
-        return values - np.tensordot(self.prices, added, 1)
+        own: Values = self.states.gained[place][rows] - np.tensordot(self.prices, self.states.added[place][:, rows], 1)
+        return own
 
     def _tables(self) -> list[Values]:
         """Highest sums of the groups from each one on: [n, need + 1] before each group and at the end."""

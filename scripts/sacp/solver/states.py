@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sacp.errors import TooLargeError
 from sacp.solver.costs import Integers
 from sacp.solver.problem import Problem
+from sacp.solver.tables import Number, Tables
 
 Keys = NDArray[np.uint64]
 
@@ -23,7 +24,8 @@ Keys = NDArray[np.uint64]
 class States:
     """States before each group in `order`, and what each place of the group adds and leads to.
 
-    `next[c][s, x]` is the state behind group c, `added[c][l, s, x]` what place x adds to cost l.
+    `next[c][s, x]` is the state behind group c, `added[c][l, s, x]` what place x adds to cost l, and `gained[c][s, x]`
+    what it adds to the score.
     """
 
     def __init__(self, problem: Problem, most: int, order: Sequence[int] | None = None) -> None:
@@ -31,6 +33,7 @@ class States:
         self.problem, self.order = problem, list(order or range(problem.groups))
         self.next: list[NDArray[np.int32]] = []
         self.added: list[Integers] = []
+        self.gained: list[NDArray[np.float64]] = []
         beginnings, hashes = np.zeros((1, 0), np.uint8), _Hashes(problem, self.order)
         size = 0
         for place, group in enumerate(self.order):
@@ -38,23 +41,23 @@ class States:
             size += len(beginnings) * places
             if size > most:
                 raise TooManyStatesError(place, size, most)
-            self.added.append(self._added(place, beginnings))
+            added = [self._own(limit.cost, place, beginnings) for limit in problem.limits]
+            self.added.append(np.stack(added) if added else np.zeros((0, len(beginnings), places), np.int64))
+            self.gained.append(self._own(problem.score, place, beginnings))
             keys = hashes.behind(place, beginnings)  # [n, places]
             _, first, number = np.unique(keys, return_index=True, return_inverse=True)
             self.next.append(number.reshape(len(beginnings), places).astype(np.int32))
             before, chosen = np.divmod(first, places)
             beginnings = np.hstack([beginnings[before], chosen[:, None].astype(np.uint8)])
 
-    def _added(self, place: int, beginnings: NDArray[np.uint8]) -> Integers:
-        """What each place of a group adds to each cost, [L, n, places]."""
-        group, limits = self.order[place], self.problem.limits
-        added = np.zeros((len(limits), len(beginnings), self.problem.sizes[group]), np.int64)
-        for total, limit in zip(added, limits, strict=True):
-            total += limit.cost.unary[group]
-            for other, table in limit.cost.neighbours[group].items():
-                if (earlier := self.places[other]) < place:
-                    total += table.T[beginnings[:, earlier]]
-        return added
+    def _own(self, tables: Tables[Number], place: int, beginnings: NDArray[np.uint8]) -> NDArray[Number]:
+        """What each place of a group adds to a sum, [n, places]."""
+        group = self.order[place]
+        total = np.broadcast_to(tables.unary[group], (len(beginnings), self.problem.sizes[group]))
+        for other, table in tables.neighbours[group].items():
+            if (earlier := self.places[other]) < place:
+                total = total + table.T[beginnings[:, earlier]]
+        return total
 
     @cached_property
     def places(self) -> list[int]:
@@ -105,10 +108,11 @@ class TooManyStatesError(TooLargeError):
 
 
 class _Hashes:
-    """Keys of beginnings, equal where all later groups' costs are.
+    """Keys of beginnings, equal where all that later groups add is.
 
-    A key is the sum of all entries that a beginning adds to the tables of later groups, with random factors, modulo
-    2 ** 64: two that differ have one key with a chance of about 2 ** -60.
+    Of costs, a key is the sum of all entries that a beginning adds to the tables of later groups, with random factors,
+    modulo 2 ** 64: two that differ have one key with a chance of about 2 ** -60. Of the score, whose sums are rounded,
+    it is the sum of random numbers, one for each different row of a table.
     """
 
     def __init__(self, problem: Problem, order: Sequence[int]) -> None:
@@ -121,9 +125,16 @@ class _Hashes:
                 # Common factors of two would be lost to the modulus.
                 divisor = max(1, math.gcd(*(int(np.gcd.reduce(table, axis=None)) for table in earlier.values())))
                 for place, table in earlier.items():
-                    part = (table // divisor).astype(np.uint64) @ factors
-                    self.parts[place][later] = self.parts[place].get(later, np.uint64(0)) + part
+                    self._add(place, later, (table // divisor).astype(np.uint64) @ factors)
+        for group, near in enumerate(problem.score.neighbours):
+            for place, rows in {at[other]: table.T for other, table in near.items() if at[other] < at[group]}.items():
+                number = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+                self._add(place, at[group], rng.integers(0, 2**64, len(rows), np.uint64, endpoint=False)[number])
         self.sizes = [problem.sizes[group] for group in order]
+
+    def _add(self, place: int, later: int, part: Keys) -> None:
+        """Add what the places of the group at `place` leave for the one at `later`, [places]."""
+        self.parts[place][later] = self.parts[place].get(later, np.uint64(0)) + part
 
     def behind(self, place: int, beginnings: NDArray[np.uint8]) -> Keys:
         """Keys of beginnings that end before the group at `place`, with each of its places, [n, places]."""
