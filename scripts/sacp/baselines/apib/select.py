@@ -1,0 +1,73 @@
+"""Which channels one penalty for all groups leaves, at the FLOPs of the matched winner."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sacp.baselines.apib.kernels import products
+from sacp.baselines.apib.lasso import Lasso
+from sacp.baselines.match_flops import BAND, gaps
+from sacp.baselines.spaces import inner_groups, narrowed, nearest
+from sacp.errors import InputError
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import Graph, Kept
+from sacp.pruning.criteria import Order, kept_channels
+from sacp.pruning.space import rounded
+
+STEPS = 40  # of the bisection, at most
+Ordered = tuple[Order, NDArray[np.int64]]  # channels of each group, best first, and how many of them are left, [G]
+log = logging.getLogger(__name__)
+
+
+def kept_by_penalty(
+    network: nn.Module, graph: Graph, images: Tensor, target_flops: int, positive: bool, sums: bool, seed: int
+) -> Kept:
+    """Kept channels by one penalty for all groups, at the target's FLOPs by single channels.
+
+    Args:
+        network: the base.
+        graph: its graph.
+        images: one batch [b, C, H, W], normalised, on the network's device.
+        target_flops: FLOPs to match.
+        positive: whether no coefficient may be negative, as HSIC Lasso has it; the authors' code lets them.
+        sums: whether groups of several layers, the streams of residual networks, are pruned too.
+        seed: of what the network draws in training.
+
+    Raises:
+        InputError: no group can be pruned, or none of these networks is within 2 % of the target.
+    """
+    groups = list(range(len(graph.groups))) if sums else inner_groups(graph)
+    if not groups:
+        raise InputError("apib: all channels of the network are summed; expected apib.sums: true, which prunes them")
+    found = products(network, graph, groups, images, seed)
+    lassos = {group: Lasso(found[group], positive) for group in groups}
+    own = narrowed(graph, groups)
+    order, counts = _bisected(own, lassos, target_flops)
+    return kept_channels(order, nearest(own, counts[None], target_flops, "penalty for all layers (apib)"))
+
+
+def _bisected(graph: Graph, lassos: Mapping[int, Lasso], target_flops: int) -> Ordered:
+    """The order and the numbers of channels at the penalty whose FLOPs are nearest to the target."""
+    low, high, tried = 0.0, max(lasso.least_penalty for lasso in lassos.values()), list[Ordered]()
+    for step in range(STEPS):
+        penalty = (low + high) / 2
+        tried.append(_at(penalty, graph, lassos))
+        flops = int(costs_of_counts(graph, tried[-1][1][None])[0][0])
+        log.info("penalty %.3e (%d of at most %d): %d FLOPs, target %d", penalty, step + 1, STEPS, flops, target_flops)
+        if abs(flops / target_flops - 1) <= BAND:
+            break
+        low, high = (penalty, high) if flops > target_flops else (low, penalty)
+    off = gaps(graph, np.stack([counts for _, counts in tried]), target_flops)
+    return tried[int(np.argmin(off))]
+
+
+def _at(penalty: float, graph: Graph, lassos: Mapping[int, Lasso]) -> Ordered:
+    """What a penalty leaves of the groups that are pruned; groups without a Lasso are left whole."""
+    order: Order = [np.arange(channels) for channels in graph.channels]
+    counts = np.array(graph.channels, np.int64)
+    for group, lasso in lassos.items():
+        order[group], counts[group] = lasso.ordered(penalty)
+    return order, rounded(counts, graph)

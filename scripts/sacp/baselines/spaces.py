@@ -1,0 +1,49 @@
+"""The part of a network that a method prunes, where that is less than all groups."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sacp.baselines.match_flops import BAND, approached, gaps
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import Graph
+from sacp.pruning.space import rounded
+
+log = logging.getLogger(__name__)
+
+
+def inner_groups(graph: Graph) -> list[int]:
+    """Numbers of the groups that a single layer gives: those inside a block, whose channels are in no sum."""
+    mixing = {node.name for node in graph.nodes if node.mixes}  # a depthwise convolution passes channels on
+    return [number for number, group in enumerate(graph.groups) if len(mixing.intersection(group.layers)) == 1]
+
+
+def narrowed(graph: Graph, groups: Collection[int]) -> Graph:
+    """The same graph, in which all groups but these keep all their channels."""
+    own = [
+        group if number in groups else replace(group, least=group.channels) for number, group in enumerate(graph.groups)
+    ]
+    return replace(graph, groups=tuple(own))
+
+
+def nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
+    """As `match_flops.approached`; where a narrowed graph has no network so small, its smallest, with a warning.
+
+    Args:
+        graph: the graph, in which groups that are not pruned keep all their channels.
+        counts: kept channels, [n, G].
+        target_flops: FLOPs to match.
+        what: what is sought, for a message.
+
+    Raises:
+        InputError: the smallest network is not too large, but none that was found is within 2 % of the target.
+    """
+    least: NDArray[np.int64] = rounded(np.zeros(len(graph.groups), np.int64), graph)
+    gap = float(gaps(graph, least[None], target_flops)[0])
+    if gap > BAND and costs_of_counts(graph, least[None])[0][0] > target_flops:
+        log.warning("%s: the smallest network that it can make has %.1f %% more FLOPs", what, 100 * gap)
+        return least
+    return approached(graph, counts, target_flops, what)
