@@ -9,8 +9,8 @@ from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune, widths
 from sacp.network.weights import load_base
-from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.files import load_kept, load_scales, save_network
+from sacp.pruning.ordering import Ordering
 from sacp.search.files import load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import train_fully
@@ -21,13 +21,15 @@ from sacp.training.recipe import Recipe
 with long_job.running(snakemake) as work:
     candidate, spec = int(work.wildcards.candidate), NetworkSpec(**work.cfg["network"])
     graph, base = load_graph(work.given.network), load_base(work.given.base, spec)
+    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
     # Candidates of a search differ by their channels and share a seed; trainings of a baseline differ by their seeds.
     if kept_file := work.given.get("kept"):
         kept, scales = load_kept(kept_file, graph), load_scales(kept_file, graph)
     else:
         steps, levels = load_configs(work.given.configs, "search", candidate)
-        kept, scales = kept_of(steps, l1_order(base, graph), graph, levels), None
-    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
+        ordering = Ordering(base.eval(), graph, work.cfg.get("criterion"), splits, derive(work.seed, "criterion"))
+        kept = ordering.kept(steps, levels)
+        scales = ordering.scales(kept)
     network = prune(base, graph, kept, scales).to(work.device)
     label, seed = f"{work.wildcards.method} {candidate}", derive(work.seed, work.cfg["stream"])
     if kept_file and candidate > 1:

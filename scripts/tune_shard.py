@@ -7,7 +7,7 @@ from sacp.images.splits import load_splits
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import load_base
-from sacp.pruning.criteria import kept_of, l1_order
+from sacp.pruning.ordering import Ordering
 from sacp.search.files import load_best, load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import TUNED_HISTORY_COLUMNS, tune_candidates
@@ -20,7 +20,9 @@ with long_job.running(snakemake) as work:
     # Of a sample: the first rows of a set, which was drawn at random.
     drawn, repeat = work.wildcards.get("set", "search"), int(work.wildcards.get("repeat", 0))
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
-    order, best, kept = l1_order(base, graph), work.given.get("scores"), {}
+    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
+    ordering = Ordering(base.eval(), graph, work.cfg.get("criterion"), splits, derive(work.seed, "criterion"))
+    best, kept = work.given.get("scores"), {}
     candidates = load_best(best, last + 1)[first:] if best else range(first, last + 1)
     if len(candidates) <= last - first:
         number = first + len(candidates)
@@ -29,13 +31,12 @@ with long_job.running(snakemake) as work:
         )
     for candidate in candidates:
         steps, levels = load_configs(work.given.configs, drawn, candidate)
-        kept[candidate] = kept_of(steps, order, graph, levels)
-    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
+        kept[candidate] = ordering.kept(steps, levels)
     recipe = Recipe(**work.cfg["tune"])
     seed = derive(work.seed, "tune", repeat) if repeat else derive(work.seed, "tune")
     calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     rows, history = tune_candidates(
-        base, graph, kept, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar
+        base, graph, kept, splits, recipe, seed, work.device, calibration, work.engine, work.sidecar, ordering.scales
     )
     write_csv(work.out.history, history, TUNED_HISTORY_COLUMNS)
     write_csv(work.out.tuned, [row | {"rank": rank} for rank, row in enumerate(rows, start=first)], TUNED_COLUMNS)

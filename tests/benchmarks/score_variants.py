@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sacp.artefacts import lookup
-from sacp.baselines.task import BATCH
 from sacp.encoder.scorer import of_file
 from sacp.images.batches import Normalizer, evaluation_batches
 from sacp.images.splits import Splits, load_splits
@@ -26,6 +25,7 @@ from sacp.network.graph import BATCH_NORM, CONV, Graph, load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import load_base
 from sacp.pruning import criteria, space
+from sacp.pruning.ordering import BATCH
 from sacp.search.files import load_configs
 from sacp.search.scorers import Scorer, score_all
 from torch import nn

@@ -370,14 +370,9 @@ MISTAKES = [
         "methods.a.match: found 'l1', expected another search, which matches none itself: s",
     ),
     (
-        METHODS,
-        {"s": {"kind": "search", "criterion": "l1"}},
-        "methods.s.criterion: only methods of the kind 'uniform'",
-    ),
-    (
         f"{METHODS}/t",
         {"kind": "tuned", "match": "sacp", "criterion": "l1"},
-        "methods.t.criterion: only methods of the kind 'uniform'",
+        "methods.t.criterion: only methods of the kind 'search' or 'uniform'",
     ),
     (
         f"{METHODS}/b",
@@ -387,7 +382,7 @@ MISTAKES = [
     (
         f"{METHODS}/b",
         {"kind": "slimming", "match": "sacp", "criterion": "l1"},
-        "methods.b.criterion: only methods of the kind 'uniform'",
+        "methods.b.criterion: only methods of the kind 'search' or 'uniform'",
     ),
     (f"{METHODS}/b", {"kind": "unifrom", "match": "sacp"}, "methods.b.kind: unknown kind 'unifrom' (did you mean 'uni"),
     (

@@ -23,10 +23,11 @@ NETWORK = "my.package:build"
 CAPTIONS = ROOT / "rules/captions"
 OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "encoder": ["sacp", "sacp-deficit", "sacp-1", "literal", "untrained"],
-    "scoring": SEARCHES, "find": ["log-mass"], "baseline": SELECTED, "colony": ["abcpruner"], "candidate": TRAINED,
+    "scoring": SEARCHES, "tuning": SEARCHES, "find": ["log-mass"], "baseline": SELECTED,
+    "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
-    "base", "sparse", "tuning", "sample", "probes", "predictors", "network", "trace", "latency", "sensitivity",
+    "base", "sparse", "sample", "probes", "predictors", "network", "trace", "latency", "sensitivity",
     "methods", "searches", "encoder_losses", "method_figure", "responses", "embedding", "sweeps", "accuracy_flops",
 )  # fmt: skip
 IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' order is one of rows or panels
@@ -220,7 +221,8 @@ def test_published_weights_stand_in_the_settings_and_files_do_not(weights, publi
     assert "weights" not in found["network"]
 
 
-TUNING = {"tuning", "colony abcpruner", "candidate sacp-2", "protocol sacp-2"}
+TUNED = {f"tuning {name}" for name in SEARCHES}
+TUNING = TUNED | {"colony abcpruner", "candidate sacp-2", "protocol sacp-2"}
 WHOLE_RUN = {"forecast", "summary"}
 FULL = {f"{stage} {name}" for stage in ("candidate", "protocol") for name in TRAINED if name != "sacp-2"}
 SCORED = {*(f"scoring {name}" for name in SEARCHES), "find log-mass"}
@@ -256,6 +258,18 @@ TRAININGS = FULL | TUNING | {"base", "sparse", "sample"}
         ("space/round_to", 2, {"trace"} | OF_THE_SPACE | {"method_figure"}),
         ("latency/seconds", 1, {"latency"}),
         ("methods/fpgm/criterion", "thinet", {"baseline fpgm"}),
+        ("methods/log-mass/criterion", "thinet", {f"{name} log-mass" for name in ("tuning", "candidate", "protocol")}),
+        ("methods/log-mass/criterion", "l1", set()),
+        # SACP-2 takes the candidates of its match as they were tuned.
+        (
+            "methods/sacp/criterion",
+            "fpgm",
+            {
+                "tuning sacp",
+                "method_figure",
+                *(f"{name} {method}" for name in ("candidate", "protocol") for method in ("sacp", "sacp-2")),
+            },
+        ),
         ("methods/log-mass/search", "local", {"find log-mass"}),
         ("reported", "resnet56", {"table3", "table4", "accuracy_flops"}),
         ("validation", 0.2, TRAININGS | {"probes", "sensitivity"} | {f"baseline {name}" for name in SELECTED}),

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from sacp import imports
 from sacp.baselines.match_flops import TOLERANCE, gaps
 from sacp.errors import InputError
-from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept, Scales
-from sacp.pruning.criteria import Order, Rescaled
-from sacp.pruning.returned import by_group, fault_of_channels, order_of
+from sacp.pruning.criteria import Order
+from sacp.pruning.ordering import Ordering
+from sacp.pruning.returned import by_group, fault_of_channels
 from sacp.pruning.space import Space, rounded
-
-BATCH = 100  # images that a criterion looks at at a time
 
 
 @dataclass(frozen=True)
@@ -36,35 +33,22 @@ class Task:
     sparse: nn.Module | None = None  # the sparsely trained network, if it uses that
 
     @cached_property
-    def order(self) -> Order:
-        """Channels of each group by the criterion, best first.
+    def ordering(self) -> Ordering:
+        """What the criterion makes of the base."""
+        return Ordering(self.base, self.graph, self.criterion, self.splits, self.seed)
 
-        Raises:
-            InputError: the criterion cannot be imported, or does not order the channels.
-        """
-        assert self.criterion is not None
-        return order_of(self._ranked, self.graph, self.criterion["function"])
+    @property
+    def order(self) -> Order:
+        """Channels of each group by the criterion, best first."""
+        return self.ordering.order
 
     def scales(self, kept: Kept) -> Scales | None:
         """Factors of kept channels by the criterion, per group [C_kept]; None if it rescales nothing."""
-        if self.criterion is None or not isinstance(self._ranked, Rescaled):
-            return None
-        return self._ranked.scales(kept)
-
-    @cached_property
-    def _ranked(self) -> Any:
-        """What the criterion returns."""
-        assert self.criterion is not None
-        function, number = self.criterion["function"], self.criterion["images"]
-        return imports.call(function, self.base, self.graph, self.images(number), self.seed)
+        return self.ordering.scales(kept)
 
     def images(self, number: int) -> list[Tensor]:
         """Normalised images [B, C, H, W] of the training part, drawn at random, on the base's device."""
-        if not number:
-            return []
-        assert self.splits is not None
-        normalizer = Normalizer(self.splits.mean, self.splits.std, next(self.base.parameters()).device)
-        return list(drawn_batches(self.splits.train, normalizer, number, BATCH, self.seed))
+        return self.ordering.images(number)
 
 
 def checked(kept: Any, task: Task, function: str) -> Kept:

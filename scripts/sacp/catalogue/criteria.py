@@ -1,4 +1,4 @@
-"""Criteria: which channels of a group a baseline keeps. A function orders them, best first."""
+"""Criteria: which channels of a group are kept. A function orders them, best first."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,7 @@ class Criterion:
 
 # ASSUME: 500 images for HRank and ThiNet, HRank's figure (g of eq. 4); its authors find that more make no difference.
 CRITERIA = {
-    "l1": Criterion(
-        "sacp.baselines.weights:l1", 0, "of the largest L1 norm, as a candidate keeps them", "Li et al. 2016"
-    ),
+    "l1": Criterion("sacp.baselines.weights:l1", 0, "of the largest L1 norm", "Li et al. 2016"),
     "random": Criterion("sacp.baselines.weights:random", 0, "drawn at random", ""),
     "fpgm": Criterion("sacp.baselines.fpgm:orders", 0, "far from the geometric median", "He et al. 2019, section 3.3"),
     "hrank": Criterion(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sacp import imports
-from sacp.catalogue import scores, sources
+from sacp.catalogue import criteria, scores, sources
+from sacp.catalogue.criteria import Criterion
 from sacp.catalogue.kinds import SEARCH, TUNED
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings, search_settings
@@ -81,8 +82,9 @@ class Stages:
         return self.parts(place, "device", "sensitivity", "validation")
 
     def tuning(self, place: Place) -> Tree:
-        """Light tuning of candidates."""
-        return self.parts(place, "calibration", "device", "engine", "tune", "validation")
+        """Light tuning of a search's candidates."""
+        more = self._criterion(place.experiment, place.method)
+        return self.parts(place, "calibration", "device", "engine", "tune", "validation", **more)
 
     def sample(self, place: Place) -> Tree:
         """Tuning of configurations drawn at random."""
@@ -116,9 +118,13 @@ class Stages:
         kind = self.experiments.kind(place)
         more: Tree = {"function": kind.function} if kind.function else {}
         if "criterion" in kind.keys:
-            known = self.experiments.criterion(place)
-            more["criterion"] = {"function": known.function, "images": known.images}
+            more["criterion"] = _called(self.experiments.criterion(place))
         return self.parts(place, *kind.settings, **more)
+
+    def _criterion(self, experiment: str, search: str | None) -> Tree:
+        """By which channels a search's candidates keep: nothing where it is the L1 norm, or there is no search."""
+        name = self.experiments.of(experiment)["methods"][search].get("criterion") if search else None
+        return {} if name in (None, criteria.DEFAULT) else {"criterion": _called(criteria.criterion(name))}
 
     def latency(self, place: Place) -> Tree:
         """How winners are timed."""
@@ -132,7 +138,8 @@ class Stages:
         """The training of a method's candidates before one is chosen."""
         recipe, stream = self.experiments.recipe(place), self.experiments.stream(place)
         parts = ("calibration", "device", "engine", "processes", "validation")
-        return self.parts(place, *parts, recipe=recipe, stream=stream)
+        more = self._criterion(place.experiment, self.experiments.search_of(place))
+        return self.parts(place, *parts, recipe=recipe, stream=stream, **more)
 
     def protocol(self, place: Place, training_code: Mapping[str, str]) -> Tree:
         """What decides the winner beyond the tuning."""
@@ -262,6 +269,11 @@ class Stages:
         settings = {name: self.experiments.resolved[name] for name in names}
         found: Tree = ordered(settings | {"cores": cores, "gpus": gpus, "engine": self.shared["engine"]})
         return found
+
+
+def _called(known: Criterion) -> Tree:
+    """A criterion's function, and how many images it looks at."""
+    return {"function": known.function, "images": known.images}
 
 
 def score_settings(method: Mapping[str, Any]) -> Tree:

@@ -1,7 +1,7 @@
 """From a configuration to a trained smaller network (method section 3.5), the same way for every method."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from sacp.compute.parallel import ALONE, Team
 from sacp.compute.resume import Sidecar
 from sacp.images.splits import Splits
 from sacp.network.cost import costs_of_counts
-from sacp.network.graph import Graph, Kept
+from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.surgery import prune
 from sacp.tracing.trace import Shape, count
 from sacp.training.evaluation import Calibration, accuracy_percent, measure, warn_if_far
@@ -34,14 +34,20 @@ class Tuner:
     def __init__(
         self, base: nn.Module, graph: Graph, splits: Splits, recipe: Recipe, seed: int, device: torch.device,
         calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+        scales: Callable[[Kept], Scales | None] = lambda _: None,
     ) -> None:  # fmt: skip
+        """`scales` gives the factors of kept channels, where a criterion rescales them."""
         self.base, self.graph, self.splits, self.recipe, self.seed = base, graph, splits, recipe, seed
-        self.calibration = calibration
+        self.calibration, self.scales = calibration, scales
         self.device, self.engine, self.sidecar = device, engine, sidecar or Sidecar()
         self.rows: list[dict[str, Any]] = self.sidecar.state.setdefault("rows", [])
         self.history: list[dict[str, Any]] = self.sidecar.state.setdefault("history", [])
         self.source = batches_of(splits, recipe, device)  # one for all: the images are prepared once
         self.asked = 0
+
+    def pruned(self, channels: Kept) -> nn.Module:
+        """The network of these channels before it is tuned, on the device."""
+        return prune(self.base, self.graph, channels, self.scales(channels)).to(self.device)
 
     def tune(self, candidate: int, channels: Kept, label: str) -> dict[str, Any]:
         """Tune a network and return its row of `TUNED_COLUMNS`; the rows of all are in `rows`.
@@ -51,7 +57,7 @@ class Tuner:
         self.asked += 1
         if self.asked <= len(self.rows):
             return self.rows[self.asked - 1]
-        network, accuracy, failure = prune(self.base, self.graph, channels).to(self.device), None, None
+        network, accuracy, failure = self.pruned(channels), None, None
         try:
             # One seed for all: candidates differ by their channels, not by the luck of an order.
             epochs = train(
@@ -85,13 +91,14 @@ class Tuner:
 def tune_candidates(
     base: nn.Module, graph: Graph, kept: Mapping[int, Kept], splits: Splits, recipe: Recipe, seed: int,
     device: torch.device, calibration: Calibration, engine: Engine = EXACT, sidecar: Sidecar | None = None,
+    scales: Callable[[Kept], Scales | None] = lambda _: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
-    """Tune candidates one after the other with a `Tuner`.
+    """Tune candidates one after the other with a `Tuner`; `scales` gives the factors of kept channels.
 
     Returns:
         Rows of `TUNED_COLUMNS`, one for each candidate, and rows of `TUNED_HISTORY_COLUMNS`, one for each epoch.
     """
-    tuner = Tuner(base, graph, splits, recipe, seed, device, calibration, engine, sidecar)
+    tuner = Tuner(base, graph, splits, recipe, seed, device, calibration, engine, sidecar, scales)
     for number, (candidate, channels) in enumerate(kept.items(), start=1):
         tuner.tune(candidate, channels, f"candidate {candidate} ({number}/{len(kept)})")
     return tuner.rows, tuner.history

@@ -63,7 +63,7 @@ class _Part(_Run):
 
 def train_part(
     last: int, network: nn.Module, splits: Splits, recipe: Recipe, seed: int, label: str, engine: Engine,
-    sidecar: Sidecar, source: Source, calibration: Calibration | None = None,
+    sidecar: Sidecar, source: Source, calibration: Calibration | None = None, teacher: nn.Module | None = None,
 ) -> tuple[History, State]:  # fmt: skip
     """Train `network` as `loop.train` does, in one process, until so many steps of the whole training are done.
 
@@ -78,6 +78,7 @@ def train_part(
         sidecar: from its `training` the training goes on, be it the state of a part before or of one that was killed.
         source: batches of `splits.train`.
         calibration: of the batch norms, before each validation.
+        teacher: as in `loop.train`.
 
     Returns:
         Rows of `loop.HISTORY_COLUMNS` for all epochs that are done, and the state from which the next part goes on.
@@ -90,7 +91,7 @@ def train_part(
     device = next(network.parameters()).device
     with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
         try:
-            run = _Part(network, splits, recipe, seed, label, sidecar, source, ALONE, calibration)
+            run = _Part(network, splits, recipe, seed, label, sidecar, source, ALONE, calibration, teacher)
             run.last = last
             run.go(stop, engine)
         except RuntimeError as error:

@@ -9,7 +9,6 @@ import numpy as np
 
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Kept
-from sacp.network.surgery import prune
 from sacp.training.candidates import Tuner
 from sacp.training.evaluation import accuracy_percent, warn_if_far
 from sacp.training.halving import HALVINGS, steps_until
@@ -82,11 +81,12 @@ def _tuned(
 
 def _accuracy(tuner: Tuner, rung: int, candidate: int, channels: Kept, keep: Keep, label: str) -> float:
     """Train a candidate to the end of a rung, keep its state, and evaluate it: percent of the validation images."""
-    network = prune(tuner.base, tuner.graph, channels).to(tuner.device)
+    network = tuner.pruned(channels)
     precision = tuner.sidecar.state[BEGAN] if rung else tuner.engine.precision
     history, state = train_part(
         steps_until(rung, tuner.recipe.epochs * len(tuner.source)), network, tuner.splits, tuner.recipe, tuner.seed,
         label, replace(tuner.engine, precision=precision), tuner.sidecar, tuner.source, tuner.calibration,
+        tuner.base,
     )  # fmt: skip
     if rung < HALVINGS:
         keep(candidate, {**state, PRECISION: precision})
