@@ -1,0 +1,172 @@
+"""Ways to build further on the score `sensitivity`, on the bases and by the protocol of `score_study.py`.
+
+.venv/bin/python tests/benchmarks/score_ideas.py DATA --out FOLDER [--networks ...] [--seeds ...] [--ideas ...]
+
+iterated-N          sensitivities measured again N - 1 times, each time on the network that was pruned a part of the
+                    way, in equal ratios of FLOPs, with its batch norms calibrated
+fisher              minus E[(sum of the gradients of removed channels)^2]: what the gates say of the logits' change, to
+                    the second order, group by group
+fisher-pairs        the same of all groups together: products of two groups' sums as terms of pairs
+fisher-inverse      `fisher` over the kept share of the L1 mass
+mass                `sensitivity` with the kept share of the channels' sensitivities in place of the L1 mass
+NAME/CRITERION      channels are kept by another criterion: `by-sensitivity` is the largest sensitivity of a channel
+
+Rows are appended to FOLDER/ideas-<network>.csv; bases are FOLDER/<network>-<seed>.pt.
+"""
+
+import argparse
+import logging
+import sys
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import score_study as study
+import torch
+from sacp.images import parquet
+from sacp.images.batches import Normalizer, drawn_batches
+from sacp.network.graph import Kept, Scales
+from sacp.network.spec import NetworkSpec
+from sacp.network.surgery import prune
+from sacp.pruning.criteria import highest_first, kept_of
+from sacp.pruning.sensitivity import BATCH, Measurement, Sensitivity, measure
+from sacp.pruning.space import kept_counts
+from sacp.search import log_mass, sensitivity
+from sacp.search.find import find
+from sacp.search.scorers import AdditiveScorer
+from sacp.seeds import derive
+from sacp.solver.tables import Tables
+from sacp.tracing.trace import trace
+from sacp.training.evaluation import Calibration
+from torch import Tensor, nn
+
+ROUNDS = (2, 4)
+IDEAS = (
+    *(f"iterated-{rounds}" for rounds in ROUNDS), "fisher", "fisher-pairs", "fisher-inverse", "mass/by-sensitivity",
+    "sensitivity/by-sensitivity",
+)  # fmt: skip
+BY_SENSITIVITY = "by-sensitivity"
+
+
+class Recorded(Measurement):
+    """Keeps the gradients of all images, beside their sums."""
+
+    def add(self, gradients: Tensor) -> None:
+        super().add(gradients)
+        self.rows = [*getattr(self, "rows", []), gradients.double().cpu().numpy()]
+
+
+class Ideas(study.Study):
+    """A base, and scores that are built on its sensitivities."""
+
+    def measured(self, network: nn.Module, graph: object) -> tuple[Sensitivity, np.ndarray]:
+        """Sensitivities, and the gradients of the gates, [images x draws, channels]."""
+        normalizer, seed = (
+            Normalizer(self.splits.mean, self.splits.std, torch.device("cpu")),
+            derive(self.seed, "images"),
+        )
+        batches = drawn_batches(self.splits.train, normalizer, study.SENSITIVITY, BATCH, seed)
+        record = Recorded(graph)
+        found = measure(network, graph, batches, seed, measured=record)
+        return found, np.concatenate(record.rows)
+
+    @cached_property
+    def whole(self) -> tuple[Sensitivity, np.ndarray]:
+        return self.measured(self.base, self.graph)
+
+    @cached_property
+    def by_sensitivity(self) -> list[np.ndarray]:
+        return highest_first(self.whole[0].channels)
+
+    def order(self, criterion: str, share: float) -> tuple[list[np.ndarray], study.Task | None]:
+        if criterion == BY_SENSITIVITY:
+            return self.by_sensitivity, None
+        task = self.task(criterion or "l1", share)
+        return task.order, task
+
+    def picks(self, method: str, share: float) -> list[study.Pick]:
+        name, _, criterion = method.partition("/")
+        order, task = self.order(criterion, share)
+        table = self.table(name, share)
+        settings = {"budget": self.band(share), "found": study.PICKS, "distance": None}
+        found = find("exact", settings, study.PICKS, AdditiveScorer(table), self.graph, self.space, self.sample)
+        kept = [kept_of(row, order, self.graph, study.LEVELS) for row in found.steps[: study.PICKS]]
+        scales: list[Scales | None] = [task.scales(each) if task else None for each in kept]
+        return list(zip(found.sums.tolist(), kept, scales, strict=False))
+
+    def table(self, name: str, share: float) -> np.ndarray | Tables:
+        if name.startswith("iterated-"):
+            return self.inverse(self.iterated(int(name.removeprefix("iterated-")), share))
+        if name == "mass":
+            return sensitivity.values_of(self.whole[0].channels, self.graph, study.LEVELS, self.whole[0].groups)
+        if name == "sensitivity":
+            return self.inverse(self.whole[0].groups)
+        return self.fisher(name)
+
+    def inverse(self, measured: np.ndarray) -> np.ndarray:
+        return sensitivity.values(self.base, self.graph, study.LEVELS, measured)
+
+    def iterated(self, rounds: int, share: float) -> np.ndarray:
+        """Sensitivities of the network that was pruned (rounds - 1) / rounds of the way, [G]."""
+        groups = self.whole[0].groups
+        for number in range(1, rounds):
+            part = share ** (number / rounds)
+            settings = {"budget": self.band(part), "found": 1, "distance": 1}
+            scorer = AdditiveScorer(self.inverse(groups))
+            steps = find("exact", settings, 1, scorer, self.graph, self.space, self.sample).steps[0]
+            kept: Kept = kept_of(steps, self.task("l1", part).order, self.graph, study.LEVELS)
+            network = prune(self.base, self.graph, kept)
+            Calibration(self.splits, study.CALIBRATION, self.seed)(network)
+            network.eval()
+            groups = self.measured(network, trace(network, self.spec.input_shape))[0].groups
+        return groups
+
+    def fisher(self, name: str) -> Tables:
+        """Tables of the gradients' sums over what each step removes, the least L1 norms first."""
+        order, (_, gradients) = self.task("l1", 0.5).order, self.whole
+        first = np.cumsum([0, *self.graph.channels])
+        steps = np.arange(study.LEVELS)[:, None].repeat(len(self.graph.groups), axis=1).astype(np.uint8)
+        counts = kept_counts(steps, self.graph, study.LEVELS)  # [levels, G]
+        sums = []  # of each group, [samples, levels]
+        for group, ranked in enumerate(order):
+            of_group = gradients[:, first[group] : first[group + 1]][:, ranked]
+            removed = [of_group[:, number:].sum(axis=1) for number in counts[:, group]]
+            sums.append(np.stack(removed, axis=1))
+        unary = [-(each**2).mean(axis=0) for each in sums]
+        if name == "fisher-inverse":
+            logs = log_mass.log_mass_by_step(log_mass.masses(self.base, self.graph), self.graph, study.LEVELS)
+            unary = list(np.array(unary) / np.exp(logs))
+        pairs = {}
+        if name == "fisher-pairs":
+            for i in range(len(sums)):
+                for j in range(i + 1, len(sums)):
+                    pairs[i, j] = -2 * sums[i].T @ sums[j] / len(gradients)
+        scale = np.mean([abs(each).max() for each in unary])
+        return Tables(0, tuple(each / scale for each in unary), {key: each / scale for key, each in pairs.items()})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of train.parquet and test.parquet")
+    parser.add_argument("--out", type=Path, default=Path("results/score_study"))
+    parser.add_argument("--networks", nargs="+", choices=study.NETWORKS, default=["vgg11", "resnet20"])
+    parser.add_argument("--ideas", nargs="+", default=list(IDEAS))
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.1, 0.2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    torch.set_num_threads(1)
+    full = parquet.read({"path": str(options.data)})
+    for seed in options.seeds:
+        splits = study.splits_of(full, seed)
+        for name in options.networks:
+            spec = NetworkSpec(name, study.NETWORKS[name], 3, 32, 10)
+            base = study.base_of(spec, splits, seed, options.out)
+            ideas = Ideas(spec, base, trace(base, spec.input_shape), splits, seed)
+            for share in options.shares:
+                for method in options.ideas:
+                    study.measure_cell(ideas, method, share, study.SHORT, options.out / f"ideas-{name}.csv")
+
+
+if __name__ == "__main__":
+    main()
