@@ -27,6 +27,7 @@ wildcard_constraints:
     candidate=r"\d+",
     first=r"\d+",
     last=r"\d+",
+    rung=r"\d+",
     repeat=r"\d+",
     set="training|search",
 
@@ -46,6 +47,7 @@ include: "rules/forecast.smk"
 localrules:
     make_table1,
     make_table4,
+    rank_rung,
     rank_tuned,
     select_winner,
     write_protocol,

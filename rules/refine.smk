@@ -26,6 +26,56 @@ rule tune_shard:
         "../scripts/tune_shard.py"
 
 
+rule tune_rung:
+    input:
+        unpack(paths.into_rung),
+        data=paths.data,
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        configs=paths.candidates,
+    output:
+        tuned="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/{first}-{last}.csv",
+        history="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/{first}-{last}.history.csv",
+        # Weights and momentum of all candidates of the shard: large, and of no use when the next rung is tuned.
+        states=temp("<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/{first}-{last}.states.zip"),
+        provenance="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/{first}-{last}.provenance.json",
+    log:
+        "<results>/logs/tune_rung/{experiment}-seed{seed}-{method}-{rung}-{first}-{last}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(12 * 60),
+        gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
+    params:
+        cfg=stages.rung,
+        code=code("tune_rung", stages.rung),
+    script:
+        "../scripts/tune_rung.py"
+
+
+rule rank_rung:
+    input:
+        shards=paths.rung,
+    output:
+        kept="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/kept.csv",
+        dropped="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/dropped.csv",
+        provenance="<results>/{experiment}/seed{seed}/{method}/topm/rung{rung}/kept.provenance.json",
+    log:
+        "<results>/logs/rank_rung/{experiment}-seed{seed}-{method}-{rung}.log",
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        code=code("rank_rung"),
+    script:
+        "../scripts/rank_rung.py"
+
+
 rule rescore_candidates:
     input:
         network="<results>/{experiment}/network.json",

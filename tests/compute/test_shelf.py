@@ -17,7 +17,7 @@ def state(number: int) -> dict:
 def filled(folder: Path, key: str = "key", *numbers: int) -> Shelf:
     """A shelf with states of these numbers; its job's own state is saved."""
     sidecar = Sidecar(folder / "job.pt", key)
-    shelf = Shelf(sidecar, folder / "job.pt")
+    shelf = Shelf(sidecar)
     for number in numbers or (4, 2):
         shelf.put(number, state(number))
     sidecar.state["rows"] = list(numbers)
@@ -28,7 +28,7 @@ def filled(folder: Path, key: str = "key", *numbers: int) -> Shelf:
 def again(folder: Path, key: str = "key") -> dict:
     """What a job that is started again finds of its state."""
     sidecar = Sidecar(folder / "job.pt", key)
-    Shelf(sidecar, folder / "job.pt")
+    Shelf(sidecar)
     return sidecar.state
 
 
@@ -51,7 +51,7 @@ def test_equal_states_give_equal_bytes(tmp_path):
 
 
 def test_an_archive_may_hold_nothing(tmp_path):
-    Shelf(Sidecar(), tmp_path / "job.pt").archive(tmp_path / "none.zip")
+    Shelf(Sidecar(tmp_path / "job.pt")).archive(tmp_path / "none.zip")
     with zipfile.ZipFile(tmp_path / "none.zip") as handle:
         assert handle.namelist() == []
 
@@ -69,7 +69,7 @@ def test_work_whose_states_are_gone_or_not_its_own_is_done_anew(tmp_path, caplog
     elif how == "changed":
         (tmp_path / "job.2.pt").write_bytes(b"other")
     else:
-        Shelf(Sidecar(), tmp_path / "job.pt").put(2, state(3))  # killed before it saved anything of its own
+        Shelf(Sidecar(tmp_path / "job.pt", "other")).put(2, state(3))  # killed before it saved anything of its own
     assert again(tmp_path) == {"shelf": {}}
     assert "starting anew" in caplog.text
     assert "job.2.pt is missing or changed" in caplog.text

@@ -102,6 +102,27 @@ def test_candidates_are_ranked_anew_between_the_shards_that_teach_and_the_others
     assert jobs[f"rank_tuned/{OWN}/sacp"].after == (first, second)
 
 
+def test_rungs_of_successive_halving_take_half_of_the_steps_and_wait_for_one_another():
+    settings = demo()
+    settings["experiments"][DEMO]["refine"] |= {"halving": True, "shard_size": 8}
+    jobs = {job.name: job for job in jobs_of(settings, {DEMO: COSTS})}
+    rungs = [f"tune_rung/{OWN}/sacp/{at}" for at in ("0/0", "0/8", "0/16", "1/0", "1/8", "2/0")]
+    assert [name for name in jobs if name.startswith(f"tune_rung/{OWN}/sacp/")] == rungs
+    shares = [(8, 2.5), (8, 2.5), (4, 2.5), (8, 2.5), (2, 2.5), (5, 5)]  # networks, and seconds of their steps
+    expected = [number * (seconds + 0.1) for number, seconds in shares]
+    assert [jobs[name].seconds - 1.75 for name in rungs] == pytest.approx(expected)
+    first, second = f"rank_rung/{OWN}/sacp/0", f"rank_rung/{OWN}/sacp/1"
+    assert jobs[rungs[0]].after == (f"score_candidates/{OWN}/sacp",)
+    assert jobs[first].after == tuple(rungs[:3])
+    assert (jobs[rungs[3]].after, jobs[second].after) == ((first,), tuple(rungs[3:5]))
+    assert (jobs[rungs[5]].after, jobs[f"rank_tuned/{OWN}/sacp"].after) == ((second,), (rungs[5],))
+    assert not any(name.startswith("tune_shard/") for name in jobs)
+    forecast = Counter(job.rule for job in jobs.values())
+    plan = Experiments(settings)
+    recorded = rulebook.count(Paths(plan).records(), plan)
+    assert recorded == {rule: forecast[rule] for rule in recorded}
+
+
 def test_what_a_baseline_takes_is_known_by_its_kind():
     settings = demo(mine={"kind": "somewhere:select", "match": "log-mass"})
     jobs = {job.name: job for job in jobs_of(settings, {DEMO: COSTS})}

@@ -236,6 +236,8 @@ def refusal(value: dict[str, Any]) -> str:
 
 
 METHODS, RESULTS = "experiments/net/methods", "pathvars/results"
+NET = MINIMAL["experiments"]["net"]
+HALVED = {"top_m": 20, "top_k": 3, "halving": True}
 MISTAKES = [
     # misspelt keys, at every depth
     ("sedes", [1], "top level: unknown key 'sedes' (did you mean 'seeds'?)"),
@@ -465,6 +467,15 @@ MISTAKES = [
     ),
     ("experiments/net/search/budget", {"flops": [0.5, 0.4]}, "budget.flops: found [0.5, 0.4], expected [at least, at"),
     ("experiments/net/sweep/m", [2000], "net.sweep.m: found 2000, expected values from k ="),
+    ("experiments/net/refine", HALVED | {"top_k": 6}, "net.refine.top_k: k = 6 exceeds the 5 of m = 20 that are tuned"),
+    ("experiments/net", NET | {"refine": HALVED, "sweep": {"m": [9]}}, "net.sweep.m: found [9]; with a smaller m, "),
+    ("experiments/net", NET | {"refine": HALVED, "tune": {"epochs": 0}}, "net.tune.epochs: found 0, which refine.ha"),
+    (
+        "experiments/net",
+        NET | {"refine": HALVED | {"shard_size": 5}, "methods": {"s": {"kind": "search", "rerank": 0.3}}},
+        "net.methods.s.rerank: it learns from candidates that are tuned wholly before the others, which refine.halving",
+    ),
+    ("experiments/net/refine/halving", 2, "net.refine.halving: found 2, a int, expected type boolean"),
     ("experiments/net/predictors/sample", 2, "net.predictors.sample: found 2, expected 0 or at least 3"),
     ("experiments/net/predictors/sample", 1001, "net.predictors.sample: found 1001, more than M = 1000"),
     ("experiments/net/predictors/encoders", {"sacp": {}}, "net.predictors.encoders.sacp: a method has this name"),

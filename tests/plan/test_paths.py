@@ -101,6 +101,53 @@ def test_shards_after_those_that_teach_are_ranked_by_what_was_learned():
         assert paths.ranks(place("log-mass", first=first)) == f"{SEED}/log-mass/scores.parquet"
 
 
+def halved(**methods: dict[str, Any]) -> Paths:
+    """The demo with successive halving: 20, 10 and 5 candidates in shards of 8."""
+    value = demo(**methods)
+    value["experiments"][DEMO]["refine"] |= {"halving": True, "shard_size": 8}
+    return paths_of(value)
+
+
+def test_each_rung_has_half_of_the_candidates_of_the_one_before_and_the_last_those_that_are_tuned_wholly():
+    paths = halved()
+    rungs = [paths.rung(place("sacp", rung=str(rung))) for rung in range(3)]
+    assert [names(rung) for rung in rungs] == [
+        ["000-007.csv", "008-015.csv", "016-019.csv"], ["000-007.csv", "008-009.csv"], ["000-004.csv"],
+    ]  # fmt: skip
+    assert all(path.startswith(f"{SEED}/sacp/topm/rung1/") for path in rungs[1])
+    assert paths.shards(place("sacp")) == rungs[2]
+    assert paths.shard_records(place("sacp")) == [f"{SEED}/sacp/topm/rung2/000-004.provenance.json"]
+
+
+def test_a_rung_starts_from_the_scores_or_from_the_better_half_and_all_states_of_the_rung_before():
+    paths, folder = halved(), f"{SEED}/sacp/topm"
+    assert paths.into_rung(place("sacp", rung="0")) == {"scores": f"{SEED}/sacp/scores.parquet"}
+    assert paths.into_rung(place("sacp", rung="2")) == {
+        "kept": f"{folder}/rung1/kept.csv",
+        "states": [f"{folder}/rung1/{name}.states.zip" for name in ("000-007", "008-009")],
+    }
+
+
+def test_a_winner_knows_of_the_candidates_that_did_not_come_through_a_rung(paths):
+    dropped = [f"{SEED}/sacp/topm/rung{rung}/dropped.csv" for rung in (0, 1)]
+    assert halved().judged(place("sacp")) == halved().judged(place("sacp-2")) == dropped
+    assert paths.judged(place("sacp")) == halved().judged(place("l1")) == []
+    assert halved().judged(place("abcpruner")) == paths.judged(place("abcpruner")) == [f"{SEED}/abcpruner/judged.csv"]
+
+
+def test_every_rung_leaves_its_records_and_is_among_what_a_method_has_taken(paths):
+    value = halved()
+    found = rulebook.count(value.records(), value.experiments)
+    before = rulebook.count(paths.records(), paths.experiments)
+    changed = {rule: found[rule] for rule in found | before if found[rule] != before[rule]}
+    assert changed == {"tune_rung": 4 * (3 + 2 + 1), "rank_rung": 4 * 2, "tune_shard": 0} | {
+        "tune_sample": 3 + 2 * 3,  # shards of eight here too
+    }
+    own = set(rulebook.count(value.spent(place("sacp")), value.experiments))
+    assert {"tune_rung", "rank_rung", "rank_tuned"} <= own
+    assert set(value.spent(place("sacp-2"))) >= set(value._search_records(place("sacp")))
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -253,6 +300,7 @@ def test_records_of_trainings_are_in_those_of_the_winners(paths):
     drawn_or_written = {"make_summary", "make_forecast", "compare_forecast"}
     found = set(rulebook.count(paths.records(), paths.experiments))
     unasked = {"rescore_candidates", "measure_latency", "measure_sensitivity", "export_winner"}  # none is in the demo
+    unasked |= {"tune_rung", "rank_rung"}
     assert everything - found == later | drawn_or_written | unasked
 
 

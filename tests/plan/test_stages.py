@@ -34,7 +34,7 @@ IN_THE_CONFIGS_ORDER = ("table3", "table4", "responses")  # stages whose dicts' 
 
 
 def place(method: str = "") -> Values:
-    return Values(DEMO, "0", method)
+    return Values(DEMO, "0", method, rung="0")
 
 
 def stages_of(config: dict[str, Any]) -> Stages:
@@ -71,7 +71,7 @@ def differences(one: Any, other: Any) -> set[str]:
 
 def test_stages_of_this_test_are_all_that_there_are(stages):
     public = {name for name in dir(stages) if not name.startswith("_") and callable(getattr(stages, name))}
-    here = {*OF_EXPERIMENTS, *OF_METHODS, "protocol", "dataset", "table3", "table4", "summary", "forecast"}
+    here = {*OF_EXPERIMENTS, *OF_METHODS, "rung", "protocol", "dataset", "table3", "table4", "summary", "forecast"}
     assert public - {"parts", "score", "figure", "measured"} == here  # three are parts of others, one is no settings
 
 
@@ -195,6 +195,21 @@ def test_a_searchs_own_budget_stands_in_place_of_that_of_all():
     found = {name: stages_of(config).scoring(place(name))["search"] for name in ("sacp", "log-mass")}
     assert (found["sacp"]["budget"], found["log-mass"]["budget"]) == ({"flops": 0.5, "parameters": 0.5}, {"flops": 0.3})
     assert differences(found["sacp"], found["log-mass"]) == {"budget.flops", "budget.parameters"}
+
+
+def test_a_rung_is_tuned_as_all_candidates_are_and_after_the_first_in_no_precision_of_its_own(stages):
+    first, *later = (stages.rung(Values(DEMO, "0", "sacp", rung=str(rung))) for rung in range(3))
+    assert first == stages.tuning(place("sacp"))
+    assert differences(first, later[0]) == {"engine.precision", "engine.deterministic", "deterministic"}
+    assert later[0] == later[1]
+    assert later[0]["deterministic"] is True
+
+
+def test_halving_changes_no_settings_but_those_that_show_all_of_refine(stages):
+    config = demo()
+    config["experiments"][DEMO]["refine"]["halving"] = True
+    before, after = every(stages), every(stages_of(config))
+    assert {name for name in before if before[name] != after[name]} == WHOLE_RUN | {"method_figure"}
 
 
 def test_a_data_set_has_its_reader_and_the_form_of_its_images():

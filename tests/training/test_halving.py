@@ -166,9 +166,8 @@ def in_jobs(pruning: Pruning, recipe: Recipe, folder: Path, at: int | None = Non
     """Rungs in jobs that keep states in files; one that is given the number of a step is killed there, once."""
 
     def tune(rung: int, rows: list[dict], *_: object) -> tuple[list[dict], list[dict]]:
-        path, archives = folder / f"state{rung}.pt", [folder / f"{rung - 1}.zip"]
-        sidecar = Sidecar(path, "key", 1e9)
-        shelf, one = Shelf(sidecar, path), tuner(pruning, recipe, sidecar)
+        sidecar, archives = Sidecar(folder / f"state{rung}.pt", "key", 1e9), [folder / f"{rung - 1}.zip"]
+        shelf, one = Shelf(sidecar), tuner(pruning, recipe, sidecar)
         if at is not None and not (folder / f"killed{rung}").exists():
             one.source = Interrupting(one.source, at, signal.SIGTERM)
             (folder / f"killed{rung}").touch()

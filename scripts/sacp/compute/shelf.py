@@ -27,14 +27,16 @@ DIGESTS = "shelf"  # in a sidecar: SHA-256 of each state that its job has put do
 class Shelf:
     """Where a job that resumes puts states down, beside its own."""
 
-    def __init__(self, sidecar: Sidecar, path: Path) -> None:
+    def __init__(self, sidecar: Sidecar) -> None:
         """Look at what an earlier try has put down; where one is missing or another job's, the work starts anew.
 
         Args:
-            sidecar: the job's own state. What it says of work done is worth nothing without the states of that work.
-            path: of the sidecar's file, whose name the states get.
+            sidecar: the job's own state, in a file whose name the others get. What it says of work done is worth
+                nothing without the states of that work.
         """
-        self.path = path
+        if sidecar.path is None:
+            raise ValueError("states are put down beside the file of a sidecar, and this one has none")
+        self.path = sidecar.path
         found: dict[int, str] = sidecar.state.get(DIGESTS, {})
         lost = [number for number, digest in found.items() if not self._holds(number, digest)]
         if lost:

@@ -3,7 +3,7 @@
 Pure functions; the seconds come from `forecast.costs`, what a method needs from the catalogue.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,12 @@ from sacp.catalogue import kinds
 from sacp.catalogue.outputs import FIGURES, TABLES
 from sacp.forecast.schedule import SHARED, Job
 from sacp.plan.experiments import Experiments, Values, has_encoder, shares_sample
+from sacp.training import halving
 from sacp.training.recipe import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
 MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
+WHOLE = 1 << halving.HALVINGS  # steps that stand for those of a tuning, to know the shares of rungs
 # Networks that a baseline tunes, by its settings.
 STRUCTURES: dict[str, Callable[[Mapping[str, Any]], int]] = {"colony": lambda size: Colony(**size).structures}
 
@@ -129,6 +131,10 @@ def range_of(config: Mapping[str, Any], costs: Mapping[str, Costs]) -> tuple[lis
     return jobs_of(config, low), jobs_of(config, high)
 
 
+def _names(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(job.name for job in jobs)
+
+
 class _Seed:
     """The jobs of one experiment and one seed."""
 
@@ -168,20 +174,43 @@ class _Seed:
         refine, ranked = self.experiment["refine"], f"rank_tuned/{method}"
         scored = list(self._scoring(method))
         yield from scored
-        shards = list(self._shards(f"tune_shard/{method}", refine["top_m"], (scored[-1].name,)))
-        if number := self.plan.labelled(Values(self.name, method=method)):
-            known = number // refine["shard_size"]  # whole shards
-            learned = f"rescore_candidates/{method}"
-            # ASSUME: reranking takes as long as scoring.
-            taught = tuple(job.name for job in shards[:known])
-            yield self._job(learned, self.cost.start + self.cost.score[method], after=taught)
-            shards[known:] = [replace(job, after=self._named(learned)) for job in shards[known:]]
-        yield from shards
-        yield self._job(ranked, self.cost.light_start, after=tuple(job.name for job in shards))
+        if self.plan.halves(Values(self.name)):
+            shards = yield from self._rungs(method, (scored[-1].name,))
+        else:
+            shards = yield from self._at_once(method, (scored[-1].name,))
+        yield self._job(ranked, self.cost.light_start, after=_names(shards))
         trained = [f"train_candidate/{method}/{number}" for number in range(refine["top_k"])]
         for candidate in trained:
             yield self._full(candidate, ranked)
         yield self._job(f"select_winner/{method}", self.cost.light_start, after=self._named(*trained))
+
+    def _at_once(self, method: str, after: tuple[str, ...]) -> Generator[Job, None, list[Job]]:
+        """Jobs that tune the m wholly, reranking among them; returns those that tune."""
+        refine = self.experiment["refine"]
+        shards = list(self._shards(f"tune_shard/{method}", refine["top_m"], after))
+        if number := self.plan.labelled(Values(self.name, method=method)):
+            known = number // refine["shard_size"]  # whole shards
+            learned = f"rescore_candidates/{method}"
+            # ASSUME: reranking takes as long as scoring.
+            taught = _names(shards[:known])
+            yield self._job(learned, self.cost.start + self.cost.score[method], after=taught)
+            shards[known:] = [replace(job, after=self._named(learned)) for job in shards[known:]]
+        yield from shards
+        return shards
+
+    def _rungs(self, method: str, after: tuple[str, ...]) -> Generator[Job, None, list[Job]]:
+        """Jobs of successive halving; returns those that tune in the last rung."""
+        shards, done = list[Job](), 0.0
+        for rung, number in enumerate(halving.numbers(self.experiment["refine"]["top_m"])):
+            until = halving.steps_until(rung, WHOLE) / WHOLE
+            # ASSUME: validations along the way lie evenly, and states take no time to write and to read.
+            shards = list(self._shards(f"tune_rung/{method}/{rung}", number, after, share=until - done))
+            yield from shards
+            if rung < halving.HALVINGS:
+                ranked = self._job(f"rank_rung/{method}/{rung}", self.cost.light_start, after=_names(shards))
+                yield ranked
+                after, done = (ranked.name,), until
+        return shards
 
     def _scoring(self, method: str) -> Iterator[Job]:
         """Jobs of a search until its candidates are scored."""
@@ -194,7 +223,7 @@ class _Seed:
         if labels := settings.get("labels"):
             sample = list(self._shards("tune_sample/training/0", labels, first, SAMPLE))
             yield from sample
-            first = tuple(job.name for job in sample)
+            first = _names(sample)
         if has_encoder(settings):
             yield self._job(f"train_encoder/{method}", start + cost.encoder[method], threads, 0, first)
             first = self._named(f"train_encoder/{method}")
@@ -225,11 +254,13 @@ class _Seed:
         after = (*(job.name for job in made), *self._named(*(f"train_encoder/{name}" for name in own)))
         yield self._job("collect_predictors", cost.search_start, after=after)
 
-    def _shards(self, rule: str, number: int, after: tuple[str, ...], recipe: str = TUNE) -> Iterator[Job]:
-        """Jobs that tune so many candidates."""
+    def _shards(
+        self, rule: str, number: int, after: tuple[str, ...], recipe: str = TUNE, share: float = 1.0
+    ) -> Iterator[Job]:
+        """Jobs that tune so many candidates, for a share of the steps of a tuning."""
         size = self.experiment["refine"]["shard_size"]
         for first in range(0, number, size):
-            seconds = self._tunings(min(size, number - first), recipe)
+            seconds = self._tunings(min(size, number - first), recipe, share)
             yield self._job(f"{rule}/{first}", seconds, self.config["threads"], 1, after)
 
     def _tuned(self, method: str) -> Iterator[Job]:
@@ -258,11 +289,11 @@ class _Seed:
         cores = self.config["threads"] * self.processes
         return self._job(name, self._training(recipe), cores, self.processes, self._named(after))
 
-    def _tunings(self, number: int, recipe: str = TUNE) -> float:
-        """Seconds of a job that tunes so many networks one after the other."""
+    def _tunings(self, number: int, recipe: str = TUNE, share: float = 1.0) -> float:
+        """Seconds of a job that tunes so many networks one after the other, each for a share of its steps."""
         cost, speed = self.cost, self.cost.speeds[TUNE]
         sizes = cost.sizes
-        one = training_seconds(self._recipe(recipe), speed, sizes, 1, sizes.calibration)
+        one = share * training_seconds(self._recipe(recipe), speed, sizes, 1, sizes.calibration)
         # ASSUME: calibrating takes as long as evaluating.
         one += speed.evaluate * (sizes.validation + sizes.calibration)
         return cost.start + cost.load + cost.first + number * one

@@ -10,7 +10,7 @@ from sacp.catalogue.kinds import KINDS
 # Rules whose jobs take long; a baseline's is among them if it tunes networks.
 STAGES = (
     "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "find_configs", "score_candidates",
-    "rescore_candidates", "tune_shard", "train_candidate", "train_sparse",
+    "rescore_candidates", "tune_shard", "tune_rung", "train_candidate", "train_sparse",
     *dict.fromkeys(kind.rule for kind in KINDS.values() if kind.rule and kind.tunings),
 )  # fmt: skip
 REST = "rest"  # the stage of all small jobs

@@ -9,6 +9,7 @@ from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.errors import InputError, nearest
 from sacp.plan import names, sizes
 from sacp.plan.experiments import labelled
+from sacp.training.halving import numbers
 
 Settings = Mapping[str, Any]
 REQUIRED = (
@@ -64,6 +65,7 @@ def check_experiment(experiment: Settings, config: Settings) -> None:
     cropped = sources.source(datasets[experiment["dataset"]]).image_size  # image files are cropped by shares of them
     sizes.check(experiment, cropped, config["processes"])
     _check_reranking(methods, experiment["refine"])
+    _check_halving(experiment)
     _check_predictors(experiment, config["predictors"]["bands"])
 
 
@@ -158,6 +160,32 @@ def _check_reranking(methods: Settings, refine: Settings) -> None:
             raise InputError(
                 f"methods.{name}.rerank: {method['rerank']} of m = {m} in shards of {shard_size} (refine.shard_size) "
                 "leaves none to rank anew; expected a smaller share or smaller shards"
+            )
+
+
+def _check_halving(experiment: Settings) -> None:
+    """What successive halving leaves wholly tuned, and what needs more than that."""
+    refine, methods = experiment["refine"], experiment["methods"]
+    if not refine.get("halving"):
+        return
+    m, k, last = refine["top_m"], refine["top_k"], numbers(refine["top_m"])[-1]
+    if k > last:
+        raise InputError(
+            f"refine.top_k: k = {k} exceeds the {last} of m = {m} that are tuned wholly with refine.halving; expected "
+            f"k <= {last}, or a larger m"
+        )
+    if experiment["tune"]["epochs"] == 0:
+        raise InputError("tune.epochs: found 0, which refine.halving cannot part; expected at least 1, or no halving")
+    if experiment["sweep"]["m"]:
+        raise InputError(
+            f"sweep.m: found {experiment['sweep']['m']}; with a smaller m, others would come through refine.halving, "
+            "which are not tuned wholly; expected none"
+        )
+    for name, method in methods.items():
+        if "rerank" in method:
+            raise InputError(
+                f"methods.{name}.rerank: it learns from candidates that are tuned wholly before the others, which "
+                "refine.halving has none of; expected one of the two"
             )
 
 

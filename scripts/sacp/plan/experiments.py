@@ -23,6 +23,8 @@ class Place(Protocol):
     def method(self) -> str: ...
     @property
     def first(self) -> str: ...
+    @property
+    def rung(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Values:
     seed: str = ""
     method: str = ""
     first: str = ""
+    rung: str = ""
 
 
 def network_settings(experiment: Mapping[str, Any], datasets: Mapping[str, Any]) -> Tree:
@@ -211,6 +214,10 @@ class Experiments:
     def labelled(self, place: Place) -> int:
         """Candidates of the place's search that are tuned before the others are reranked; 0 if none are."""
         return labelled(self.method(place), self.settings(place)["refine"])
+
+    def halves(self, place: Place) -> bool:
+        """Whether the place's searches tune their candidates by successive halving."""
+        return bool(self.settings(place)["refine"].get("halving", False))
 
     def sweep_sizes(self, experiment: str) -> list[int]:
         """Values of m in figure 2, ascending."""

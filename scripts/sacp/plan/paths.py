@@ -6,6 +6,8 @@ from dataclasses import replace
 from sacp.catalogue import sources
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, shares_sample
+from sacp.training import halving
+from sacp.training.halving import HALVINGS
 
 Inputs = dict[str, str | list[str]]
 RECORD = "provenance.json"
@@ -40,12 +42,42 @@ class Paths:
         return [f"{dataset['path']}/{name}" for name in sources.source(dataset).files]
 
     def shards(self, place: Place) -> list[str]:
-        """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short."""
+        """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short.
+
+        With successive halving, those of the last rung, whose candidates are tuned wholly.
+        """
+        if self.experiments.halves(place):
+            return self._rung(place, HALVINGS)
         return self._shards(f"{self.folder(place)}/topm", place, self.experiments.settings(place)["refine"]["top_m"])
 
     def labelled_shards(self, place: Place) -> list[str]:
         """Shards of the candidates that are tuned before the others are reranked."""
         return self._shards(f"{self.folder(place)}/topm", place, self.experiments.labelled(place))
+
+    def rung(self, place: Place) -> list[str]:
+        """Shards of a rung, by rank in the score or in the table of the rung before."""
+        return self._rung(place, int(place.rung))
+
+    def _rung(self, place: Place, rung: int) -> list[str]:
+        number = halving.numbers(self.experiments.settings(place)["refine"]["top_m"])[rung]
+        return self._shards(f"{self.folder(place)}/topm/rung{rung}", place, number)
+
+    def into_rung(self, place: Place) -> Inputs:
+        """What a rung starts from: scores, or the better half of the rung before, with its states.
+
+        Which shard holds the state of a candidate is known only in the run: each takes those of all.
+        """
+        rung = int(place.rung)
+        if rung == 0:
+            return {"scores": f"{self.folder(place)}/scores.parquet"}
+        states = [f"{path.removesuffix('.csv')}.states.zip" for path in self._rung(place, rung - 1)]
+        return {"kept": f"{self.folder(place)}/topm/rung{rung - 1}/kept.csv", "states": states}
+
+    def _halves(self, place: Place, name: str) -> list[str]:
+        """A table of each rung but the last: its better half, which goes on, or the other."""
+        if not self.experiments.halves(place):
+            return []
+        return [f"{self.folder(place)}/topm/rung{rung}/{name}.csv" for rung in range(HALVINGS)]
 
     def sample_shards(self, place: Place, drawn: str, number: int, repeat: int) -> list[str]:
         """Shards of the first `number` rows of a set of configurations, in the tuning of number `repeat`."""
@@ -132,7 +164,9 @@ class Paths:
         return [f"{stem}.csv", f"{stem}.{RECORD}"] if search else []
 
     def judged(self, place: Place) -> list[str]:
-        """Tables of the networks that a baseline has tuned to choose its channels, if it tunes any."""
+        """Tables of networks that were tuned and are not ranked: that a baseline judges, or that rungs have dropped."""
+        if search := self.experiments.search_of(place):
+            return self._halves(Values(place.experiment, place.seed, search), "dropped")
         return [f"{self.folder(place)}/judged.csv"] if self.experiments.kind(place).tunings else []
 
     def trained(self, place: Place, candidates: list[int], name: str = "metrics.json") -> list[str]:
@@ -304,6 +338,8 @@ class Paths:
         yield from (f"{folder}/{name}.{RECORD}" for name in names)
         shards = [*self.shards(place), *self.labels(place).get("labels", [])]
         yield from map(record_of, shards)
+        for rung, kept in enumerate(self._halves(place, "kept")):
+            yield from map(record_of, [*self._rung(place, rung), kept])
 
 
 def record_of(path: str) -> str:

@@ -86,6 +86,13 @@ class Stages:
         more = self._criterion(place.experiment, place.method)
         return self.parts(place, "calibration", "device", "engine", "tune", "validation", **more)
 
+    def rung(self, place: Place) -> Tree:
+        """Light tuning to the end of a rung; after the first, each candidate goes on in the precision it began in."""
+        if int(place.rung) == 0:
+            return self.tuning(place)
+        deterministic = self.shared["engine"]["deterministic"]
+        return self.parts(place, "calibration", "device", "tune", "validation", deterministic=deterministic)
+
     def sample(self, place: Place) -> Tree:
         """Tuning of configurations drawn at random."""
         tune = self.experiments.settings(place)["sample"]
