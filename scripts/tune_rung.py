@@ -11,7 +11,7 @@ from sacp.images.splits import load_splits
 from sacp.network.graph import load_graph
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import load_base
-from sacp.pruning.criteria import kept_of, l1_order
+from sacp.pruning.ordering import Ordering
 from sacp.search.files import load_best, load_configs
 from sacp.seeds import derive
 from sacp.training.candidates import TUNED_HISTORY_COLUMNS, Tuner
@@ -23,7 +23,8 @@ from sacp.training.rungs import tune_rung
 with long_job.running(snakemake) as work:
     rung, first, last = map(int, (work.wildcards.rung, work.wildcards.first, work.wildcards.last))
     graph, base = load_graph(work.given.network), load_base(work.given.base, NetworkSpec(**work.cfg["network"]))
-    order, kept = l1_order(base, graph), {}
+    splits, kept = load_splits(work.given.data, work.cfg["validation"], work.seed), {}
+    ordering = Ordering(base.eval(), graph, work.cfg.get("criterion"), splits, derive(work.seed, "criterion"))
     if rung:
         source, rows = work.given.kept, load_tuned(work.given.kept)[first : last + 1]
     else:
@@ -36,15 +37,15 @@ with long_job.running(snakemake) as work:
         )
     for row in rows:
         steps, levels = load_configs(work.given.configs, "search", row["candidate"])
-        kept[row["candidate"]] = kept_of(steps, order, graph, levels)
-    splits = load_splits(work.given.data, work.cfg["validation"], work.seed)
+        kept[row["candidate"]] = ordering.kept(steps, levels)
     calibration, recipe = Calibration(splits, work.cfg["calibration"], work.seed), Recipe(**work.cfg["tune"])
     # After the first rung each candidate goes on in the precision in which it began.
     engine = Engine(deterministic=work.cfg["deterministic"]) if rung else work.engine
     shelf = Shelf(work.sidecar)
     tuner = Tuner(
-        base, graph, splits, recipe, derive(work.seed, "tune"), work.device, calibration, engine, work.sidecar
-    )
+        base, graph, splits, recipe, derive(work.seed, "tune"), work.device, calibration, engine, work.sidecar,
+        ordering.scales,
+    )  # fmt: skip
     before = partial(taken, work.given.get("states", ()))
     tuned, history = tune_rung(tuner, rung, rows, kept, before, shelf.put)
     write_csv(work.out.history, history, TUNED_HISTORY_COLUMNS)

@@ -91,7 +91,8 @@ class Stages:
         if int(place.rung) == 0:
             return self.tuning(place)
         deterministic = self.shared["engine"]["deterministic"]
-        return self.parts(place, "calibration", "device", "tune", "validation", deterministic=deterministic)
+        more = self._criterion(place.experiment, place.method)
+        return self.parts(place, "calibration", "device", "tune", "validation", deterministic=deterministic, **more)
 
     def sample(self, place: Place) -> Tree:
         """Tuning of configurations drawn at random."""
