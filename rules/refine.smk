@@ -94,8 +94,8 @@ rule rescore_candidates:
         mem_mb=8000,
         runtime=minutes(60),
     params:
-        cfg=stages.network,
-        code=code("rescore_candidates", stages.network),
+        cfg=stages.reranking,
+        code=code("rescore_candidates", stages.reranking),
     script:
         "../scripts/rescore_candidates.py"
 

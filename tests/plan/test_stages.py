@@ -23,7 +23,7 @@ NETWORK = "my.package:build"
 CAPTIONS = ROOT / "rules/captions"
 OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "encoder": ["sacp", "sacp-deficit", "sacp-1", "literal", "untrained"],
-    "scoring": SEARCHES, "tuning": SEARCHES, "find": ["log-mass"], "baseline": SELECTED,
+    "scoring": SEARCHES, "tuning": SEARCHES, "reranking": SEARCHES, "find": ["log-mass"], "baseline": SELECTED,
     "colony": ["abcpruner"], "candidate": TRAINED,
 }  # fmt: skip
 OF_EXPERIMENTS = (
@@ -325,6 +325,18 @@ def test_functions_are_the_import_paths_that_a_stage_is_told_to_load(stages):
         "baseline thinet": ("sacp.baselines.thinet:orders", UNIFORM),
         "baseline slimming": ("sacp.baselines.slimming:select",),
     }  # fmt: skip
+
+
+def test_a_score_that_is_far_from_linear_is_made_so_where_candidates_are_ranked_anew(stages):
+    settings = {"kind": "search", "score": "sensitivity", "weighting": {"form": "inverse", "channels": 1}}
+    stages_of_both = stages_of(demo(sensitive=settings))
+    cfg = stages_of_both.reranking(place("sensitive"))
+    assert cfg["line"]["function"] == "sacp.search.sensitivity:linear"
+    assert cfg["line"]["settings"] == stages_of_both.score(place("sensitive"))["settings"]
+    assert cfg["line"]["settings"]["form"] == "inverse"
+    assert functions(cfg) == ("sacp.search.sensitivity:linear",)
+    for name in SEARCHES:  # no digest of theirs has changed
+        assert stages_of_both.reranking(place(name)) == stages.network(place(name))
 
 
 def own(network: str = "resnet14") -> Stages:

@@ -1,11 +1,27 @@
 """What a search learns from its tuned candidates: checked against masses whose worth is known."""
 
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from checkout import Checkout
+from checkout import ROOT, Checkout
+from sacp.artefacts.files import write_csv
+from sacp.network.graph import Graph, save_graph
+from sacp.network.weights import save_base
+from sacp.search import sensitivity
+from sacp.search.files import attributes_of, load_scores, new_configs, save_scores
+from sacp.search.ranked import ROW
 from sacp.search.relearn import LEAST, Domain, learn
+from sacp.tracing.trace import trace
+from sacp.training.ranking import ACCURACY, TUNED_COLUMNS
+from stand_in import stand_in
+from torch import nn
+from trainings import SPEC, fresh
 
 WORTH = np.array([4.0, 0.0, -2.0, 1.0])
 
@@ -77,6 +93,52 @@ def test_the_domain_ends_where_the_farthest_network_that_was_left_out_lay() -> N
     assert domain.farthest == pytest.approx(max(left_out))
     assert domain.holds(features).all()
     assert not domain.holds(features * 100).any()
+
+
+LEVELS, CANDIDATES, TUNED = 10, 40, 12
+INVERSE = {"function": "sacp.search.sensitivity:linear", "settings": {"form": "inverse"}}
+
+
+def written(folder: Path, base: nn.Module, graph: Graph, scores: np.ndarray, steps: np.ndarray) -> dict[str, Path]:
+    """The inputs of `rescore_candidates`: some candidates were tuned, to accuracies that are a line in -ln(-S)."""
+    given = {name: folder / f"{name}.json" for name in ("network", "base", "configs", "scores", "tuned")}
+    save_graph(given["network"], graph, SPEC)
+    save_base(given["base"], base, SPEC)
+    with new_configs(given["configs"], steps[:1], CANDIDATES, attributes_of(graph, LEVELS, 0, 1, 0)) as search:
+        search[:] = steps
+    rows = np.zeros(CANDIDATES, ROW)
+    rows["candidate"], rows["score"] = np.arange(CANDIDATES), scores
+    save_scores(given["scores"], rows[np.argsort(-scores, kind="stable")])
+    tuned = [
+        {"rank": number, "candidate": number, ACCURACY: float(60 - 5 * np.log(-scores[number])), "failure": None}
+        | {"flops": 1, "parameters": 1}
+        for number in range(1, TUNED + 1)
+    ]
+    write_csv(given["tuned"], tuned, TUNED_COLUMNS)
+    return given
+
+
+@pytest.mark.parametrize("line", [{}, {"line": INVERSE}])
+def test_the_line_of_a_score_without_bound_is_one_in_its_logarithm(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, line: dict[str, Any]
+) -> None:
+    base = fresh()
+    graph = trace(base, SPEC.input_shape)
+    steps = np.random.default_rng(0).integers(0, LEVELS, (CANDIDATES, len(graph.groups)), dtype=np.uint8)
+    steps[0] = 0  # the unpruned network, of which S is 0
+    values = sensitivity.values(base, graph, LEVELS, np.ones(len(graph.groups)))
+    scores = values[np.arange(len(graph.groups)), steps].sum(axis=1).astype(np.float32)
+    assert scores[0] == 0
+    given = written(tmp_path_factory.mktemp("given"), base, graph, scores, steps)
+    job = stand_in(tmp_path, given, {"scores": "rescored.parquet"}, {"network": asdict(SPEC)} | line)
+    job.input.tuned = [str(given["tuned"])]
+    runpy.run_path(str(ROOT / "scripts/rescore_candidates.py"), {"snakemake": job})
+    found = load_scores(tmp_path / "rescored.parquet")
+    assert sorted(found["candidate"]) == list(range(CANDIDATES))
+    assert np.isfinite(found["score"]).all()
+    told = Path(job.log[0]).read_text()
+    error = float(told.split("left-out networks: error ")[1].split(" %")[0])
+    assert (error == 0) if line else (error > 1)
 
 
 @pytest.mark.workflow

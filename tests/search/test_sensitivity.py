@@ -11,7 +11,7 @@ from sacp.errors import InputError
 from sacp.network.cost import Budget, cost_of_graph, costs_of_counts
 from sacp.pruning.space import Space, kept_counts
 from sacp.search import log_mass
-from sacp.search.sensitivity import values, values_of
+from sacp.search.sensitivity import linear, values, values_of
 from sacp.solver import bounded
 
 
@@ -35,6 +35,23 @@ def test_weights_by_hand() -> None:
         np.testing.assert_allclose(found[group], weight * (1 - 1 / np.exp(logs[group])))
     assert (found[:, 0] == 0).all()
     assert (np.diff(found, axis=1) <= 1e-12).all()
+
+
+def test_scores_are_made_linear_by_hand() -> None:
+    e = np.e
+    scores = np.array([-1.0, -(e**2), np.nan, -1 / e, 0.0, 1e-17])
+    found = linear(scores, {"form": "inverse"})
+    # The networks that lose nothing are as good as the best of the others, with -ln(1 / e) = 1.
+    np.testing.assert_allclose(found, [0, -2, np.nan, 1, 1, 1])
+    assert (linear(np.zeros(3), {"form": "inverse"}) == 0).all()
+    np.testing.assert_array_equal(linear(scores, {"form": "log"}), scores)
+
+
+@given(st.lists(st.floats(-1e30, 0), min_size=2))
+def test_what_is_linear_has_the_order_of_the_scores(scores: list[float]) -> None:
+    rising = np.sort(np.array(scores))
+    assert (np.diff(linear(rising, {"form": "inverse"})) >= 0).all()
+    assert np.isfinite(linear(rising, {"form": "inverse"})).all()
 
 
 @settings(max_examples=15, deadline=None)

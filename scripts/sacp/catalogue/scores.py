@@ -21,6 +21,8 @@ class Score:
     source: str
     needs: tuple[str, ...] = ()  # what a closed form is given beside its settings, measured: `sensitivity`
     exact: bool = True  # of a closed form: whether the exact search can tell its best from all others
+    # Import path, scores [n] and the settings -> [n], in which accuracies are nearly a line; None: in the score itself.
+    linear: str | None = None
 
 
 SCORES = {
@@ -34,7 +36,7 @@ SCORES = {
     "sensitivity": Score(
         "sacp.search.sensitivity:values", True, "weighting",
         "the weighted sum over groups of 1 - 1 / (kept share of the L1 mass), weighted by measured sensitivities",
-        "of our own", needs=(SENSITIVITY,),
+        "of our own", needs=(SENSITIVITY,), linear="sacp.search.sensitivity:linear",
     ),
     "pruning-ratio": Score(
         "sacp.search.plain:pruning_ratio", True, None, "the least pruned first", "minus R of eq. 1", exact=False

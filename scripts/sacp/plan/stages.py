@@ -112,6 +112,13 @@ class Stages:
         """Scoring of a search's candidates."""
         return self.parts(place, "space", search=self._search(place), score=self.score(place))
 
+    def reranking(self, place: Place) -> Tree:
+        """The network, and how the score is made linear, if accuracies are far from a line in it."""
+        method = self.experiments.method(place)
+        function = scores.score(method["score"]).linear
+        settings = score_settings(method)["settings"]
+        return self.parts(place, **({"line": {"function": function, "settings": settings}} if function else {}))
+
     def find(self, place: Place) -> Tree:
         """A search for candidates of its own."""
         way = self.experiments.method(place)["search"]
@@ -301,7 +308,7 @@ def _text(path: Path) -> str:
 def functions(cfg: Mapping[str, Any]) -> tuple[str, ...]:
     """Import paths that a stage's settings tell its script to load: their code is part of the stage's code."""
     found = [cfg[key] for key in ("function", "reader") if cfg.get(key)]
-    found += [part["function"] for part in (cfg.get("criterion"), cfg.get("score")) if part]
+    found += [part["function"] for part in (cfg.get("criterion"), cfg.get("line"), cfg.get("score")) if part]
     found += [score["function"] for score in cfg.get("scores", {}).values()]
     network = cfg.get("network", {}).get("name", "")
     found += [network] if imports.is_path(network) else []

@@ -1,6 +1,7 @@
 """Learning from what was tuned: after the first of the m candidates, the others are reranked.
 
-Accuracy is modelled as a line in the score, plus a ridge regression of the line's residuals on the groups' log masses.
+Accuracy is modelled as a line in the score, or in what the catalogue makes of one that is far from linear, plus a ridge
+regression of the line's residuals on the groups' log masses.
 The score is the prior: with few labels the ridge can add little. Leave-one-out cross-validation judges whether it adds
 anything; only then is it used.
 
@@ -9,7 +10,7 @@ tuned networks as the left-out ones were, by leverage, x' (X'X + penalty)^-1 x; 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +98,9 @@ class Lesson:
 
 
 def rerank(
-    scored: NDArray[np.void], candidates: Candidates, mass_by_step: Values, tuned: Sequence[Mapping[str, Any]]
-) -> NDArray[np.void]:
+    scored: NDArray[np.void], candidates: Candidates, mass_by_step: Values, tuned: Sequence[Mapping[str, Any]],
+    linear: Callable[[Values], Values],
+) -> NDArray[np.void]:  # fmt: skip
     """Rows of scores: the tuned candidates first, the others reranked if the tuned ones have taught anything.
 
     Args:
@@ -106,9 +108,11 @@ def rerank(
         candidates: the configurations that the rows are of.
         mass_by_step: log of the kept share of each group's L1 mass at each step, [G, levels].
         tuned: rows of the tuned candidates.
+        linear: scores [n], of which some are NaN -> [n], in which accuracies are nearly a line; rising.
     """
     scores = np.full(candidates.total, np.nan)  # of those that have one
     scores[scored["candidate"]] = scored["score"]
+    scores = linear(scores)
     is_tuned = np.isin(scored["candidate"], [row["candidate"] for row in tuned])
     first, rest = scored[is_tuned], scored[~is_tuned]
     lesson = _lesson(scores, candidates, mass_by_step, tuned)

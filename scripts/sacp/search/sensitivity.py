@@ -7,6 +7,9 @@ with L_g layers of C_g channels that compute P_g positions, and the measured sen
 b = 1, a = 1/2 and q = 0; `sensitivity` is `inverse` with b = 1/2, a = 3/4 and q = 1.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -62,4 +65,18 @@ def values_of(
     logs = log_mass.log_mass_by_step(norms, graph, levels)
     shares: Values = logs if form == LOG else 1 - np.exp(-logs)
     found: Values = (weights * relative**exponent)[:, None] * shares
+    return found
+
+
+def linear(scores: Values, settings: Mapping[str, Any]) -> Values:
+    """What accuracies are nearly a line in, [n] -> [n]: S itself of the form `log`, -ln(-S) of `inverse`.
+
+    S of `inverse` is never above 0, but for rounding, and without bound below: in S itself, the emptiest networks alone
+    would decide a line. The unpruned network has S = 0; it counts as the best of the others. NaN stays NaN.
+    """
+    if settings["form"] != INVERSE:
+        return scores
+    below = scores[scores < 0]
+    least = -below.max() if len(below) else 1.0
+    found: Values = -np.log(np.where(scores >= 0, least, -scores))
     return found
