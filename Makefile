@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
-	bench-bounds bench-search bench-training bench-precision bench-images bench-dag bench-start bench-latency \
+	bench-bounds bench-search bench-training bench-precision bench-distillation bench-images bench-dag bench-start bench-latency \
 	sweep-networks \
 	check format docs lock assumptions clean
 
@@ -66,6 +66,9 @@ bench-training: $(VENV)/.complete ## Measure the training loop against the usual
 
 bench-precision: $(VENV)/.complete ## Compare trainings in float32 and bfloat16 on CIFAR-10 in DATA=..., parquet files.
 	$(BIN)/python tests/benchmarks/precision.py $(DATA)
+
+bench-distillation: $(VENV)/.complete ## Compare pruned networks with and without a teacher at equal cost on CIFAR-10 in DATA=..., parquet files.
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.distillation $(DATA)
 
 bench-dag: $(VENV)/.complete ## Measure what Snakemake takes on a run of three networks and ten seeds.
 	$(BIN)/python tests/benchmarks/dag.py

@@ -27,7 +27,6 @@ from sacp.compute.arithmetic import Engine
 from sacp.images import parquet
 from sacp.images.batches import Batch
 from sacp.images.splits import Splits, channel_statistics, digest
-from sacp.network import cost
 from sacp.network.architectures import build
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
@@ -35,7 +34,7 @@ from sacp.network.weights import load_base, save_base
 from sacp.pruning.criteria import kept_of, l1_order
 from sacp.pruning.space import Space
 from sacp.seeds import derive
-from sacp.tracing.trace import trace
+from sacp.tracing.trace import count, trace
 from sacp.training.evaluation import Calibration, accuracy_percent
 from sacp.training.loop import batches_of, train
 from sacp.training.recipe import Recipe
@@ -65,20 +64,20 @@ class Setting:
 
 
 class Rows:
-    """The rows of a CSV file, each written as soon as it is measured."""
+    """The rows of a CSV file, each written as soon as it is measured; `key` are the columns that tell them apart."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, key: Sequence[str], columns: Sequence[str]) -> None:
+        self.path, self.key = path, list(key)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._append(COLUMNS)
+            self._append(columns)
 
     def frame(self) -> pd.DataFrame:
         return pd.read_csv(self.path)
 
     def has(self, *key: object) -> bool:
         found = self.frame()
-        return bool((found[list(KEY)].astype(str) == [str(part) for part in key]).all(axis=1).any())
+        return bool((found[self.key].astype(str) == [str(part) for part in key]).all(axis=1).any())
 
     def add(self, *values: object) -> None:
         self._append(values)
@@ -142,7 +141,7 @@ def measure_tunings(spec: NetworkSpec, shared: Setting, rows: Rows, base: nn.Mod
                 seconds = trained(network, shared.tune, seed, precision, TUNE, shared.splits)
                 shared.calibration(network)
                 accuracy = accuracy_percent(network, shared.splits.validation, shared.splits)
-                share = cost.count(network, spec.input_shape).flops / cost.count(base, spec.input_shape).flops
+                share = count(network, spec.input_shape).flops / count(base, spec.input_shape).flops
                 rows.add(spec.name, TUNE, candidate, seed, precision, round(share, 4), accuracy, round(seconds, 2))
 
 
@@ -262,7 +261,7 @@ def main() -> None:
     logging.getLogger("sacp").setLevel(logging.WARNING)
     torch.set_num_threads(1)
     folder = options.out / f"{options.images}-images-{options.epochs}-epochs-batch-{options.batch_size}"
-    shared, rows = setting(options), Rows(folder / "accuracies.csv")
+    shared, rows = setting(options), Rows(folder / "accuracies.csv", KEY, COLUMNS)
     networks = {}
     for spec in NETWORKS:
         base = folder / f"{spec.name}.pt"
