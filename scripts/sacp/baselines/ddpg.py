@@ -5,7 +5,7 @@ reward are those of AMC's code (`lib/agent.py`).
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,18 @@ Vector = NDArray[np.float32]
 
 
 class Actor(nn.Module):
-    """A state [B, F] -> actions [B, A], each in [0, 1]."""
+    """A state [B, F] -> actions [B, A], each in [0, 1], or within the bounds of another function at the end."""
 
-    def __init__(self, features: int, actions: int) -> None:
+    def __init__(self, features: int, actions: int, last: Callable[[Tensor], Tensor] = torch.sigmoid) -> None:
         super().__init__()
+        self.last = last
         self.layers = nn.Sequential(
             nn.Linear(features, UNITS), nn.ReLU(), nn.Linear(UNITS, UNITS), nn.ReLU(), nn.Linear(UNITS, actions)
         )
 
     def forward(self, state: Tensor) -> Tensor:
         """Actions for states."""
-        return torch.sigmoid(self.layers(state))
+        return self.last(self.layers(state))
 
 
 class Critic(nn.Module):
