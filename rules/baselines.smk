@@ -75,3 +75,35 @@ checkpoint select_baseline:
         code=code("select_baseline", stages.baseline),
     script:
         "../scripts/select_baseline.py"
+
+
+# Baselines that train while they choose, or evaluate many networks: `sacp.baselines.learning` says how to add one.
+checkpoint train_baseline:
+    input:
+        data=paths.data,
+        network="<results>/{experiment}/network.json",
+        base="<results>/{experiment}/seed{seed}/base.pt",
+        winner=paths.matched,
+    output:
+        kept="<results>/{experiment}/seed{seed}/{method}/kept.json",
+        judged="<results>/{experiment}/seed{seed}/{method}/judged.csv",
+        history="<results>/{experiment}/seed{seed}/{method}/history.csv",
+        own="<results>/{experiment}/seed{seed}/{method}/own.pt",
+        provenance="<results>/{experiment}/seed{seed}/{method}/kept.provenance.json",
+    log:
+        "<results>/logs/train_baseline/{experiment}-seed{seed}-{method}.log",
+    wildcard_constraints:
+        method=experiments.made_by("train_baseline"),
+    conda:
+        "../envs/training.yaml"
+    threads: resolved["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=minutes(24 * 60),
+        gpu=gpus(1),
+        save_seconds=str(resolved["save_seconds"]),
+    params:
+        cfg=stages.training_baseline,
+        code=code("train_baseline", stages.training_baseline),
+    script:
+        "../scripts/train_baseline.py"

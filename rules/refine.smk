@@ -153,7 +153,7 @@ rule train_candidate:
         unpack(paths.selection),
         data=paths.data,
         network="<results>/{experiment}/network.json",
-        base="<results>/{experiment}/seed{seed}/base.pt",
+        base=paths.inherited,
     output:
         metrics="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/metrics.json",
         history="<results>/{experiment}/seed{seed}/{method}/topk/{candidate}/history.csv",

@@ -220,7 +220,7 @@ def test_a_baselines_rule_is_a_checkpoint(rule):
 
 
 def test_a_kind_whose_function_no_rule_calls_is_refused():
-    with pytest.raises(ValueError, match="needs select_baseline, and its settings space and validation"):
+    with pytest.raises(ValueError, match="needs select_baseline or train_baseline, and its settings space and val"):
         kinds.Kind("", "", "", (), function="sacp.baselines.uniform:select")
     with pytest.raises(ValueError, match="needs select_baseline"):
         kinds.Kind("", "", "", (), "select_baseline", "sacp.baselines.uniform:select")

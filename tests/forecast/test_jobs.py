@@ -164,3 +164,14 @@ def test_forecast_counts_the_jobs_that_snakemake_plans(checkout: Checkout, name:
     behind_a_checkpoint = {"train_candidate", "select_baseline", "all", "total"}
     for rule in set(planned) - behind_a_checkpoint:
         assert forecast[rule] == planned[rule], rule
+
+
+def test_a_baseline_that_trains_takes_its_training_in_one_process():
+    settings = demo(oto={"kind": "oto", "match": "sacp"})
+    settings["experiments"][DEMO]["selection"] |= {"epochs": 5, "validate_every": 0}
+    settings["processes"] = 2
+    jobs = {job.name: job for job in jobs_of(settings, {DEMO: COSTS})}
+    found = jobs[f"train_baseline/{OWN}/oto"]
+    assert found.seconds == pytest.approx(1.75 + 5 * 1000 * 0.01 + 300 * 0.001)
+    assert (found.cores, found.gpus, found.after) == (1, 1, (f"select_winner/{OWN}/sacp",))
+    assert jobs[f"train_candidate/{OWN}/oto/0"].after == (found.name,)

@@ -300,7 +300,7 @@ def test_records_of_trainings_are_in_those_of_the_winners(paths):
     drawn_or_written = {"make_summary", "make_forecast", "compare_forecast"}
     found = set(rulebook.count(paths.records(), paths.experiments))
     unasked = {"rescore_candidates", "measure_latency", "measure_sensitivity", "export_winner"}  # none is in the demo
-    unasked |= {"tune_rung", "rank_rung"}
+    unasked |= {"tune_rung", "rank_rung", "train_baseline"}
     assert everything - found == later | drawn_or_written | unasked
 
 
@@ -358,3 +358,14 @@ def test_winners_are_exported_by_a_run_that_is_told_so(paths):
     told = paths_of(resolved(read("demo") | {"export": True})).exports()
     assert len(told) == len(set(told)) == 12
     assert told[0] == f"{SEED}/sacp/winner/export/network.onnx"
+
+
+@pytest.mark.parametrize(("weights", "name"), [({}, "base.pt"), ({"weights": "own"}, "oto/own.pt")])
+def test_a_candidate_inherits_the_bases_weights_or_those_that_its_method_has_ended_in(weights, name):
+    paths = paths_of(demo(oto={"kind": "oto", "match": "sacp"} | weights))
+    assert paths.inherited(place("oto")) == f"{SEED}/{name}"
+    for other in ("sacp", "l1", "abcpruner"):
+        assert paths.inherited(place(other)) == f"{SEED}/base.pt"
+    assert paths.judged(place("oto")) == [f"{SEED}/oto/judged.csv"]
+    assert paths.judged(place("l1")) == []
+    assert f"{SEED}/oto/kept.provenance.json" in paths.records()

@@ -25,6 +25,7 @@ OF_METHODS = {  # stages of a method, and the demo's methods that have them
     "encoder": ["sacp", "sacp-deficit", "sacp-1", "literal", "untrained"],
     "scoring": SEARCHES, "tuning": SEARCHES, "reranking": SEARCHES, "find": ["log-mass"], "baseline": SELECTED,
     "colony": ["abcpruner"], "candidate": TRAINED,
+    "training_baseline": [],  # none in the demo
 }  # fmt: skip
 OF_EXPERIMENTS = (
     "base", "sparse", "sample", "probes", "predictors", "network", "trace", "latency", "sensitivity",
@@ -408,3 +409,33 @@ def test_a_forecast_measures_scores_readers_and_networks_and_no_criterion():
     assert measured == (
         "own.scores:mass", "sacp.encoder.scorer:of_file", "sacp.images.digits:read", "sacp.search.log_mass:values",
     )  # fmt: skip
+
+
+OTO = {"kind": "oto", "match": "sacp"}
+
+
+def test_a_baseline_that_trains_has_its_recipe_its_own_settings_and_whose_weights_go_on():
+    own, base = (stages_of(demo(oto=OTO | more)).training_baseline(place("oto")) for more in ({"weights": "own"}, {}))
+    assert differences(own, base) == {"own_weights"}
+    assert (own["function"], own["own_weights"]) == ("sacp.baselines.oto:select", True)
+    assert functions(own) == ("sacp.baselines.oto:select",)
+    assert own["options"] == {
+        "optimiser": "dhspg", "start": 0, "penalty": 0.001, "half_space": 0.95, "end": 0.5, "periods": 10,
+    }  # fmt: skip
+    hesso = stages_of(demo(oto=OTO | {"oto": {"optimiser": "hesso"}})).training_baseline(place("oto"))
+    assert differences(hesso, base) == {"options.optimiser"}
+    assert set(base) == {
+        "network", "calibration", "device", "engine", "selection", "space", "validation", "function", "options",
+        "own_weights",
+    }  # fmt: skip
+
+
+def test_the_recipe_of_baselines_that_train_is_there_where_one_does():
+    assert "selection" not in demo()["experiments"][DEMO]
+    with_one = demo(oto=OTO)["experiments"][DEMO]
+    assert (with_one["selection"]["epochs"], with_one["selection"]["lr"]) == (50, 0.01)
+    assert "oto" not in with_one["methods"]["l1"]
+    before, after = every(stages_of(demo())), every(stages_of(demo(oto=OTO)))
+    assert {name for name in before if before[name] != after[name]} == WHOLE_RUN | {
+        "methods", "table3", "accuracy_flops", "latency",
+    }  # fmt: skip

@@ -149,6 +149,7 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
         "draw_latency",
         "rescore_candidates",
         "search_colony",
+        "train_baseline",
         "train_sparse",
     }  # not in this demo
     assert {record["rule"] for record in made} == set(rules) - without

@@ -53,6 +53,21 @@ def threshold_counts(graph: Graph, scores: Sequence[NDArray[np.float64]], target
     return approached(graph, np.maximum(np.stack(counts, axis=1), 1), target_flops, "threshold for all groups")
 
 
+def nearest_threshold(graph: Graph, scores: Sequence[NDArray[np.float64]], target_flops: int) -> NDArray[np.int64]:
+    """Kept channels [G] of the one threshold for all groups that is nearest to the target's FLOPs, however far.
+
+    Args:
+        graph: the network's graph.
+        scores: of the channels of each group, [C_g].
+        target_flops: FLOPs to come near.
+    """
+    falling, thresholds = [np.sort(values) for values in scores], np.unique(np.concatenate(scores))
+    counts = [len(values) - np.searchsorted(values, thresholds) for values in falling]
+    rows = rounded(np.stack(counts, axis=1), graph)
+    nearest: NDArray[np.int64] = rows[_nearest(graph, rows, target_flops)]
+    return nearest
+
+
 def gaps(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> NDArray[np.float64]:
     """Relative distance of the FLOPs to the target, [M, G] -> [M]."""
     return np.abs(costs_of_counts(graph, counts)[0] / target_flops - 1)

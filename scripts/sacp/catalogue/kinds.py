@@ -10,6 +10,10 @@ SEARCH, TUNED = "search", "tuned"
 ARGUMENTS = ("task",)  # of a baseline's function
 ALWAYS = ("kind", "match")  # keys of every method
 TRAININGS = "trainings"  # a key of every baseline
+WEIGHTS, OWN = "weights", "own"  # a key of baselines that train while they choose: base, or what they have ended in
+SELECT, TRAIN = "select_baseline", "train_baseline"  # rules that serve several kinds, each by a function of its own
+SELECTION = "selection"  # the recipe of an experiment by which baselines train while they choose
+ALL = "all"  # groups
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,12 @@ class Kind:
     inputs: tuple[str, ...] = ()  # of its rule, beside network, base and the matched winner: data, sparse
     settings: tuple[str, ...] = ()  # parts of an experiment that its rule takes
     tunings: str | None = None  # part of an experiment that says how many networks its rule tunes
+    options: str | None = None  # a key of the method: settings of this kind alone
+    space: str = ALL  # groups whose channels it can remove
 
     def __post_init__(self) -> None:
-        if self.function and not (self.rule == "select_baseline" and {"space", "validation"} <= set(self.settings)):
-            raise ValueError("a kind with a function needs select_baseline, and its settings space and validation")
+        if self.function and not (self.rule in (SELECT, TRAIN) and {"space", "validation"} <= set(self.settings)):
+            raise ValueError(f"a kind with a function needs {SELECT} or {TRAIN}, and its settings space and validation")
 
     @property
     def is_baseline(self) -> bool:
@@ -47,17 +53,17 @@ KINDS = {
         "nothing: its match has tuned them", (),
     ),
     "uniform": Kind(
-        "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion", TRAININGS), "select_baseline",
+        "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion", TRAININGS), SELECT,
         "sacp.baselines.uniform:select", settings=("space", "validation"),
     ),
     "random": Kind(
-        "a random configuration of the search space", "", "nothing", ("criterion", TRAININGS), "select_baseline",
+        "a random configuration of the search space", "", "nothing", ("criterion", TRAININGS), SELECT,
         "sacp.baselines.random_ratios:select", settings=("space", "validation"),
     ),
     "slimming": Kind(
         "one threshold for all batch norms' scales after a sparse training", "Liu et al. 2017, section 3",
         "one sparse training of the base (`sparse`)", (TRAININGS,),
-        "select_baseline", "sacp.baselines.slimming:select", inputs=("sparse",), settings=("space", "validation"),
+        SELECT, "sacp.baselines.slimming:select", inputs=("sparse",), settings=("space", "validation"),
     ),
     "colony": Kind(
         "a bee colony searches kept counts, judged by validation accuracy after `tune`",
@@ -65,7 +71,15 @@ KINDS = {
         "as many networks tuned as `colony` says", (TRAININGS,), "search_colony", inputs=("data",),
         settings=("colony", "tune", "validation"), tunings="colony",
     ),
+    "oto": Kind(
+        "an optimiser trains the base and drives redundant channels to zero", "OTOv2, Chen et al. 2023; HESSO, 2024",
+        "one training of the base (`selection`)", ("oto", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.oto:select",
+        inputs=("data",), settings=(SELECTION, "space", "validation"), options="oto",
+    ),
 }  # fmt: skip
+
+
+OPTIONS = tuple(each.options for each in KINDS.values() if each.options)  # keys of methods
 
 
 def kind(name: str) -> Kind:
@@ -75,7 +89,7 @@ def kind(name: str) -> Kind:
 
 def _imported(path: str) -> Kind:
     return Kind(
-        f"kept channels by `{path}`", "", "what the function takes", ("criterion", TRAININGS), "select_baseline", path,
+        f"kept channels by `{path}`", "", "what the function takes", ("criterion", TRAININGS), SELECT, path,
         inputs=("data",), settings=("space", "validation"),
     )  # fmt: skip
 

@@ -15,8 +15,11 @@ def tables() -> dict[str, str]:
     """Markdown tables by name."""
     return {
         "kinds": _table(
-            ("`kind`", "what becomes of it", "after", "its own keys", "beside the full training"),
-            [(f"`{name}`", kind.text, kind.source, _names(kind.keys), kind.cost) for name, kind in KINDS.items()],
+            ("`kind`", "what becomes of it", "after", "its own keys", "prunes", "beside the full training"),
+            [
+                (f"`{name}`", kind.text, kind.source, _names(kind.keys), f"{kind.space} groups", kind.cost)
+                for name, kind in KINDS.items()
+            ],
         ),
         "criteria": _table(
             ("`criterion`", "channels are kept", "after", "looks at"),

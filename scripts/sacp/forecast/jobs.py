@@ -18,7 +18,7 @@ from sacp.training import halving
 from sacp.training.recipe import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
-MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE}  # by which recipe their steps are measured
+MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE, kinds.SELECTION: BASE}  # by which recipe their steps are measured
 WHOLE = 1 << halving.HALVINGS  # steps that stand for those of a tuning, to know the shares of rungs
 # Networks that a baseline tunes, by its settings.
 STRUCTURES: dict[str, Callable[[Mapping[str, Any]], int]] = {"colony": lambda size: Colony(**size).structures}
@@ -276,6 +276,9 @@ class _Seed:
         if kind.tunings:
             seconds = self._tunings(STRUCTURES[kind.tunings](self.experiment[kind.tunings]))
             yield self._job(kept, seconds, self.config["threads"], 1, after)
+        elif kinds.SELECTION in kind.settings:
+            # ASSUME: what a baseline adds to a step of the base's training takes no time.
+            yield self._job(kept, self._training(kinds.SELECTION, 1), self.config["threads"], 1, after)
         else:
             # ASSUME: criteria that look at images take no longer than the others.
             yield self._job(kept, self.cost.start, after=after)
@@ -298,12 +301,13 @@ class _Seed:
         one += speed.evaluate * (sizes.validation + sizes.calibration)
         return cost.start + cost.load + cost.first + number * one
 
-    def _training(self, recipe: str) -> float:
-        """Seconds of a base, sparse or full training: start, data, steps, validation and test."""
+    def _training(self, recipe: str, processes: int | None = None) -> float:
+        """Seconds of a training of the base or of a full one: start, data, steps, validation and test."""
         cost, speed, sizes = self.cost, self.cost.speeds[MEASURED_AS.get(recipe, recipe)], self.cost.sizes
+        processes = processes or self.processes
         calibration = 0 if recipe in (BASE, SPARSE) else sizes.calibration
-        steps = training_seconds(self._recipe(recipe), speed, sizes, self.processes, calibration)
-        looks = speed.evaluate * ((sizes.validation + sizes.test) / self.processes + calibration)
+        steps = training_seconds(self._recipe(recipe), speed, sizes, processes, calibration)
+        looks = speed.evaluate * ((sizes.validation + sizes.test) / processes + calibration)
         return cost.start + cost.load + cost.first + steps + looks
 
     def _recipe(self, recipe: str) -> Recipe:

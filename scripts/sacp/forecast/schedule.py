@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sacp.catalogue.kinds import KINDS
+from sacp.catalogue.kinds import KINDS, TRAIN
 
-# Rules whose jobs take long; a baseline's is among them if it tunes networks.
+# Rules whose jobs take long; a baseline's is among them if it tunes networks, or trains.
 STAGES = (
     "prepare_data", "train_base", "sample_configs", "tune_sample", "train_encoder", "find_configs", "score_candidates",
     "rescore_candidates", "tune_shard", "tune_rung", "train_candidate", "train_sparse",
-    *dict.fromkeys(kind.rule for kind in KINDS.values() if kind.rule and kind.tunings),
+    *dict.fromkeys(kind.rule for kind in KINDS.values() if kind.rule and (kind.tunings or kind.rule == TRAIN)),
 )  # fmt: skip
 REST = "rest"  # the stage of all small jobs
 SHARED, START, TOTAL = "all", "snakemake_start", "total"  # jobs of no single experiment; two rows that are no stages

@@ -18,8 +18,9 @@ from sacp.plan.reading import dereferenced, typed
 
 Tree = dict[str, Any]
 LABELS = 100  # N' of a regression that gives none
+# Filled in only where they are used: settings of scores and of kinds of methods, and the recipe of some kinds.
 SCORE_SETTINGS = [known.settings for known in scores.SCORES.values() if known.settings]  # keys of a search
-LEFT_OUT = (*SCORE_SETTINGS, "budget", "defaults")  # not filled in where they are not given: that means something
+WHERE_USED = (*SCORE_SETTINGS, *kinds.OPTIONS, kinds.SELECTION)
 # YAML has .nan and .inf; no setting has a use for them.
 Validator = extend(
     Draft202012Validator,
@@ -55,6 +56,8 @@ def resolve(config: Mapping[str, Any], schema_path: str | Path, source: str) -> 
         experiment["sample"] = merged(experiment.get("tune", {}), experiment.get("sample", {}))
     given = {key: value for key, value in config.items() if key != "defaults"}
     complete: Tree = _filled({**given, "experiments": experiments}, schema, schema)
+    for experiment in complete["experiments"].values():
+        _fill_selection(experiment, schema)
     consistency.check(complete, source)
     return complete
 
@@ -76,7 +79,10 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
     result = dict(value)
     for key, subschema in schema.get("properties", {}).items():
         subschema = dereferenced(subschema, root)
-        if subschema.get("type") == "object" and key not in LEFT_OUT:
+        if key in (*WHERE_USED, "defaults"):
+            continue
+        # A search without a budget of its own has that of the experiment, not an empty one.
+        if subschema.get("type") == "object" and key != "budget":
             given = result.get(key, subschema.get("default", {}))
             over_default = "additionalProperties" in subschema and subschema["additionalProperties"] is False
             base = subschema.get("default", {}) if over_default else {}
@@ -85,6 +91,8 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
             result[key] = copy.deepcopy(subschema["default"])
     if result.get("kind") == kinds.SEARCH:
         _fill_search(result, schema["properties"], root)
+    elif result.get("kind") in kinds.KINDS and (options := kinds.of(result).options):
+        result[options] = _filled(result.get(options, {}), schema["properties"][options], root)
     extra = schema.get("additionalProperties")
     if isinstance(extra, Mapping):
         result = {key: _filled(item, extra, root) for key, item in result.items()}
@@ -100,6 +108,14 @@ def _fill_search(method: Tree, properties: Mapping[str, Any], root: Mapping[str,
         method[known.settings] = _filled(method.get(known.settings, {}), properties[known.settings], root)
     if method.get("encoder", {}).get("objective") == "regression":
         method.setdefault("labels", LABELS)
+
+
+def _fill_selection(experiment: Tree, schema: Mapping[str, Any]) -> None:
+    """Defaults of the recipe of baselines that train while they choose, in an experiment that has one."""
+    name, known = kinds.SELECTION, (kinds.KINDS.get(method["kind"]) for method in experiment["methods"].values())
+    if name in experiment or any(kind and name in kind.settings for kind in known):
+        recipe = schema["$defs"]["experiment"]["properties"][name]
+        experiment[name] = _filled(merged(recipe["default"], experiment.get(name, {})), recipe, schema)
 
 
 def _describe(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from sacp.catalogue import sources
+from sacp.catalogue.kinds import OWN, TRAIN, WEIGHTS
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, shares_sample
 from sacp.training import halving
@@ -138,6 +139,12 @@ class Paths:
             return {"kept": f"{self.folder(place)}/kept.json"}
         return {"configs": self.candidates(place)}
 
+    def inherited(self, place: Place) -> str:
+        """The network whose weights a candidate inherits: the base, or what a baseline's own training has ended in."""
+        if self.experiments.method(place).get(WEIGHTS) == OWN:
+            return f"{self.folder(place)}/own.pt"
+        return f"{self.seed_folder(place)}/base.pt"
+
     def matched_winner(self, place: Place) -> Inputs:
         """The cost of the winner at whose FLOPs a search looks for candidates, if it matches one."""
         return {"winner": self.matched(place)} if "match" in self.experiments.method(place) else {}
@@ -164,10 +171,11 @@ class Paths:
         return [f"{stem}.csv", f"{stem}.{RECORD}"] if search else []
 
     def judged(self, place: Place) -> list[str]:
-        """Tables of networks that were tuned and are not ranked: that a baseline judges, or that rungs have dropped."""
+        """Tables of networks that are not ranked: that a baseline has tuned or trained, or that rungs have dropped."""
         if search := self.experiments.search_of(place):
             return self._halves(Values(place.experiment, place.seed, search), "dropped")
-        return [f"{self.folder(place)}/judged.csv"] if self.experiments.kind(place).tunings else []
+        kind = self.experiments.kind(place)
+        return [f"{self.folder(place)}/judged.csv"] if kind.tunings or kind.rule == TRAIN else []
 
     def trained(self, place: Place, candidates: list[int], name: str = "metrics.json") -> list[str]:
         """A file of fully trained candidates."""

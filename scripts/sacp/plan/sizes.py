@@ -9,7 +9,7 @@ from sacp.network.cost import is_share
 from sacp.plan.experiments import shares_sample
 
 Settings = Mapping[str, Any]
-RECIPES = ("base", "tune", "full", "sample", "sparse")  # of an experiment
+RECIPES = ("base", "tune", "full", "sample", "sparse", kinds.SELECTION)  # of an experiment; the last only where used
 SHARED = ("base", "full", "sparse")  # trained by all processes together
 TAUGHT = ("tune", "full", "sample")  # of pruned networks, which the base can teach
 LEAST_IMAGES = 2  # of a step in a process: batch norm has no variance of one
@@ -29,12 +29,21 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     _check_images(experiment)
     _check_numbers(experiment)
     _check_search(experiment)
-    for stage in RECIPES:
+    for stage in filter(experiment.__contains__, RECIPES):
         try:
             _check_recipe(experiment[stage], image_size, processes if stage in SHARED else 1)
             _check_teaching(stage, experiment[stage])
         except InputError as error:
             raise InputError(f"{stage}.{error}") from None
+    if experiment.get(kinds.SELECTION, {}).get("epochs") == 0:
+        raise InputError("selection.epochs: found 0, but channels are chosen while it trains; expected at least 1")
+    for name, method in experiment["methods"].items():
+        _check_oto(f"methods.{name}.oto", method.get("oto", {}))
+
+
+def _check_oto(key: str, options: Settings) -> None:
+    if options.get("optimiser") == "hesso" and options["end"] <= options["start"]:
+        raise InputError(f"{key}.end: found {options['end']}, expected more than start, {options['start']}")
 
 
 def _check_images(experiment: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sacp import imports
 from sacp.catalogue import criteria, scores, sources
 from sacp.catalogue.criteria import Criterion
-from sacp.catalogue.kinds import SEARCH, TUNED
+from sacp.catalogue.kinds import OWN, SEARCH, TUNED, WEIGHTS
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings, search_settings
 
@@ -130,11 +130,23 @@ class Stages:
 
     def baseline(self, place: Place) -> Tree:
         """A baseline's own settings, with the import paths of its function and its criterion, if it has these."""
+        return self.parts(place, *self.experiments.kind(place).settings, **self._choice(place))
+
+    def training_baseline(self, place: Place) -> Tree:
+        """The settings of a baseline that trains or evaluates for long, beside those of every baseline."""
+        method, kind = self.experiments.method(place), self.experiments.kind(place)
+        parts = ("calibration", "device", "engine", *kind.settings)
+        options = method[kind.options] if kind.options else {}
+        more = {"own_weights": method.get(WEIGHTS) == OWN, "options": options}
+        return self.parts(place, *parts, **self._choice(place), **more)
+
+    def _choice(self, place: Place) -> Tree:
+        """The import paths of a baseline's function and of its criterion, if it has these."""
         kind = self.experiments.kind(place)
-        more: Tree = {"function": kind.function} if kind.function else {}
+        found: Tree = {"function": kind.function} if kind.function else {}
         if "criterion" in kind.keys:
-            more["criterion"] = _called(self.experiments.criterion(place))
-        return self.parts(place, *kind.settings, **more)
+            found["criterion"] = _called(self.experiments.criterion(place))
+        return found
 
     def _criterion(self, experiment: str, search: str | None) -> Tree:
         """By which channels a search's candidates keep: nothing where it is the L1 norm, or there is no search."""

@@ -227,6 +227,9 @@ class _Run:
         log.info("%s: goes on in epoch %d at step %d", self.label, self.epoch + 1, self.step)
 
 
+Run = _Run  # of trainings that do more in a step, `training.stepwise`
+
+
 def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team = ALONE) -> Source:
     """The batches that `recipe` draws from the training part of `splits`."""
     normalizer = Normalizer(splits.mean, splits.std, device)

@@ -1,0 +1,54 @@
+"""Small tasks of baselines that train while they choose, which several tests share."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sacp.baselines.learning import Learned, LongTask
+from sacp.compute.resume import Sidecar
+from sacp.network.constraints import NONE, Constraints
+from sacp.network.cost import cost_of_graph
+from sacp.pruning.space import Space
+from sacp.tracing.trace import trace
+from sacp.training.evaluation import Calibration
+from sacp.training.stepwise import Stepwise
+from trainings import RECIPE, SPEC, digits, fresh
+
+CPU = torch.device("cpu")
+
+
+def task(options: dict[str, Any], share: float = 0.5, constraints: Constraints = NONE, **more: Any) -> LongTask:
+    """Half of the FLOPs of a small network, a training of a few steps."""
+    base = fresh().eval()
+    graph, splits = trace(base, SPEC.input_shape, constraints), digits()
+    given = {
+        "base": base, "graph": graph, "target_flops": round(share * cost_of_graph(graph).flops), "seed": 3,
+        "space": Space.of(graph, 10, 0), "splits": splits, "device": CPU, "options": options,
+        "calibration": Calibration(splits, 64, 0), "recipe": replace(RECIPE, epochs=3), "sidecar": Sidecar(),
+    }  # fmt: skip
+    return LongTask(**given | more)
+
+
+def stopped(select: Callable[[LongTask], Learned], own: LongTask, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a baseline until a signal comes in the step of this number, after which it saves and ends."""
+    take = Stepwise._take_step
+
+    def interrupted(self: Stepwise, *given: Any) -> None:
+        if self.number == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        take(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stepwise, "_take_step", interrupted)
+        with pytest.raises(SystemExit):
+            select(own)
+
+
+def saved(path: Path) -> Sidecar:
+    """A state beside a job, saved by signals alone."""
+    return Sidecar(path, "key", 1e9)
