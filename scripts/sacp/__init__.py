@@ -61,8 +61,8 @@ def prune(
             modules that they are in, as `["conv1", "layer4", "*.conv3"]`.
         round_to: every layer keeps a multiple of so many channels, or all of them.
         at_least: every layer keeps so many channels at least, or all it has; a share of them if less than 1.
-        criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `random`, or the import path
-            `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
+        criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `sensitivity`, `random`, or the
+            import path `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
         score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; or the import path of a function
             (network, graph, levels) -> what each group adds at each step, [groups, levels].
         images: batches of training images [B, C, H, W], normalised as for training, without labels, of a criterion or

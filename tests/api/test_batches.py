@@ -72,7 +72,7 @@ def test_batches_that_come_but_once_serve_criterion_and_calibration() -> None:
     )
 
 
-@pytest.mark.parametrize("criterion", ["l1", "fpgm", "hrank", "thinet"])
+@pytest.mark.parametrize("criterion", ["l1", "fpgm", "hrank", "thinet", "sensitivity"])
 def test_modules_stay_in_their_own_modes(criterion: str) -> None:
     network, _, shape = any_network("flat")
     modes = {module: number % 2 == 0 for number, module in enumerate(network.modules())}

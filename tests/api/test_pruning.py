@@ -238,7 +238,7 @@ def test_what_is_no_constraint_criterion_or_score_is_refused(given: dict[str, An
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("criterion", ["l1", "fpgm", "hrank", "thinet", "random"])
+@pytest.mark.parametrize("criterion", ["l1", "fpgm", "hrank", "thinet", "sensitivity", "random"])
 def test_a_criterion_decides_which_channels_stay(criterion: str) -> None:
     network, graph, shape = any_network("squeeze_excite")
     images, was = [torch.randn(8, *shape[1:])] * 2, network.train()

@@ -1,4 +1,4 @@
-"""FPGM, HRank, ThiNet and Network Slimming on cases worked out by hand."""
+"""FPGM, HRank, ThiNet, Network Slimming and sensitivities on cases worked out by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_zoo import any_network, built
-from sacp.baselines import fpgm, hrank, slimming, thinet
+from sacp.baselines import fpgm, hrank, sensitivity, slimming, thinet
 from sacp.baselines.match_flops import threshold_counts
 from sacp.baselines.task import Task
 from sacp.catalogue.criteria import CRITERIA
@@ -242,6 +242,30 @@ def test_thinet_looks_at_a_convolution_from_a_stream_to_itself_and_at_no_depthwi
     found = thinet.orders(network, graph, [torch.ones(2, *IMAGE_SHAPE[1:])], 0)
     assert found.order[0].tolist() == [1, 0]
     assert found.scales([np.array([1])])[0] == pytest.approx([4 / 3])
+
+
+def test_sensitivity_keeps_the_channels_that_move_the_logits_most():
+    network, graph = one_layer([5.0, 1.0, 2.0, -3.0])
+    # Channel c moves the difference of the two logits by the pixels' mean times 5 * .1, 1 * 2, 2 * 0 and -3 * .5.
+    network[-1].weight.data = torch.tensor([[0.1, 2, 7, 0.5], [0.0, 0, 7, 0]])  # 7 in both logits: no softmax sees it
+    images = torch.rand(6, *IMAGE_SHAPE[1:]) + 0.5
+    assert sensitivity.orders(network, graph, [images], 0)[0].tolist() == [1, 3, 0, 2]
+    assert sensitivity.orders(network, graph, list(images.split(2)), 7)[0].tolist() == [1, 3, 0, 2]
+
+
+def test_sensitivity_follows_channels_that_are_relabelled():
+    network, graph, shape = any_network("flat")
+    network, images = network.double().eval(), torch.rand(5, *shape[1:], dtype=torch.float64)
+    before, numbers = sensitivity.orders(network, graph, [images], 0), torch.randperm(graph.channels[0])
+    assert graph.groups[0].layers == ("conv1",)
+    state = network.state_dict()
+    for name in ("conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var"):
+        if name in state:
+            state[name].copy_(state[name][numbers])
+    state["conv2.weight"].copy_(state["conv2.weight"][:, numbers])
+    after = sensitivity.orders(network, graph, [images], 0)
+    assert numbers[after[0]].tolist() == before[0].tolist()  # channel k is now what numbers[k] was
+    assert [order.tolist() for order in after[1:]] == [order.tolist() for order in before[1:]]
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -29,7 +29,11 @@ CRITERIA = {
     "thinet": Criterion(
         "sacp.baselines.thinet:orders", 500, "that the next layer misses most", "Luo et al. 2017, section 3.2"
     ),
-}
+    "sensitivity": Criterion(
+        "sacp.baselines.sensitivity:orders", 500, "on which the logits depend most, by gradients without labels",
+        "of our own; with labels, Theis et al. 2018",
+    ),
+}  # fmt: skip
 DEFAULT = "l1"
 
 
