@@ -484,8 +484,8 @@ MISTAKES = [
     ("experiments/net/selection", {"crop_padding": 9}, "net.selection.crop_padding: found 9, with which crops may"),
     (f"{METHODS}/o", {"kind": "oto", "match": "sacp", "oto": {"optimiser": "adam"}}, "oto.optimiser: found 'adam'"),
     (
-        f"{METHODS}/o",
-        {"kind": "oto", "match": "sacp", "oto": {"optimiser": "hesso", "start": 0.6}},
+        METHODS,
+        {"s": {"kind": "search"}, "o": {"kind": "oto", "match": "s", "oto": {"optimiser": "hesso", "start": 0.6}}},
         "methods.o.oto.end: found 0.5, expected more than start, 0.6",
     ),
     (
