@@ -9,7 +9,8 @@ fisher              minus E[(sum of the gradients of removed channels)^2]: what 
 fisher-pairs        the same of all groups together: products of two groups' sums as terms of pairs
 fisher-inverse      `fisher` over the kept share of the L1 mass
 mass                `sensitivity` with the kept share of the channels' sensitivities in place of the L1 mass
-NAME/CRITERION      channels are kept by another criterion: `by-sensitivity` is the largest sensitivity of a channel
+mass-plain          the same with all groups' exponents 0: minus the sum of I (1/m - 1)
+NAME/CRITERION      channels are kept by another criterion than the L1 norm
 
 Rows are appended to FOLDER/ideas-<network>.csv; bases are FOLDER/<network>-<seed>.pt.
 """
@@ -25,10 +26,10 @@ import score_study as study
 import torch
 from sacp.images import parquet
 from sacp.images.batches import Normalizer, drawn_batches
-from sacp.network.graph import Kept, Scales
+from sacp.network.graph import Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.pruning.criteria import highest_first, kept_of
+from sacp.pruning.criteria import Order, kept_of
 from sacp.pruning.sensitivity import BATCH, Measurement, Sensitivity, measure
 from sacp.pruning.space import kept_counts
 from sacp.search import log_mass, sensitivity
@@ -42,10 +43,9 @@ from torch import Tensor, nn
 
 ROUNDS = (2, 4)
 IDEAS = (
-    *(f"iterated-{rounds}" for rounds in ROUNDS), "fisher", "fisher-pairs", "fisher-inverse", "mass/by-sensitivity",
-    "sensitivity/by-sensitivity",
+    *(f"iterated-{rounds}" for rounds in ROUNDS), "fisher", "fisher-pairs", "fisher-inverse",
+    *(f"{name}/sensitivity" for name in ("mass", "mass-plain", "fisher-inverse", "iterated-2")),
 )  # fmt: skip
-BY_SENSITIVITY = "by-sensitivity"
 
 
 class Recorded(Measurement):
@@ -74,34 +74,23 @@ class Ideas(study.Study):
     def whole(self) -> tuple[Sensitivity, np.ndarray]:
         return self.measured(self.base, self.graph)
 
-    @cached_property
-    def by_sensitivity(self) -> list[np.ndarray]:
-        return highest_first(self.whole[0].channels)
-
-    def order(self, criterion: str, share: float) -> tuple[list[np.ndarray], study.Task | None]:
-        if criterion == BY_SENSITIVITY:
-            return self.by_sensitivity, None
-        task = self.task(criterion or "l1", share)
-        return task.order, task
-
     def picks(self, method: str, share: float) -> list[study.Pick]:
         name, _, criterion = method.partition("/")
-        order, task = self.order(criterion, share)
-        table = self.table(name, share)
+        task = self.task(criterion or "l1", share)
+        table = self.table(name, share, task.order)
         settings = {"budget": self.band(share), "found": study.PICKS, "distance": None}
         found = find("exact", settings, study.PICKS, AdditiveScorer(table), self.graph, self.space, self.sample)
-        kept = [kept_of(row, order, self.graph, study.LEVELS) for row in found.steps[: study.PICKS]]
-        scales: list[Scales | None] = [task.scales(each) if task else None for each in kept]
-        return list(zip(found.sums.tolist(), kept, scales, strict=False))
+        kept = [kept_of(row, task.order, self.graph, study.LEVELS) for row in found.steps[: study.PICKS]]
+        return [(value, each, task.scales(each)) for value, each in zip(found.sums.tolist(), kept, strict=False)]
 
-    def table(self, name: str, share: float) -> np.ndarray | Tables:
+    def table(self, name: str, share: float, order: Order) -> np.ndarray | Tables:
         if name.startswith("iterated-"):
             return self.inverse(self.iterated(int(name.removeprefix("iterated-")), share))
-        if name == "mass":
-            return sensitivity.values_of(self.whole[0].channels, self.graph, study.LEVELS, self.whole[0].groups)
-        if name == "sensitivity":
-            return self.inverse(self.whole[0].groups)
-        return self.fisher(name)
+        if name.startswith("mass"):
+            exponents = {"channels": 0, "layers": 0} if name == "mass-plain" else {}
+            found = self.whole[0]
+            return sensitivity.values_of(found.channels, self.graph, study.LEVELS, found.groups, **exponents)
+        return self.fisher(name, order)
 
     def inverse(self, measured: np.ndarray) -> np.ndarray:
         return sensitivity.values(self.base, self.graph, study.LEVELS, measured)
@@ -121,9 +110,9 @@ class Ideas(study.Study):
             groups = self.measured(network, trace(network, self.spec.input_shape))[0].groups
         return groups
 
-    def fisher(self, name: str) -> Tables:
-        """Tables of the gradients' sums over what each step removes, the least L1 norms first."""
-        order, (_, gradients) = self.task("l1", 0.5).order, self.whole
+    def fisher(self, name: str, order: Order) -> Tables:
+        """Tables of the gradients' sums over what each step removes, the last of the order first."""
+        _, gradients = self.whole
         first = np.cumsum([0, *self.graph.channels])
         steps = np.arange(study.LEVELS)[:, None].repeat(len(self.graph.groups), axis=1).astype(np.uint8)
         counts = kept_counts(steps, self.graph, study.LEVELS)  # [levels, G]
