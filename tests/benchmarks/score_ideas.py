@@ -10,6 +10,9 @@ fisher-pairs        the same of all groups together: products of two groups' sum
 fisher-inverse      `fisher` over the kept share of the L1 mass
 mass                `sensitivity` with the kept share of the channels' sensitivities in place of the L1 mass
 mass-plain          the same with all groups' exponents 0: minus the sum of I (1/m - 1)
+encoder             the graph encoder on the groups' losses -ln m times the root of I, trained by its contrastive task
+                    with the distance to the original as its score; from the best of the sample by single moves
+encoder-untrained   the same, as it is drawn
 NAME/CRITERION      channels are kept by another criterion than the L1 norm
 
 Rows are appended to FOLDER/ideas-<network>.csv; bases are FOLDER/<network>-<seed>.pt.
@@ -18,23 +21,29 @@ Rows are appended to FOLDER/ideas-<network>.csv; bases are FOLDER/<network>-<see
 import argparse
 import logging
 import sys
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import score_study as study
 import torch
+from sacp.encoder.dense import DenseScorer
+from sacp.encoder.features import DeficitFeatures
+from sacp.encoder.scorer import fastest
+from sacp.encoder.training import train_encoder
 from sacp.images import parquet
 from sacp.images.batches import Normalizer, drawn_batches
-from sacp.network.graph import Kept
+from sacp.network.graph import Graph, Kept
 from sacp.network.spec import NetworkSpec
 from sacp.network.surgery import prune
-from sacp.pruning.criteria import Order, kept_of
+from sacp.pruning.criteria import Norms, Order, kept_of, l1_norms
 from sacp.pruning.sensitivity import BATCH, Measurement, Sensitivity, measure
 from sacp.pruning.space import kept_counts
 from sacp.search import log_mass, sensitivity
 from sacp.search.find import find
-from sacp.search.scorers import AdditiveScorer
+from sacp.search.scorers import AdditiveScorer, Scorer
 from sacp.seeds import derive
 from sacp.solver.tables import Tables
 from sacp.tracing.trace import trace
@@ -42,9 +51,11 @@ from sacp.training.evaluation import Calibration
 from torch import Tensor, nn
 
 ROUNDS = (2, 4)
+ENCODERS = ("encoder", "encoder-untrained")
+ON_LOSSES = replace(study.ENCODER, features="deficit", negatives="own", score="distance", temperature=1.0)
 IDEAS = (
     *(f"iterated-{rounds}" for rounds in ROUNDS), "fisher", "fisher-pairs", "fisher-inverse",
-    *(f"{name}/sensitivity" for name in ("mass", "mass-plain", "fisher-inverse", "iterated-2")),
+    *(f"{name}/sensitivity" for name in ("mass", "mass-plain", "fisher-inverse", "iterated-2", *ENCODERS)),
 )  # fmt: skip
 
 
@@ -54,6 +65,17 @@ class Recorded(Measurement):
     def add(self, gradients: Tensor) -> None:
         super().add(gradients)
         self.rows = [*getattr(self, "rows", []), gradients.double().cpu().numpy()]
+
+
+class Weighed(DeficitFeatures):
+    """The loss of each group times a factor of its own."""
+
+    def __init__(self, factors: np.ndarray, graph: Graph, levels: int, _: str, norms: Norms) -> None:
+        super().__init__(graph, levels, norms)
+        self.factors = torch.from_numpy(factors).float()[:, None]
+
+    def _values(self, kept: Tensor) -> Tensor:
+        return super()._values(kept) * self.factors
 
 
 class Ideas(study.Study):
@@ -77,11 +99,27 @@ class Ideas(study.Study):
     def picks(self, method: str, share: float) -> list[study.Pick]:
         name, _, criterion = method.partition("/")
         task = self.task(criterion or "l1", share)
-        table = self.table(name, share, task.order)
         settings = {"budget": self.band(share), "found": study.PICKS, "distance": None}
-        found = find("exact", settings, study.PICKS, AdditiveScorer(table), self.graph, self.space, self.sample)
+        way, scorer = "local", self.encoded(name) if name in ENCODERS else None
+        if scorer is None:
+            way, scorer = "exact", AdditiveScorer(self.table(name, share, task.order))
+        found = find(way, settings, study.PICKS, scorer, self.graph, self.space, self.sample)
         kept = [kept_of(row, task.order, self.graph, study.LEVELS) for row in found.steps[: study.PICKS]]
         return [(value, each, task.scales(each)) for value, each in zip(found.sums.tolist(), kept, strict=False)]
+
+    def encoded(self, name: str) -> Scorer:
+        """An encoder that sees losses weighed by sensitivities."""
+        settings = replace(ON_LOSSES, epochs=0) if name == "encoder-untrained" else ON_LOSSES
+        training = self.space.draw(study.LEARNED, derive(self.seed, "training set"))
+        norms, groups = l1_norms(self.base, self.graph), self.whole[0].groups
+        features = partial(Weighed, np.sqrt(groups / groups.mean()))
+        with (
+            patch("sacp.encoder.training.node_features", features),
+            patch("sacp.encoder.dense.node_features", features),
+        ):
+            seed = derive(self.seed, "encoder")
+            encoder, _ = train_encoder(self.graph, norms, training, study.LEVELS, settings, seed)
+            return fastest(DenseScorer.of(encoder, self.graph, norms, study.LEVELS, settings))
 
     def table(self, name: str, share: float, order: Order) -> np.ndarray | Tables:
         if name.startswith("iterated-"):
