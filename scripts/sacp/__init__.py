@@ -63,8 +63,9 @@ def prune(
         at_least: every layer keeps so many channels at least, or all it has; a share of them if less than 1.
         criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `sensitivity`, `random`, or the
             import path `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
-        score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; or the import path of a function
-            (network, graph, levels) -> what each group adds at each step, [groups, levels].
+        score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; `nsc`, neural spectral capacity,
+            which looks at widths alone; or the import path of a function (network, graph, levels) -> what each group
+            adds at each step, [groups, levels], alone or in a tuple with the tables of pairs of groups.
         images: batches of training images [B, C, H, W], normalised as for training, without labels, of a criterion or
             score that looks at them (`hrank`, `thinet`, `sensitivity`); they are given in the network's type and on its
             device.

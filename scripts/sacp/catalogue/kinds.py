@@ -46,7 +46,7 @@ KINDS = {
     SEARCH: Kind(
         "the best-scored m candidates are tuned, the best k of them trained", "the paper, section 3.5",
         "m networks tuned, k trained fully",
-        ("score", "encoder", "exponents", "weighting", "labels", "search", "budget", "criterion", "rerank"),
+        ("score", "encoder", "exponents", "weighting", "capacity", "labels", "search", "budget", "criterion", "rerank"),
     ),
     TUNED: Kind(
         "the best of another search's m tuned networks, as it was tuned", "SACP-2 of section 4.4",

@@ -38,6 +38,11 @@ SCORES = {
         "the weighted sum over groups of 1 - 1 / (kept share of the L1 mass), weighted by measured sensitivities",
         "of our own", needs=(SENSITIVITY,), linear="sacp.search.sensitivity:linear",
     ),
+    "nsc": Score(
+        "sacp.search.spectral_capacity:values", True, "capacity",
+        "neural spectral capacity, the sum over layers of E ln det(1 + W W^T) of random weights W of their shapes",
+        "Zhu et al. 2026",
+    ),
     "pruning-ratio": Score(
         "sacp.search.plain:pruning_ratio", True, None, "the least pruned first", "minus R of eq. 1", exact=False
     ),
