@@ -489,9 +489,14 @@ MISTAKES = [
         "methods.o.oto.end: found 0.5, expected more than start, 0.6",
     ),
     (
+        METHODS,
+        {"s": {"kind": "search"}, "a": {"kind": "ato", "match": "s", "ato": {"start": 0.5}}},
+        "methods.a.ato.freeze: found 0.5, expected more than start, 0.5",
+    ),
+    (
         f"{METHODS}/b",
         {"kind": "random", "match": "sacp", "weights": "own"},
-        "methods.b.weights: only methods of the kind 'oto' have it, found kind 'random'; expected no 'weights' here",
+        "methods.b.weights: only methods of the kind 'oto' or 'ato' have it, found kind 'random'; expected no 'wei",
     ),
     ("experiments/net/colony/food", 1, "experiments.net.colony.food: found 1, expected at least 2"),
     ("experiments/net/base", {"epochs": 1, "nesterov": True, "momentum": 0.0}, "experiments.net.base.nesterov"),

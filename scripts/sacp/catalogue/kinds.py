@@ -13,7 +13,7 @@ TRAININGS = "trainings"  # a key of every baseline
 WEIGHTS, OWN = "weights", "own"  # a key of baselines that train while they choose: base, or what they have ended in
 SELECT, TRAIN = "select_baseline", "train_baseline"  # rules that serve several kinds, each by a function of its own
 SELECTION = "selection"  # the recipe of an experiment by which baselines train while they choose
-ALL = "all"  # groups
+ALL, INNER = "all", "inner"  # groups: of any layers, or of one alone, as within a residual block
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ KINDS = {
         "an optimiser trains the base and drives redundant channels to zero", "OTOv2, Chen et al. 2023; HESSO, 2024",
         "one training of the base (`selection`)", ("oto", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.oto:select",
         inputs=("data",), settings=(SELECTION, "space", "validation"), options="oto",
+    ),
+    "ato": Kind(
+        "a controller learns which channels are on while the base is trained", "ATO, Wu et al. 2024, algorithm 1",
+        "one training of the base (`selection`)", ("ato", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.ato:select",
+        inputs=("data",), settings=(SELECTION, "space", "validation"), options="ato", space=INNER,
     ),
 }  # fmt: skip
 

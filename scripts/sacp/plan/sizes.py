@@ -38,12 +38,16 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     if experiment.get(kinds.SELECTION, {}).get("epochs") == 0:
         raise InputError("selection.epochs: found 0, but channels are chosen while it trains; expected at least 1")
     for name, method in experiment["methods"].items():
-        _check_oto(f"methods.{name}.oto", method.get("oto", {}))
+        _check_order(f"methods.{name}", method)
 
 
-def _check_oto(key: str, options: Settings) -> None:
-    if options.get("optimiser") == "hesso" and options["end"] <= options["start"]:
-        raise InputError(f"{key}.end: found {options['end']}, expected more than start, {options['start']}")
+def _check_order(key: str, method: Settings) -> None:
+    """Shares of a training that follow one another."""
+    hesso = method.get("oto", {}).get("optimiser") == "hesso"
+    for kind, last in (("oto", "end"),) * hesso + (("ato", "freeze"),) * ("ato" in method):
+        start, end = method[kind]["start"], method[kind][last]
+        if end <= start:
+            raise InputError(f"{key}.{kind}.{last}: found {end}, expected more than start, {start}")
 
 
 def _check_images(experiment: Settings) -> None:

@@ -1,0 +1,116 @@
+"""Methods that remove channels of inner groups alone: which these are, gates on them, FLOPs nearest to a target.
+
+A group is inner if one of its layers alone makes its channels, as within a residual block; those of a sum stay whole.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sacp.baselines.match_flops import BAND, gaps
+from sacp.errors import InputError
+from sacp.network.cost import costs_of_counts
+from sacp.network.graph import BATCH_NORM, PLAIN, Graph, Node, groups_of, places
+from sacp.network.surgery import weight_axes
+from sacp.pruning.space import rounded
+
+Marks = NDArray[np.bool_]  # of groups [G]
+
+
+def inner_groups(graph: Graph) -> Marks:
+    """Groups whose channels one layer makes: those of no sum, bool [G].
+
+    Raises:
+        InputError: there is none.
+    """
+    mixing = {node.name for node in graph.nodes if node.mixes}
+    found = np.array([len(mixing.intersection(group.layers)) == 1 for group in graph.groups])
+    if not found.any():
+        raise InputError("baseline: every group of the network is that of a sum; expected one within a block at least")
+    return found
+
+
+class Gates:
+    """Factors on the channels of some groups, put into parameters: no layer has to be changed.
+
+    These are scale and shift of the batch norms that carry a channel, and filter and bias of layers that batch norms do
+    not follow. Gates of 0 are exact where an activation leaves zero at zero, others where it leaves positive factors.
+    """
+
+    def __init__(self, network: nn.Module, graph: Graph, gated: Marks) -> None:
+        """Find these parameters; `gated` groups have gates, [G]."""
+        self.network = network
+        device = next(network.parameters()).device
+        first = np.concatenate([[0], np.cumsum(graph.channels)])
+        own = dict(network.named_parameters())
+        self._places = list[tuple[str, int, Tensor]]()  # parameter, its axis of channels, gates of its elements
+        for node in _last_nodes(graph):
+            gates = np.full(node.channels, first[-1])  # channels without a gate have that behind all others, 1
+            for group in groups_of(node.outputs):
+                elements, numbers = places(node.outputs, group)
+                gates[elements] = first[group] + numbers if gated[group] else first[-1]
+            for kind in ("weight", "bias"):
+                if (name := f"{node.name}.{kind}") in own:
+                    many = kind == "weight" and own[name].dim() > 1
+                    axis = weight_axes(network.get_submodule(node.name))[0] if many else 0
+                    self._places.append((name, axis, torch.as_tensor(gates, device=device)))
+
+    def __call__(self, images: Tensor, gates: Tensor, frozen: bool = False) -> Tensor:
+        """Logits of images with gates [Z]; `frozen` takes no gradients for the network's own parameters."""
+        own = {name: value.detach() if frozen else value for name, value in self.network.named_parameters()}
+        whole, changed = torch.cat([gates, gates.new_ones(1)]), dict(own)
+        for name, axis, places_ in self._places:
+            shape = [1] * own[name].dim()
+            shape[axis] = -1
+            changed[name] = own[name] * whole[places_].view(shape)
+        logits: Tensor = functional_call(self.network, changed, (images,))
+        return logits
+
+
+def _last_nodes(graph: Graph) -> list[Node]:
+    """The nodes whose parameters are the last on the way of their channels: batch norms, and layers before none."""
+    bare = {source for source, target in graph.edges if graph.nodes[target].kind != BATCH_NORM}
+    return [
+        node
+        for number, node in enumerate(graph.nodes)
+        if node.groups and node.kind not in PLAIN and (node.kind == BATCH_NORM or number in bare)
+    ]
+
+
+def nearest_counts(
+    graph: Graph, scores: Sequence[NDArray[np.float64]], free: Marks, target_flops: int
+) -> NDArray[np.int64]:
+    """Kept channels [G] of one threshold for all free groups, then single channels, nearest to the target's FLOPs.
+
+    Args:
+        graph: the network's graph.
+        scores: of the channels of each group, [C_g]; those of other groups do not count.
+        free: groups that lose channels, [G].
+        target_flops: FLOPs to come near, however far they are.
+    """
+    channels = np.array(graph.channels, np.int64)
+    falling = [np.sort(values) for values in scores]
+    thresholds = np.unique(np.concatenate([values for values, is_free in zip(scores, free, strict=True) if is_free]))
+    # One above all of them too: the least that groups keep may be nearer still.
+    thresholds = np.append(thresholds, np.nextafter(thresholds[-1], np.inf))
+    counts = np.stack([len(values) - np.searchsorted(values, thresholds) for values in falling], axis=1)
+    rows = np.where(free, rounded(counts, graph), channels)
+    best: NDArray[np.int64] = rows[np.argmin(gaps(graph, rows, target_flops))]
+    unit = np.diag(free.astype(np.int64))[free]
+    while (gap := gaps(graph, best[None], target_flops)[0]) > BAND:
+        moved = np.concatenate([best + unit * graph.rounding, best - unit])
+        moved = np.where(free, rounded(moved, graph), channels)
+        step = moved[np.argmin(gaps(graph, moved, target_flops))]
+        if gaps(graph, step[None], target_flops)[0] >= gap:
+            break
+        best = step
+    return best
+
+
+def flops_of(graph: Graph, counts: NDArray[np.int64]) -> int:
+    """FLOPs of a network with so many channels in each group, [G]."""
+    return int(costs_of_counts(graph, counts[None])[0][0])
