@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from learning_tasks import task
 from networks_zoo import Custom, built
 from sacp.baselines.apib.kernels import Products, centred, kernels, products
 from sacp.baselines.apib.lasso import Lasso
-from sacp.baselines.apib.select import kept_by_penalty
+from sacp.baselines.apib.select import kept_by_penalty, select
+from sacp.baselines.learning import settled
 from sacp.baselines.spaces import inner_groups
 from sacp.errors import InputError
 from sacp.network.constraints import Constraints
@@ -172,7 +174,9 @@ def test_one_penalty_meets_the_flops_and_leaves_sums_whole_unless_they_are_asked
     network, graph = built("resnet20", 0.5)
     before = copy.deepcopy(network.state_dict())
     target = round(0.6 * cost_of_graph(graph).flops)
-    kept = kept_by_penalty(network, graph, some_images(), target, False, sums, 0)
+    kept, tried = kept_by_penalty(network, graph, some_images(), target, False, sums, 0)
+    assert 1 <= len(tried) <= 40
+    assert all(row["penalty"] > 0 and row["flops"] > 0 for row in tried)
     assert flops(graph, kept) == pytest.approx(target, rel=0.01)
     inner = inner_groups(graph)
     assert len(inner) == 9  # of twelve groups; the others are the three stages' streams
@@ -188,23 +192,31 @@ def test_what_must_be_left_alone_is():
     network, _ = built("resnet20")
     graph = trace(network, (1, 3, 32, 32), Constraints(("stages.0.1",), 4, 0.3))
     target = round(0.7 * cost_of_graph(graph).flops)
-    kept = kept_by_penalty(network, graph, some_images(), target, False, False, 0)
+    kept, _ = kept_by_penalty(network, graph, some_images(), target, False, False, 0)
     counts = np.array([len(channels) for channels in kept])
     assert (rounded(counts, graph) == counts).all()
     assert flops(graph, kept) == pytest.approx(target, rel=0.02)
 
 
-def test_a_target_that_inner_channels_cannot_meet_gives_the_smallest_and_says_so(caplog):
-    torch.manual_seed(0)
-    network, graph = built("resnet20", 0.5)
-    target = cost_of_graph(graph).flops // 50
-    kept = kept_by_penalty(network, graph, some_images(), target, False, False, 0)
-    assert [len(kept[number]) for number in inner_groups(graph)] == [1] * 9
-    gap = flops(graph, kept) / target - 1
-    assert (
-        f"penalty for all layers (apib): the smallest network that it can make has {100 * gap:.1f} % more FLOPs"
-        in caplog.text
-    )
+def test_a_target_that_inner_channels_cannot_meet_gives_the_smallest_network_and_says_so(caplog):
+    own = task({"images": 50, "positive": False, "sums": False}, share=0.02)
+    learned = select(own)
+    assert [len(learned.kept[number]) for number in inner_groups(own.graph)] == [1] * len(inner_groups(own.graph))
+    assert learned.nearest
+    settled(learned, own, "apib")
+    gap = flops(own.graph, learned.kept) / own.target_flops - 1
+    assert f"{100 * gap:+.1f} % off" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"sums": True}, {"sums": True, "positive": True}, {"images": 10**6}])
+def test_a_task_is_solved_without_any_training_and_the_same_way_each_time(options):
+    own = task({"images": 50, "positive": False, "sums": False} | options, share=0.8)
+    first, second = select(own), select(own)
+    assert not first.nearest
+    assert list(first.judged) == []
+    assert first.network is None
+    assert [channels.tolist() for channels in first.kept] == [channels.tolist() for channels in second.kept]
+    assert flops(own.graph, settled(first, own, "apib")) == pytest.approx(own.target_flops, rel=0.02)
 
 
 def test_a_network_of_sums_alone_is_refused_unless_sums_are_pruned():
@@ -216,7 +228,7 @@ def test_a_network_of_sums_alone_is_refused_unless_sums_are_pruned():
     target = round(0.75 * cost_of_graph(graph).flops)
     with pytest.raises(InputError, match=r"apib: all channels of the network are summed; expected apib\.sums: true"):
         kept_by_penalty(network, graph, images, target, False, False, 0)
-    assert len(kept_by_penalty(network, graph, images, target, False, True, 0)[0]) == 3
+    assert len(kept_by_penalty(network, graph, images, target, False, True, 0)[0][0]) == 3
 
 
 def test_values_that_are_no_numbers_are_refused_by_layer():

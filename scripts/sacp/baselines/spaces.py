@@ -1,6 +1,5 @@
 """The part of a network that a method prunes, where that is less than all groups."""
 
-import logging
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -11,8 +10,6 @@ from sacp.baselines.match_flops import BAND, approached, gaps
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import rounded
-
-log = logging.getLogger(__name__)
 
 
 def inner_groups(graph: Graph) -> list[int]:
@@ -30,7 +27,7 @@ def narrowed(graph: Graph, groups: Collection[int]) -> Graph:
 
 
 def nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: str) -> NDArray[np.int64]:
-    """As `match_flops.approached`; where a narrowed graph has no network so small, its smallest, with a warning.
+    """As `match_flops.approached`; where a narrowed graph has no network so small, its smallest.
 
     Args:
         graph: the graph, in which groups that are not pruned keep all their channels.
@@ -44,6 +41,5 @@ def nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: st
     least: NDArray[np.int64] = rounded(np.zeros(len(graph.groups), np.int64), graph)
     gap = float(gaps(graph, least[None], target_flops)[0])
     if gap > BAND and costs_of_counts(graph, least[None])[0][0] > target_flops:
-        log.warning("%s: the smallest network that it can make has %.1f %% more FLOPs", what, 100 * gap)
         return least
     return approached(graph, counts, target_flops, what)

@@ -71,6 +71,11 @@ KINDS = {
         "as many networks tuned as `colony` says", (TRAININGS,), "search_colony", inputs=("data",),
         settings=("colony", "tune", "validation"), tunings="colony",
     ),
+    "apib": Kind(
+        "one penalty for all layers on channels that explain what the next layer gives, by one batch of images",
+        "APIB, Guo et al. 2023", "nothing", ("apib", TRAININGS), TRAIN, "sacp.baselines.apib.select:select",
+        inputs=("data",), settings=("space", "validation"), options="apib", space=INNER,
+    ),
     "oto": Kind(
         "an optimiser trains the base and drives redundant channels to zero", "OTOv2, Chen et al. 2023; HESSO, 2024",
         "one training of the base (`selection`)", ("oto", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.oto:select",

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.baselines.apib.kernels import products
 from sacp.baselines.apib.lasso import Lasso
-from sacp.baselines.match_flops import BAND, gaps
+from sacp.baselines.learning import Learned, LongTask
+from sacp.baselines.match_flops import BAND, TOLERANCE, gaps
 from sacp.baselines.spaces import inner_groups, narrowed, nearest
 from sacp.errors import InputError
 from sacp.network.cost import costs_of_counts
@@ -19,13 +22,27 @@ from sacp.pruning.space import rounded
 
 STEPS = 40  # of the bisection, at most
 Ordered = tuple[Order, NDArray[np.int64]]  # channels of each group, best first, and how many of them are left, [G]
+COLUMNS = ("penalty", "flops")  # of the history: what was tried
 log = logging.getLogger(__name__)
+
+
+def select(task: LongTask) -> Learned:
+    """Kept channels by the kernels of one batch of training images."""
+    own, images = task.options, torch.cat(task.images(task.options["images"]))
+    kept, tried = kept_by_penalty(
+        task.base, task.graph, images, task.target_flops, own["positive"], own["sums"], task.seed
+    )
+    counts = np.array([[len(channels) for channels in kept]], np.int64)
+    misses = bool(gaps(task.graph, counts, task.target_flops)[0] > TOLERANCE)
+    return Learned(kept, tried, [], columns=COLUMNS, nearest=misses)
 
 
 def kept_by_penalty(
     network: nn.Module, graph: Graph, images: Tensor, target_flops: int, positive: bool, sums: bool, seed: int
-) -> Kept:
-    """Kept channels by one penalty for all groups, at the target's FLOPs by single channels.
+) -> tuple[Kept, list[dict[str, Any]]]:
+    """Kept channels by one penalty for all groups, at the target's FLOPs by single channels, and rows of `COLUMNS`.
+
+    Where the groups that are pruned cannot make the network so small, the smallest.
 
     Args:
         network: the base.
@@ -45,23 +62,25 @@ def kept_by_penalty(
     found = products(network, graph, groups, images, seed)
     lassos = {group: Lasso(found[group], positive) for group in groups}
     own = narrowed(graph, groups)
-    order, counts = _bisected(own, lassos, target_flops)
-    return kept_channels(order, nearest(own, counts[None], target_flops, "penalty for all layers (apib)"))
+    (order, counts), tried = _bisected(own, lassos, target_flops)
+    return kept_channels(order, nearest(own, counts[None], target_flops, "penalty for all layers (apib)")), tried
 
 
-def _bisected(graph: Graph, lassos: Mapping[int, Lasso], target_flops: int) -> Ordered:
-    """The order and the numbers of channels at the penalty whose FLOPs are nearest to the target."""
+def _bisected(graph: Graph, lassos: Mapping[int, Lasso], target_flops: int) -> tuple[Ordered, list[dict[str, Any]]]:
+    """The order and the numbers of channels at the penalty whose FLOPs are nearest to the target, and all tried."""
     low, high, tried = 0.0, max(lasso.least_penalty for lasso in lassos.values()), list[Ordered]()
+    rows = list[dict[str, Any]]()
     for step in range(STEPS):
         penalty = (low + high) / 2
         tried.append(_at(penalty, graph, lassos))
         flops = int(costs_of_counts(graph, tried[-1][1][None])[0][0])
+        rows.append({"penalty": penalty, "flops": flops})
         log.info("penalty %.3e (%d of at most %d): %d FLOPs, target %d", penalty, step + 1, STEPS, flops, target_flops)
         if abs(flops / target_flops - 1) <= BAND:
             break
         low, high = (penalty, high) if flops > target_flops else (low, penalty)
     off = gaps(graph, np.stack([counts for _, counts in tried]), target_flops)
-    return tried[int(np.argmin(off))]
+    return tried[int(np.argmin(off))], rows
 
 
 def _at(penalty: float, graph: Graph, lassos: Mapping[int, Lasso]) -> Ordered:
