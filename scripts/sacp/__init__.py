@@ -37,12 +37,14 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Mo
 def prune(
     network: nn.Module, example: Tensor | Sequence[int], *, flops: float | None = None,
     parameters: float | None = None, latency: float | str | None = None, ignore: Sequence[str] = (),
-    round_to: int = 1, at_least: float = 1, criterion: str = "l1", score: str = "log-mass",
+    round_to: int = 1, at_least: float = 1, criterion: str | None = None, score: str | None = None,
     images: Iterable[Tensor] = (), calibrate: Iterable[Tensor] | None = None, runtime: str = "eager", batch: int = 1,
     threads: int | None = None, timings: str | Path | None = None, levels: int = 10, proof: str = "auto",
     seed: int = 0, report: Callable[[Report], object] | None = None,
 ) -> nn.Module:  # fmt: skip
     """Prune a trained network to a budget; the result inherits its weights and still has to be trained.
+
+    Give it `images`: channels and widths are then chosen by how much the logits depend on them.
 
     Of all ways to remove tenths of the channels of each group of layers within the budget, the one of the highest
     score. Where that cannot be solved exactly, the best that was found, and the log says what no other exceeds.
@@ -63,12 +65,14 @@ def prune(
         at_least: every layer keeps so many channels at least, or all it has; a share of them if less than 1.
         criterion: which channels of a group stay: `l1`, `fpgm`, `hrank`, `thinet`, `sensitivity`, `random`, or the
             import path `module:function` of one (network, graph, batches, seed) -> channels of each group, best first.
+            None is `sensitivity` where `images` are given, else `l1`.
         score: what is maximised: `log-mass`; `sensitivity`, which looks at `images`; `nsc`, neural spectral capacity,
             which looks at widths alone; or the import path of a function (network, graph, levels) -> what each group
-            adds at each step, [groups, levels], alone or in a tuple with the tables of pairs of groups.
+            adds at each step, [groups, levels], alone or in a tuple with the tables of pairs of groups. None is
+            `sensitivity` where `images` are given, else `log-mass`.
         images: batches of training images [B, C, H, W], normalised as for training, without labels, of a criterion or
-            score that looks at them (`hrank`, `thinet`, `sensitivity`); they are given in the network's type and on its
-            device.
+            score that looks at them (`hrank`, `thinet`, `sensitivity`: at the first 500); they are given in the
+            network's type and on its device. `sensitivity` is for networks that return logits [B, classes].
         calibrate: batches of training images in the same form: the result's batch norms are fitted to them, so that
             it can be evaluated before it is trained.
         runtime: of a budget on latency: `eager`, or `onnxruntime`, which takes the extra `export`.

@@ -8,8 +8,12 @@ import pytest
 import sacp
 import torch
 from networks_zoo import any_network
+from sacp.baselines.sensitivity import orders
 from sacp.errors import InputError
+from sacp.network.surgery import copied
+from sacp.tracing.trace import trace
 from torch import Tensor, nn
+from trainings import same_weights
 
 SHAPE = (1, 3, 8, 8)
 IMAGES = torch.randn(4, *SHAPE[1:], generator=torch.Generator().manual_seed(0))
@@ -80,3 +84,31 @@ def test_modules_stay_in_their_own_modes(criterion: str) -> None:
         module.training = mode
     sacp.prune(network, shape, flops=0.5, criterion=criterion, images=[torch.randn(4, *shape[1:])])
     assert {module: module.training for module in network.modules()} == modes
+
+
+def test_images_alone_let_channels_and_widths_be_chosen_by_sensitivity() -> None:
+    network = small()
+    found = sacp.prune(network, SHAPE, flops=0.5, images=[IMAGES])
+    named = sacp.prune(network, SHAPE, flops=0.5, images=[IMAGES], score="sensitivity", criterion="sensitivity")
+    plain = sacp.prune(network, SHAPE, flops=0.5)
+    assert same_weights(found, named)
+    assert not same_weights(found, plain)
+    assert same_weights(plain, sacp.prune(network, SHAPE, flops=0.5, score="log-mass", criterion="l1"))
+
+
+def test_sensitivities_are_measured_once_and_are_those_that_the_criterion_would_measure() -> None:
+    network = small()
+    graph = trace(network, SHAPE)
+    found = sacp.prune(network, SHAPE, flops=0.5, images=[IMAGES], seed=3)
+    order = orders(copied(network).eval(), graph, [IMAGES], 3)
+    layer = graph.groups[0].layers[0]
+    left = found.get_parameter(f"{layer}.weight")
+    assert torch.equal(left, network.get_parameter(f"{layer}.weight")[np.sort(order[0][: len(left)])])
+
+
+def test_no_more_than_500_images_are_looked_at() -> None:
+    network, many = small(), [torch.randn(300, *SHAPE[1:]) for _ in range(3)]
+    for criterion in ("sensitivity", "hrank"):
+        found = sacp.prune(network, SHAPE, flops=0.5, images=many, criterion=criterion)
+        first = sacp.prune(network, SHAPE, flops=0.5, images=[many[0], many[1][:200]], criterion=criterion)
+        assert same_weights(found, first)

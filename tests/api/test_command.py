@@ -63,6 +63,7 @@ def test_weights_are_read_and_images_calibrate_train_and_measure(
     given = [
         "prune", "--network", BUILDER, "--weights", "weights.pth", "--images", "images", "--image-size", str(SIZE),
         "--flops", "0.6", "--epochs", "1", "--batch-size", "8", "--lr", "1e-12", "--device", "cpu", "--out", "small",
+        "--criterion", "l1",
     ]  # fmt: skip
     assert run(given) == 0
     assert "test accuracy: " in capsys.readouterr().out
@@ -215,7 +216,9 @@ def test_the_command_says_what_it_does_and_keeps_others_quiet(folder: Path) -> N
     )  # fmt: skip
     assert found.returncode == 0
     assert found.stdout.splitlines()[-1] == "saved: small"
-    assert all(line.startswith(("search: ", "not pruned: ", "no --weights: ")) for line in found.stderr.splitlines())
+    assert all(
+        line.startswith(("score: ", "search: ", "not pruned: ", "no --weights: ")) for line in found.stderr.splitlines()
+    )
 
 
 def test_a_network_is_exported_with_its_pruning_or_later(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,9 +49,9 @@ def prune(
     ] = None,
     round_to: Annotated[int, typer.Option(help="Kept channels are a multiple of this.")] = 1,
     at_least: Annotated[str, typer.Option(help="Channels that every layer keeps, or their share.")] = "1",
-    criterion: Annotated[str, typer.Option(help="Which channels stay.")] = "l1",
-    score: Annotated[str, typer.Option(help="What is maximised.")] = "log-mass",
-    images: Annotated[Path | None, typer.Option(help="Folder with train/ and val/: calibrates and trains.")] = None,
+    criterion: Annotated[str, typer.Option(help="Which channels stay: sensitivity with images, else l1.")] = "",
+    score: Annotated[str, typer.Option(help="What is maximised: sensitivity with images, else log-mass.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder with train/ and val/, to measure and train with.")] = None,
     image_size: Annotated[int, typer.Option(help="Pixels of a side of these.")] = IMAGE_SIZE,
     epochs: Annotated[int, typer.Option(help="Of training on the images; 0 for none.")] = 0,
     distill: Annotated[
@@ -80,8 +80,9 @@ def prune(
         base, example, flops=_limit("flops", flops), parameters=_limit("parameters", parameters),
         latency=latency if "ms" in latency else _limit("latency", latency), runtime=runtime, batch=batch,
         threads=threads, timings=timings,
-        ignore=ignore or (), round_to=round_to, at_least=_number("at-least", at_least), criterion=criterion,
-        score=score, images=batches, calibrate=batches or None, seed=seed, report=print,
+        ignore=ignore or (), round_to=round_to, at_least=_number("at-least", at_least),
+        criterion=criterion or None, score=score or None, images=batches,
+        calibrate=batches or None, seed=seed, report=print,
     )  # fmt: skip
     if not weights:  # maybe forgotten, maybe the function reads some
         log.warning("no --weights: pruned are those that %s gives", network)

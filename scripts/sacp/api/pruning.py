@@ -41,7 +41,8 @@ from sacp.tracing.trace import SHAPE, Shape, Traced, counted, is_shape, traced
 
 log = logging.getLogger(__name__)
 MOST_LEVELS = 256  # steps are bytes
-DEFAULTS = ("log-mass", "l1")  # score and criterion
+SENSITIVITY = "sensitivity"  # score and criterion that are taken where images are given
+DEFAULTS = ("log-mass", "l1")  # and where none are
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,17 @@ class Wish:
     levels: int
     score: str
     criterion: str
-    images: Sequence[Tensor]
+    images: Sequence[Tensor]  # all that are given
     proof: str
     seed: int
 
 
 def prune(
     network: nn.Module, example: Sequence[int] | Tensor, *, flops: float | None, parameters: float | None,
-    latency: float | str | None, ignore: Sequence[str], round_to: int, at_least: float, criterion: str, score: str,
-    images: Iterable[Tensor], calibrate: Iterable[Tensor] | None, runtime: str, batch: int, threads: int | None,
-    timings: str | Path | None, levels: int, proof: str, seed: int, report: Callable[[Report], object] | None,
+    latency: float | str | None, ignore: Sequence[str], round_to: int, at_least: float, criterion: str | None,
+    score: str | None, images: Iterable[Tensor], calibrate: Iterable[Tensor] | None, runtime: str, batch: int,
+    threads: int | None, timings: str | Path | None, levels: int, proof: str, seed: int,
+    report: Callable[[Report], object] | None,
 ) -> nn.Module:  # fmt: skip
     """See `sacp.prune`."""
     shape = shape_of(example)
@@ -83,7 +85,11 @@ def prune(
     looked_at = list(given_batches("images", images, network, shape))
     same = calibrate is images
     fitted = None if calibrate is None or same else given_batches("calibrate", calibrate, network, shape)
-    wish = Wish(limits, time, setting, timings, levels, score, criterion, looked_at, proof, seed)
+    by_score, by_criterion = (SENSITIVITY, SENSITIVITY) if looked_at else DEFAULTS
+    wish = Wish(
+        limits, time, setting, timings, levels, score or by_score, criterion or by_criterion, looked_at, proof, seed
+    )
+    log.info("score: %s; criterion: %s", wish.score, wish.criterion)
     smaller, found = _found(network, original, shape, wish)
     if calibrate is not None:
         fit_norms(smaller, looked_at if fitted is None else fitted)
@@ -169,8 +175,8 @@ def _check_forms(**given: Any) -> None:
         ),
         "proof": (lambda found: isinstance(found, str) and found in proofs.PRECISIONS, " or ".join(proofs.PRECISIONS)),
         "seed": (lambda found: type(found) is int and found >= 0, "an integer from 0"),
-        "criterion": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
-        "score": (lambda found: isinstance(found, str), "a name, or an import path 'module:function'"),
+        "criterion": (_is_name, "a name, an import path 'module:function', or None"),
+        "score": (_is_name, "a name, an import path 'module:function', or None"),
         "timings": (lambda found: found is None or isinstance(found, (str, Path)), "the path of a file"),
         "report": (lambda found: found is None or callable(found), "a function that takes the report, as print"),
     }
@@ -178,6 +184,10 @@ def _check_forms(**given: Any) -> None:
         is_right, expected = rights[name]
         if not is_right(found):
             raise InputError(f"{name}: found {shown(found)}, expected {expected}")
+
+
+def _is_name(found: Any) -> bool:
+    return found is None or (isinstance(found, str) and bool(found))
 
 
 def _limits(latency: Any, **given: Any) -> dict[str, float]:
@@ -230,11 +240,13 @@ def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[Score, Any]:
     if (wish.score, wish.criterion) == DEFAULTS:  # both look at the same norms
         norms = log_mass.masses(network, graph)
         return as_score(log_mass.values_of(norms, graph, wish.levels)), highest_first(norms)
-    score, sensitivity = _score(wish.score), None
+    score, measured = _score(wish.score), None
     if score["needs"]:
         _check_images(wish.images, f"the score '{wish.score}'")
-        sensitivity = measure(network, graph, wish.images, wish.seed).groups
-    values = additive_values(score, network, graph, wish.levels, sensitivity)
+        measured = measure(network, graph, _first(wish.images, criteria.IMAGES), wish.seed)
+    values = additive_values(score, network, graph, wish.levels, measured.groups if measured else None)
+    if measured and wish.criterion == SENSITIVITY:  # what the criterion would measure again
+        return values, highest_first(measured.channels)
     return values, _ranked(wish.criterion, network, graph, wish.images, wish.seed)
 
 
@@ -250,10 +262,23 @@ def _score(name: str) -> Mapping[str, Any]:
 def _ranked(name: str, network: nn.Module, graph: Graph, images: Sequence[Tensor], seed: int) -> Any:
     """What a criterion returns: channels of each group, best first, or those with factors."""
     known = criteria.criterion(name)
-    if name in criteria.CRITERIA and known.images:
-        _check_images(images, f"the criterion '{name}'")
+    if name in criteria.CRITERIA:
+        if known.images:
+            _check_images(images, f"the criterion '{name}'")
+        images = _first(images, known.images)
     # Of a copy: modules of the network may be in other modes than the whole.
     return imports.call(known.function, copied(network).eval(), graph, list(images), seed)
+
+
+def _first(batches: Sequence[Tensor], number: int) -> list[Tensor]:
+    """The first images of batches, in batches; all if there are fewer."""
+    left, found = number, list[Tensor]()
+    for batch in batches:
+        if left <= 0:
+            break
+        found.append(batch[:left])
+        left -= len(found[-1])
+    return found
 
 
 def _check_images(batches: Sequence[Tensor], who: str) -> None:
