@@ -252,6 +252,8 @@ TRAININGS = FULL | TUNING | {"base", "sparse", "sample"}
         # The sample is tuned as the candidates are, where a config says nothing else.
         ("tune/lr", 0.5, TUNING | {"sample"}),
         ("full/lr", 0.5, FULL),
+        ("tune/distill_weight", 0.5, TUNING | {"sample"}),
+        ("full/distill_weight", 0.5, FULL),
         ("base/epochs", 99, {"base"}),
         ("sparse/bn_l1", 0.5, {"sparse"}),
         ("colony/food", 9, {"colony abcpruner"}),

@@ -18,6 +18,7 @@ from sacp.training import halving
 from sacp.training.recipe import Recipe
 
 BASE, TUNE, FULL, SAMPLE, SPARSE = "base", "tune", "full", "sample", "sparse"  # recipes of an experiment
+# ASSUME: a step of a sample takes what one of the tuning does, whose recipe it has, but for what is set.
 MEASURED_AS = {SAMPLE: TUNE, SPARSE: BASE, kinds.SELECTION: BASE}  # by which recipe their steps are measured
 WHOLE = 1 << halving.HALVINGS  # steps that stand for those of a tuning, to know the shares of rungs
 # Networks that a baseline tunes, by its settings.
