@@ -11,7 +11,8 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
-	bench-bounds bench-search bench-training bench-precision bench-distillation bench-images bench-dag bench-start bench-latency \
+	bench-bounds bench-search bench-training bench-precision bench-distillation bench-halving bench-images bench-dag \
+	bench-start bench-latency \
 	sweep-networks \
 	check format docs lock assumptions clean
 
@@ -80,6 +81,9 @@ bench-latency: $(VENV)/.complete ## Measure how much faster pruned networks are,
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency_model
 	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.latency_budgets
+
+bench-halving: $(VENV)/.complete ## Measure what successive halving saves and costs, on CIFAR-10 in DATA=...; hours.
+	PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks.halving $(DATA)
 
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
