@@ -11,8 +11,8 @@ from networks_zoo import Custom, built
 from sacp.baselines.apib.kernels import Products, centred, kernels, products
 from sacp.baselines.apib.lasso import Lasso
 from sacp.baselines.apib.select import kept_by_penalty, select
+from sacp.baselines.inner import is_inner
 from sacp.baselines.learning import settled
-from sacp.baselines.spaces import inner_groups
 from sacp.errors import InputError
 from sacp.network.constraints import Constraints
 from sacp.network.cost import cost_of_graph, costs_of_counts
@@ -178,9 +178,8 @@ def test_one_penalty_meets_the_flops_and_leaves_sums_whole_unless_they_are_asked
     assert 1 <= len(tried) <= 40
     assert all(row["penalty"] > 0 and row["flops"] > 0 for row in tried)
     assert flops(graph, kept) == pytest.approx(target, rel=0.01)
-    inner = inner_groups(graph)
-    assert len(inner) == 9  # of twelve groups; the others are the three stages' streams
-    streams = [number for number in range(len(graph.groups)) if number not in inner]
+    inner, streams = (np.flatnonzero(is_inner(graph) == each) for each in (True, False))
+    assert (len(inner), len(streams)) == (9, 3)
     whole = [len(kept[number]) == graph.channels[number] for number in streams]
     assert all(whole) != sums
     assert any(len(kept[number]) < graph.channels[number] for number in inner)
@@ -201,7 +200,8 @@ def test_what_must_be_left_alone_is():
 def test_a_target_that_inner_channels_cannot_meet_gives_the_smallest_network_and_says_so(caplog):
     own = task({"images": 50, "positive": False, "sums": False}, share=0.02)
     learned = select(own)
-    assert [len(learned.kept[number]) for number in inner_groups(own.graph)] == [1] * len(inner_groups(own.graph))
+    inner = is_inner(own.graph)
+    assert [len(channels) == 1 for channels in learned.kept] == inner.tolist()
     assert learned.nearest
     settled(learned, own, "apib")
     gap = flops(own.graph, learned.kept) / own.target_flops - 1

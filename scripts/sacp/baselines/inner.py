@@ -21,14 +21,19 @@ from sacp.pruning.space import rounded
 Marks = NDArray[np.bool_]  # of groups [G]
 
 
+def is_inner(graph: Graph) -> Marks:
+    """Which groups have channels that one layer makes: those of no sum, bool [G]."""
+    mixing = {node.name for node in graph.nodes if node.mixes}
+    return np.array([len(mixing.intersection(group.layers)) == 1 for group in graph.groups])
+
+
 def inner_groups(graph: Graph) -> Marks:
-    """Groups whose channels one layer makes: those of no sum, bool [G].
+    """The same, where there must be some.
 
     Raises:
         InputError: there is none.
     """
-    mixing = {node.name for node in graph.nodes if node.mixes}
-    found = np.array([len(mixing.intersection(group.layers)) == 1 for group in graph.groups])
+    found = is_inner(graph)
     if not found.any():
         raise InputError("baseline: every group of the network is that of a sum; expected one within a block at least")
     return found

@@ -1,28 +1,23 @@
 """The part of a network that a method prunes, where that is less than all groups."""
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sacp.baselines.inner import Marks
 from sacp.baselines.match_flops import BAND, approached, gaps
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import rounded
 
 
-def inner_groups(graph: Graph) -> list[int]:
-    """Numbers of the groups that a single layer gives: those inside a block, whose channels are in no sum."""
-    mixing = {node.name for node in graph.nodes if node.mixes}  # a depthwise convolution passes channels on
-    return [number for number, group in enumerate(graph.groups) if len(mixing.intersection(group.layers)) == 1]
-
-
-def narrowed(graph: Graph, groups: Collection[int]) -> Graph:
-    """The same graph, in which all groups but these keep all their channels."""
-    own = [
-        group if number in groups else replace(group, least=group.channels) for number, group in enumerate(graph.groups)
-    ]
+def narrowed(graph: Graph, free: Marks) -> Graph:
+    """The same graph, in which groups that are not free keep all their channels; free ones, [G]."""
+    own = (
+        group if is_free else replace(group, least=group.channels)
+        for group, is_free in zip(graph.groups, free, strict=True)
+    )
     return replace(graph, groups=tuple(own))
 
 

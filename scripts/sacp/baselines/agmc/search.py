@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sacp.baselines.agmc.encoder import FEATURES, EncodedActor, EncodedCritic, Encoder, FilterGraph
 from sacp.baselines.ddpg import Agent, Memory, Vector, noisy, sigma
 from sacp.baselines.episodes import MEMORY, Counts, Episodes, Reward
+from sacp.baselines.inner import is_inner
 from sacp.baselines.match_flops import approached
-from sacp.baselines.spaces import inner_groups
 from sacp.network.graph import Graph
 from sacp.seeds import derive
 
@@ -31,12 +31,11 @@ class Options:
     state: str
 
 
-def action_of_group(graph: Graph, actions: str) -> list[int]:
+def action_of_group(graph: Graph, actions: str) -> NDArray[np.int64]:
     """Which action decides each group, [G]: all streams of a residual network have one together, or each its own."""
-    inner = set(inner_groups(graph)) if actions == SHARED else set(range(len(graph.groups)))
-    has_streams, found = len(inner) < len(graph.groups), list[int]()
-    for group in range(len(graph.groups)):
-        found.append(int(has_streams) + len([each for each in range(group) if each in inner]) if group in inner else 0)
+    has_own = is_inner(graph) | (actions != SHARED)
+    numbers = np.cumsum(has_own) - int(has_own.all())  # from 0, or from 1 where 0 is that of the streams
+    found: NDArray[np.int64] = np.where(has_own, numbers, 0)
     return found
 
 
@@ -55,7 +54,7 @@ class Search(Episodes):
         """Take the graph, the FLOPs to match, and the episodes in which shares are drawn at random."""
         self.graph, self.target_flops, self.options = graph, target_flops, options
         self.of_group = action_of_group(graph, options.actions)
-        self.actions = max(self.of_group) + 1
+        self.actions = int(self.of_group.max()) + 1
         seen = FilterGraph.of(graph)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "agent"))

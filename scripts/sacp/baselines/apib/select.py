@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from sacp.baselines.apib.kernels import products
 from sacp.baselines.apib.lasso import Lasso
+from sacp.baselines.inner import is_inner
 from sacp.baselines.learning import Learned, LongTask
 from sacp.baselines.match_flops import BAND, TOLERANCE, gaps
-from sacp.baselines.spaces import inner_groups, narrowed, nearest
+from sacp.baselines.spaces import narrowed, nearest
 from sacp.errors import InputError
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph, Kept
@@ -56,12 +57,12 @@ def kept_by_penalty(
     Raises:
         InputError: no group can be pruned, or none of these networks is within 2 % of the target.
     """
-    groups = list(range(len(graph.groups))) if sums else inner_groups(graph)
-    if not groups:
+    free = is_inner(graph) | sums
+    if not free.any():
         raise InputError("apib: all channels of the network are summed; expected apib.sums: true, which prunes them")
-    found = products(network, graph, groups, images, seed)
-    lassos = {group: Lasso(found[group], positive) for group in groups}
-    own = narrowed(graph, groups)
+    found = products(network, graph, np.flatnonzero(free).tolist(), images, seed)
+    lassos = {group: Lasso(each, positive) for group, each in found.items()}
+    own = narrowed(graph, free)
     (order, counts), tried = _bisected(own, lassos, target_flops)
     return kept_channels(order, nearest(own, counts[None], target_flops, "penalty for all layers (apib)")), tried
 
