@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from sacp.baselines.learning import Learned, LongTask
-from sacp.compute.resume import Sidecar
+from sacp.compute.resume import Sidecar, Stop
 from sacp.network.constraints import NONE, Constraints
 from sacp.network.cost import cost_of_graph
 from sacp.pruning.space import Space
@@ -35,16 +35,16 @@ def task(options: dict[str, Any], share: float = 0.5, constraints: Constraints =
 
 
 def stopped(select: Callable[[LongTask], Learned], own: LongTask, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a baseline until a signal comes in the step of this number, after which it saves and ends."""
-    take = Stepwise._take_step
+    """Run a baseline until a signal comes with the step of this number, after which it saves and ends."""
+    pause = Stepwise._pause
 
-    def interrupted(self: Stepwise, *given: Any) -> None:
-        if self.number == number:
+    def interrupted(self: Stepwise, stop: Stop) -> None:
+        if self.number == number + 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        take(self, *given)
+        pause(self, stop)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Stepwise, "_take_step", interrupted)
+        patched.setattr(Stepwise, "_pause", interrupted)
         with pytest.raises(SystemExit):
             select(own)
 

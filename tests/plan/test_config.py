@@ -496,7 +496,7 @@ MISTAKES = [
     (
         f"{METHODS}/b",
         {"kind": "random", "match": "sacp", "weights": "own"},
-        "methods.b.weights: only methods of the kind 'oto' or 'ato' have it, found kind 'random'; expected no 'wei",
+        "methods.b.weights: only methods of the kind 'oto' or 'gal' or 'ato' have it, found kind 'random'; exp",
     ),
     ("experiments/net/colony/food", 1, "experiments.net.colony.food: found 1, expected at least 2"),
     ("experiments/net/base", {"epochs": 1, "nesterov": True, "momentum": 0.0}, "experiments.net.base.nesterov"),

@@ -435,7 +435,7 @@ def test_a_baseline_that_trains_has_its_recipe_its_own_settings_and_whose_weight
 def test_the_recipe_of_baselines_that_train_is_there_where_one_does():
     assert "selection" not in demo()["experiments"][DEMO]
     with_one = demo(oto=OTO)["experiments"][DEMO]
-    assert (with_one["selection"]["epochs"], with_one["selection"]["lr"]) == (50, 0.01)
+    assert (with_one["selection"]["epochs"], with_one["selection"]["lr"]) == (50, 0.1)
     assert "oto" not in with_one["methods"]["l1"]
     before, after = every(stages_of(demo())), every(stages_of(demo(oto=OTO)))
     assert {name for name in before if before[name] != after[name]} == WHOLE_RUN | {

@@ -3,7 +3,7 @@
 A group is inner if one of its layers alone makes its channels, as within a residual block; those of a sum stay whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -67,13 +67,23 @@ class Gates:
     def __call__(self, images: Tensor, gates: Tensor, frozen: bool = False) -> Tensor:
         """Logits of images with gates [Z]; `frozen` takes no gradients for the network's own parameters."""
         own = {name: value.detach() if frozen else value for name, value in self.network.named_parameters()}
-        whole, changed = torch.cat([gates, gates.new_ones(1)]), dict(own)
-        for name, axis, places_ in self._places:
-            shape = [1] * own[name].dim()
-            shape[axis] = -1
-            changed[name] = own[name] * whole[places_].view(shape)
-        logits: Tensor = functional_call(self.network, changed, (images,))
+        changed = {name: own[name] * factors for name, factors in self._factors(gates)}
+        logits: Tensor = functional_call(self.network, {**own, **changed}, (images,))
         return logits
+
+    @torch.no_grad()
+    def fold(self, gates: Tensor) -> None:
+        """Multiply gates [Z] into the network's parameters."""
+        for name, factors in self._factors(gates):
+            self.network.get_parameter(name).mul_(factors)
+
+    def _factors(self, gates: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Parameters that have gates, by name, and their factors in a shape that fits."""
+        whole = torch.cat([gates, gates.new_ones(1)])
+        for name, axis, numbers in self._places:
+            shape = [1] * self.network.get_parameter(name).dim()
+            shape[axis] = -1
+            yield name, whole[numbers].view(shape)
 
 
 def _last_nodes(graph: Graph) -> list[Node]:

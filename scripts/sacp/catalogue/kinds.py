@@ -81,6 +81,11 @@ KINDS = {
         "one training of the base (`selection`)", ("oto", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.oto:select",
         inputs=("data",), settings=(SELECTION, "space", "validation"), options="oto",
     ),
+    "gal": Kind(
+        "a copy of the base learns its logits, and masks of channels fall to zero", "GAL, Lin et al. 2019, section 3",
+        "one training of the base (`selection`)", ("gal", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.gal:select",
+        inputs=("data",), settings=(SELECTION, "space", "validation"), options="gal", space=INNER,
+    ),
     "ato": Kind(
         "a controller learns which channels are on while the base is trained", "ATO, Wu et al. 2024, algorithm 1",
         "one training of the base (`selection`)", ("ato", WEIGHTS, TRAININGS), TRAIN, "sacp.baselines.ato:select",

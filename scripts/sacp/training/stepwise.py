@@ -6,6 +6,7 @@ same bits.
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from sacp.compute.arithmetic import Engine, arithmetic, generators_kept
@@ -57,6 +58,12 @@ class Stepwise(Run):
     def is_settled(self) -> bool:
         """Whether what is trained for is known already, so that no further epoch is needed."""
         return False
+
+    def follow(self) -> None:
+        """Let the average of weights follow, if the recipe has one: of a step that is not the loop's."""
+        if self.average:
+            values = [value.detach() for value in self.network.state_dict().values() if value.is_floating_point()]
+            torch._foreach_lerp_(self.average, values, 1 - self.recipe.ema_decay)
 
     def go(self, stop: Stop, engine: Engine) -> None:
         """Train to the end, or until all is settled, from where the state stands."""
