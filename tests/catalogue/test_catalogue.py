@@ -11,7 +11,7 @@ import pytest
 import rulebook
 import yaml
 from checkout import ROOT
-from configs import SCHEMA
+from configs import SCHEMA, read
 from sacp import imports
 from sacp.artefacts.digests import modules
 from sacp.catalogue import criteria, kinds, outputs, page, scores, sources
@@ -98,6 +98,11 @@ def test_a_baselines_rule_gets_the_inputs_and_settings_that_the_catalogue_names(
     assert all(f"{each}=" in text for each in kind.inputs) or "unpack(paths.selection_inputs)" in text
     assert set(kind.settings) <= set(EXPERIMENT)
     assert kind.tunings is None or kind.tunings in set(kind.settings) & set(STRUCTURES)
+
+
+def test_a_run_of_all_methods_has_a_method_of_every_kind():
+    methods = read("demo_all")["defaults"]["methods"].values()
+    assert {method["kind"] for method in methods} == set(kinds.KINDS)
 
 
 def test_a_rule_that_serves_several_kinds_calls_the_function_of_each():

@@ -140,7 +140,7 @@ def test_the_range_is_that_of_small_and_of_large_candidates():
     assert seconds == pytest.approx([10 * 5.1, 10 * 20.1])
 
 
-@pytest.mark.parametrize("name", ["demo", "cifar10_cpu", "config"])
+@pytest.mark.parametrize("name", ["demo", "demo_all", "cifar10_cpu", "config"])
 def test_a_job_is_forecast_for_every_record_that_the_run_will_leave(name):
     settings = shipped(name)
     costs = {experiment: COSTS for experiment in settings["experiments"]}

@@ -24,7 +24,7 @@ from sacp.plan.experiments import network_settings
 from sacp.training.recipe import Recipe
 
 REPORTED = ROOT / "config/reported/table3.csv"
-SHIPPED = ("config", "demo", "cifar10_cpu", "imagenet")
+SHIPPED = ("config", "demo", "demo_all", "cifar10_cpu", "imagenet")
 PARQUET = {"source": "parquet", "path": "truncated"}
 
 MINIMAL = {

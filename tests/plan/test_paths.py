@@ -15,6 +15,9 @@ EXACT = {"kind": "search", "score": "log-mass", "search": "exact"}
 SEARCHES = ["sacp", "sacp-deficit", "log-mass", "sacp-1"]
 
 
+SHIPPED = ["config", "demo", "demo_all", "cifar10_cpu", "cifar10_score", "cifar10_study", "imagenet"]
+
+
 def place(method: str, **more: str) -> Values:
     return Values(DEMO, "0", method, **more)
 
@@ -346,7 +349,7 @@ def test_a_record_is_named_by_its_file():
     assert record_of("<results>/data/digits.safetensors") == "<results>/data/digits.provenance.json"
 
 
-@pytest.mark.parametrize("name", ["config", "demo", "cifar10_cpu", "cifar10_score", "cifar10_study", "imagenet"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_record_of_a_shipped_config_is_some_rules(name):
     paths = paths_of(shipped(name))
     records = paths.records()
