@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from learning_tasks import task
 from networks_zoo import built
 from sacp.baselines.agmc.encoder import Encoder, FilterGraph
 from sacp.baselines.agmc.search import Options, Search, action_of_group, scaled
+from sacp.baselines.agmc.select import select
+from sacp.baselines.learning import settled
 from sacp.compute.resume import Sidecar
 from sacp.errors import Stopped
 from sacp.network.constraints import Constraints
@@ -17,8 +20,6 @@ from sacp.network.graph import Graph
 from sacp.pruning.space import rounded
 from sacp.tracing.trace import trace
 from torch import nn
-
-OPTIONS = Options("shared", "each", "constant")
 
 
 def chain(*widths: int) -> Graph:
@@ -142,3 +143,18 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_bits(tmp_path: Path, state
     assert again.tried == whole.tried
     for own, other in zip(again.agent.state()["networks"], whole.agent.state()["networks"], strict=True):
         assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"actions": "groups", "exploration": "mean", "state": "pruned"}, {"images": 10**6}]
+)  # fmt: skip
+def test_a_task_is_solved_at_the_flops_and_what_was_evaluated_is_said(options):
+    settings = {"episodes": 5, "warmup": 3, "images": 30, "actions": "shared", "exploration": "each"}
+    own = task(settings | {"state": "constant"} | options)
+    learned = select(own)
+    counts = np.array([[len(channels) for channels in settled(learned, own, "agmc")]])
+    assert costs_of_counts(own.graph, counts)[0][0] == pytest.approx(own.target_flops, rel=0.02)
+    assert len(learned.judged) == 5
+    assert all(row["flops"] == pytest.approx(own.target_flops, rel=0.02) for row in learned.judged)
+    best = max(learned.judged, key=lambda row: row["validation_accuracy_percent"])
+    assert best["flops"] == costs_of_counts(own.graph, counts)[0][0]

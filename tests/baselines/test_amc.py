@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from learning_tasks import saved, task
 from networks_zoo import Custom, built
+from sacp.baselines import untrained
 from sacp.baselines.amc.refit import Refit, refitted
 from sacp.baselines.amc.search import Search
+from sacp.baselines.amc.select import select
 from sacp.baselines.amc.walk import Walk
 from sacp.baselines.ddpg import noisy, sigma
+from sacp.baselines.learning import settled
 from sacp.compute.resume import Sidecar
 from sacp.errors import InputError, Stopped
 from sacp.network.constraints import Constraints
@@ -192,3 +196,41 @@ def test_refit_brings_a_pruned_network_nearer_to_the_base():
         wanted = network(others)
         far, near = ((each(others) - wanted).norm() for each in (plain, fitted))
     assert near < 0.8 * far
+
+
+OPTIONS = {"episodes": 6, "warmup": 3, "least_share": 0.2, "images": 30, "refit": True}
+
+
+@pytest.mark.parametrize("options", [{}, {"refit": False}, {"images": 10**6}])
+def test_a_task_is_solved_at_the_flops_and_what_was_evaluated_is_said(options):
+    own = task(OPTIONS | options)
+    before = copy.deepcopy(own.base.state_dict())
+    learned = select(own)
+    counts = np.array([[len(channels) for channels in settled(learned, own, "amc")]])
+    assert costs_of_counts(own.graph, counts)[0][0] == pytest.approx(own.target_flops, rel=0.02)
+    assert [row["candidate"] for row in learned.judged] == list(range(6))
+    assert all(row["flops"] <= own.target_flops for row in learned.judged)
+    images = min((OPTIONS | options)["images"], 64)  # of so many accuracies are shares
+    right = [row["validation_accuracy_percent"] * images / 100 for row in learned.judged]
+    assert right == pytest.approx(np.rint(right))
+    assert all(torch.equal(value, before[name]) for name, value in own.base.state_dict().items())
+    assert not own.base.training
+
+
+def test_a_task_that_is_stopped_is_solved_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole, asked = select(task(OPTIONS)), []
+    evaluated = untrained.accuracy_percent
+
+    def stopping(*given):
+        asked.append(given)
+        if len(asked) == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluated(*given)
+
+    monkeypatch.setattr(untrained, "accuracy_percent", stopping)
+    with pytest.raises(Stopped):
+        select(task(OPTIONS, sidecar=saved(tmp_path / "state.pt")))
+    again = select(task(OPTIONS, sidecar=saved(tmp_path / "state.pt")))
+    assert len(asked) == 6
+    assert again.judged == whole.judged
+    assert [channels.tolist() for channels in again.kept] == [channels.tolist() for channels in whole.kept]

@@ -166,6 +166,14 @@ def test_forecast_counts_the_jobs_that_snakemake_plans(checkout: Checkout, name:
         assert forecast[rule] == planned[rule], rule
 
 
+def test_a_baseline_that_evaluates_networks_takes_one_evaluation_for_each_episode():
+    settings = demo(amc={"kind": "amc", "match": "sacp", "amc": {"episodes": 30, "warmup": 9, "images": 50}})
+    job = next(each for each in jobs_of(settings, {DEMO: COSTS}) if each.name == f"train_baseline/{OWN}/amc")
+    speed = COSTS.speeds["tune"].evaluate
+    assert job.seconds == pytest.approx(1.75 + 30 * (50 + COSTS.sizes.calibration) * speed)
+    assert (job.cores, job.gpus) == (1, 1)
+
+
 def test_a_baseline_that_trains_takes_its_training_in_one_process():
     settings = demo(oto={"kind": "oto", "match": "sacp"})
     settings["experiments"][DEMO]["selection"] |= {"epochs": 5, "validate_every": 0}

@@ -71,6 +71,16 @@ KINDS = {
         "as many networks tuned as `colony` says", (TRAININGS,), "search_colony", inputs=("data",),
         settings=("colony", "tune", "validation"), tunings="colony",
     ),
+    "amc": Kind(
+        "an agent walks through the groups and names their shares, rewarded by the accuracy of what is left, untrained",
+        "AMC, He et al. 2018", "as many networks evaluated as `episodes` says", ("amc", TRAININGS), TRAIN,
+        "sacp.baselines.amc.select:select", inputs=("data",), settings=("space", "validation"), options="amc",
+    ),
+    "agmc": Kind(
+        "an agent sees the graph of filters and names the shares of all groups at once, rewarded in the same way",
+        "AGMC, Yu et al. 2021", "as many networks evaluated as `episodes` says", ("agmc", TRAININGS), TRAIN,
+        "sacp.baselines.agmc.select:select", inputs=("data",), settings=("space", "validation"), options="agmc",
+    ),
     "apib": Kind(
         "one penalty for all layers on channels that explain what the next layer gives, by one batch of images",
         "APIB, Guo et al. 2023", "nothing", ("apib", TRAININGS), TRAIN, "sacp.baselines.apib.select:select",

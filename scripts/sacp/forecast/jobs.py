@@ -280,6 +280,9 @@ class _Seed:
         elif kinds.SELECTION in kind.settings:
             # ASSUME: what a baseline adds to a step of the base's training takes no time.
             yield self._job(kept, self._training(kinds.SELECTION, 1), self.config["threads"], 1, after)
+        elif "episodes" in settings.get(kind.options or "", {}):
+            seconds = self._evaluations(settings[kind.options])
+            yield self._job(kept, seconds, self.config["threads"], 1, after)
         else:
             # ASSUME: criteria that look at images take no longer than the others.
             yield self._job(kept, self.cost.start, after=after)
@@ -301,6 +304,13 @@ class _Seed:
         # ASSUME: calibrating takes as long as evaluating.
         one += speed.evaluate * (sizes.validation + sizes.calibration)
         return cost.start + cost.load + cost.first + number * one
+
+    def _evaluations(self, options: Mapping[str, Any]) -> float:
+        """Seconds of a job that evaluates networks untrained, one in each episode."""
+        # ASSUME: an agent takes no time; calibrating, or fitting by least squares, takes as long as evaluating.
+        cost, images = self.cost, min(options["images"], self.cost.sizes.validation) + self.cost.sizes.calibration
+        seconds: float = options["episodes"] * images * cost.speeds[TUNE].evaluate
+        return cost.start + cost.load + cost.first + seconds
 
     def _training(self, recipe: str, processes: int | None = None) -> float:
         """Seconds of a training of the base or of a full one: start, data, steps, validation and test."""

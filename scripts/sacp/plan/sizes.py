@@ -39,6 +39,7 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
         raise InputError("selection.epochs: found 0, but channels are chosen while it trains; expected at least 1")
     for name, method in experiment["methods"].items():
         _check_order(f"methods.{name}", method)
+        _check_agent(f"methods.{name}", method)
 
 
 def _check_order(key: str, method: Settings) -> None:
@@ -48,6 +49,17 @@ def _check_order(key: str, method: Settings) -> None:
         start, end = method[kind]["start"], method[kind][last]
         if end <= start:
             raise InputError(f"{key}.{kind}.{last}: found {end}, expected more than start, {start}")
+
+
+def _check_agent(key: str, method: Settings) -> None:
+    """An agent learns in the episodes after its warm-up."""
+    for kind in {"amc", "agmc"} & set(method):
+        warmup, episodes = method[kind]["warmup"], method[kind]["episodes"]
+        if warmup >= episodes:
+            raise InputError(
+                f"{key}.{kind}.warmup: found {warmup}, which leaves an agent none of {episodes} episodes "
+                "to learn in; expected fewer"
+            )
 
 
 def _check_images(experiment: Settings) -> None:
