@@ -13,6 +13,7 @@ from sacp.baselines.learning import settled
 from sacp.errors import InputError
 from sacp.network.constraints import Constraints
 from sacp.network.surgery import prune
+from sacp.training.stepwise import finish
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from trainings import RECIPE, same_weights, timeless
@@ -97,6 +98,11 @@ def test_channels_are_kept_at_the_target_and_the_masked_copy_is_what_is_pruned(o
     assert len(learned.history) == 3
     if not own:
         assert learned.network is None
+        # What is judged is the copy with its masks: what its training has ended in.
+        training = gal.Training(task(OPTIONS, 0.7))
+        finish(training, given.engine)
+        training.fold([np.arange(channels) for channels in given.graph.channels])
+        assert learned.judged == [given.evaluated(training.network)]
         return
     network, images = learned.network.eval(), torch.randn(4, 1, 8, 8)
     with torch.no_grad():

@@ -38,8 +38,8 @@ def select(task: LongTask) -> Learned:
     training = Training(task)
     history = finish(training, task.engine)
     kept, network = training.kept(), training.network
+    training.fold(kept if task.own_weights else [np.arange(channels) for channels in task.graph.channels])
     if task.own_weights:
-        training.fold(kept)
         task.calibration(network)
     counts = np.array([[len(channels) for channels in kept]])
     missed = bool(gaps(task.graph, counts, task.target_flops)[0] > TOLERANCE)
