@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import pyplot as plt
 from sacp.baselines import uniform
 from sacp.baselines.task import Task
 from sacp.catalogue import criteria, scores
@@ -43,6 +44,8 @@ from sacp.plan.stages import score_settings
 from sacp.pruning.criteria import kept_of, l1_norms
 from sacp.pruning.sensitivity import BATCH, measure
 from sacp.pruning.space import Space, Steps
+from sacp.report.drawing import grid, style
+from sacp.report.drawing import save as save_figure
 from sacp.search import ranked
 from sacp.search.find import Found, find
 from sacp.search.scorers import Scorer, of_score
@@ -67,6 +70,17 @@ UNIFORM = "uniform"
 WAYS = (*CLOSED, "sacp", "random", UNIFORM)  # to choose how many channels are kept; which, is by L1 norm if not said:
 BY_SENSITIVITY = [f"{way}/sensitivity" for way in (UNIFORM, *CLOSED)]
 METHODS = (*WAYS, "uniform/thinet", "sensitivity/thinet", *BY_SENSITIVITY)
+RECOMMENDED = "sensitivity/sensitivity"
+DRAWN = {
+    "sensitivity/sensitivity": "sensitivity: widths and channels",
+    "uniform/sensitivity": "uniform widths, channels by sensitivity",
+    "sensitivity": "widths by sensitivity, channels by L1",
+    "uniform": "uniform widths, channels by L1",
+    "log-mass": "log-mass, L1",
+    "nsc": "NSC-DP, L1",
+    "sacp": "the paper's encoder, L1",
+    "random": "random, L1",
+}
 KEYS = ["network", "seed", "share", "method", "epochs", "pick"]
 COLUMNS = [*KEYS, "score", "flops_share", "validation", "test", "kept", "seconds"]
 log = logging.getLogger("score_study")
@@ -246,18 +260,79 @@ def measure_cell(study: Study, method: str, share: float, recipe: Recipe, path: 
         log.warning("%s: none (%s)", key, error)
 
 
-def show(options: argparse.Namespace) -> None:
-    """Mean and deviation over seeds of the picks' mean, and of the best by validation; test accuracy."""
-    frame = pd.concat([pd.read_csv(path) for path in options.files]).sort_values(KEYS, kind="stable")
-    if options.csv:
-        frame.to_csv(options.csv, index=False)
-    best = frame.sort_values("validation").groupby(KEYS[:-1])["test"].last().rename("best")
-    each = frame.groupby(KEYS[:-1])["test"].agg(["mean", "count"]).join(best).reset_index()
-    each = each[each["count"] == PICKS]
-    table = each.groupby(["epochs", "network", "share", "method"]).agg(
-        seeds=("seed", "count"), mean=("mean", "mean"), deviation=("mean", "std"), best=("best", "mean")
+def cells_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of each cell and seed whose picks are all there: the mean test accuracy, and that of the best by validation."""
+    by = frame.sort_values(KEYS, kind="stable").groupby(KEYS[:-1])
+    best = frame.sort_values("validation", kind="stable").groupby(KEYS[:-1])["test"].last()
+    found = by["test"].agg(["mean", "count"]).assign(best=best).reset_index()
+    return found[found["count"] == PICKS].drop(columns="count")
+
+
+def lead(cells: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Points by which the recommended method is ahead of each other one, of the same seed."""
+    keys = ["network", "seed", "share", "epochs"]
+    recommended = cells[cells["method"] == RECOMMENDED].set_index(keys)[value]
+    others = cells[cells["method"] != RECOMMENDED]
+    ahead = recommended.reindex(pd.MultiIndex.from_frame(others[keys])).to_numpy() - others[value]
+    return others.assign(ahead=ahead).dropna(subset="ahead")
+
+
+def table(frame: pd.DataFrame, column: str, told: Callable[[pd.Series], str]) -> str:
+    """Networks and methods by budgets."""
+    order = {name: number for number, name in enumerate(METHODS)}
+    by = frame.groupby(["network", "method", "share"])[column].apply(told).unstack().fillna("")
+    by = by.sort_index(
+        key=lambda index: index.map(order) if index.name == "method" else index.map(list(NETWORKS).index)
     )
-    print(table.round(2).to_markdown())
+    by.columns = [f"{share:.0%}" for share in by.columns]
+    return by.reset_index().to_markdown(index=False, disable_numparse=True)
+
+
+def spread(values: pd.Series) -> str:
+    text = f"{values.mean():.1f}"
+    return f"{text} ± {values.std():.1f}" if len(values) > 1 else text
+
+
+def bounds(values: pd.Series) -> str:
+    text = f"{values.mean():+.1f}"
+    return f"{text} [{values.min():+.1f}, {values.max():+.1f}]" if len(values) > 1 else text
+
+
+def show(options: argparse.Namespace) -> None:
+    """Accuracies, and how far the recommended method is ahead, with means and ranges over seeds."""
+    frame = pd.concat([pd.read_csv(path) for path in options.files])
+    if options.csv:
+        frame.sort_values(KEYS, kind="stable").to_csv(options.csv, index=False)
+    cells = cells_of(frame)
+    for epochs, part in cells.groupby("epochs"):
+        seeds = part.groupby("network", sort=False)["seed"].nunique().to_dict()
+        print(f"\n{epochs} epochs; seeds: {seeds}\n\nMean of three, test accuracy (%), ± deviation over seeds:\n")
+        print(table(part, "mean", spread))
+        print(f"\nPoints by which {RECOMMENDED} is ahead, mean of three, [least, most] of the seeds:\n")
+        print(table(lead(part, "mean"), "ahead", bounds))
+        print(f"\nThe same of the best of three by validation:\n\n{table(lead(part, 'best'), 'ahead', bounds)}")
+    if options.figure:
+        draw(cells[cells["epochs"] == SHORT.epochs], options.figure)
+
+
+def draw(cells: pd.DataFrame, path: Path) -> None:
+    """Accuracy against the share of the FLOPs, a panel for each network; the methods of `DRAWN`."""
+    networks = [name for name in NETWORKS if name in set(cells["network"])]
+    figure, panels = plt.subplots(1, len(networks), figsize=(3.1 * len(networks), 3.9), squeeze=False)
+    for axes, name in zip(panels[0], networks, strict=True):
+        for number, (method, label) in enumerate(DRAWN.items()):
+            of_method = cells[(cells["network"] == name) & (cells["method"] == method)]
+            mean = of_method.groupby("share")["mean"].mean()
+            colour, marker, _ = style(number)
+            line = "-" if "/" in method else "--"
+            axes.plot(100 * mean.index, mean, color=colour, marker=marker, linestyle=line, markersize=5, label=label)
+        axes.set(title=f"{name}, width {NETWORKS[name]}", xlabel="FLOPs kept (%)", xticks=[10, 20, 35, 50])
+        grid(axes)
+    panels[0, 0].set_ylabel("test accuracy after one epoch (%)")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
+    save_figure(figure, [path])
 
 
 def main() -> None:
@@ -274,7 +349,8 @@ def main() -> None:
     running.set_defaults(do=run)
     showing = commands.add_parser("show")
     showing.add_argument("files", nargs="+", type=Path)
-    showing.add_argument("--csv", type=Path)
+    showing.add_argument("--csv", type=Path, help="all rows, sorted")
+    showing.add_argument("--figure", type=Path)
     showing.set_defaults(do=show)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
