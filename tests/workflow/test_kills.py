@@ -5,6 +5,7 @@ few as a test, many by `make test-kills`, then also of a run of all rules.
 """
 
 import csv
+import io
 import itertools
 import os
 import random
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import yaml
 from checkout import Checkout, copy_checkout, shorten
 from image_tree import dataset, write_tree
@@ -56,6 +59,7 @@ CASES = {
     "base on image files in two processes": Case("train_base", "base.pt", signal.SIGKILL, 2, "tree"),
     "encoder": Case("train_encoder", "sacp/encoder.pt", signal.SIGKILL),
     "shard": Case("tune_shard", "sacp/topm/000-009.csv", signal.SIGKILL),
+    "rung of successive halving": Case("tune_rung", "sacp/topm/rung0/000-009.csv", signal.SIGKILL),
     "candidate": Case("train_candidate", "sacp/topk/0/metrics.json", signal.SIGKILL),
     "base, asked to end": Case("train_base", "base.pt", signal.SIGTERM),
     "base, warned of the time limit": Case("train_base", "base.pt", signal.SIGUSR1),
@@ -69,6 +73,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     config = checkout.path / "config/demo.yaml"
     settings = yaml.safe_load(config.read_text())
     settings["experiments"]["digits-resnet14"]["network"]["width"] = 2
+    settings["experiments"]["digits-resnet14"]["refine"]["halving"] = True  # other targets have no part in it
     write_tree(checkout.path / "tree", 40, 3)
     settings["datasets"]["tree"] = dataset(Path("tree"))
     training = {"epochs": 8, "lr": 0.05, "batch_size": 16}
@@ -89,10 +94,24 @@ def options(case: Case) -> list[str]:
 
 def content(path: Path) -> object:
     """All that a file says, clock times aside."""
+    if path.suffix == ".zip":
+        return states(path)
     if path.suffix != ".csv":
         return path.read_bytes()
     with path.open(newline="") as handle:
         return [{name: row[name] for name in row if name not in CLOCK} for row in csv.DictReader(handle)]
+
+
+def states(path: Path) -> dict[str, bytes]:
+    """The states of an archive, without the times that they have taken."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            state = torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+            history = [{key: row[key] for key in row if key not in CLOCK} for row in state["history"]]
+            torch.save({**state, "spent": 0.0, "history": history}, content := io.BytesIO())
+            found[name] = content.getvalue()
+    return found
 
 
 def results(checkout: Checkout, case: Case) -> dict[str, object]:
@@ -107,7 +126,7 @@ def outputs(checkout: Checkout, case: Case) -> list[Path]:
         return [target.with_name(name) for name in ("base.pt", "base_metrics.json", "base_history.csv")]
     if case.rule == "train_encoder":
         return [target, target.with_name("encoder_loss.csv")]
-    if case.rule == "tune_shard":
+    if case.rule in ("tune_shard", "tune_rung"):
         return sorted(target.parent.glob(f"{target.stem}*"))
     return sorted(target.parent.glob("*"))
 
