@@ -1,8 +1,10 @@
 """Tune the candidates of one shard to the end of a rung of successive halving, and evaluate them."""
 
 from functools import partial
+from pathlib import Path
 
 from sacp.artefacts.files import write_csv
+from sacp.artefacts.lookup import TEMPORARY
 from sacp.compute import long_job
 from sacp.compute.arithmetic import Engine
 from sacp.compute.shelf import Shelf, taken
@@ -51,3 +53,4 @@ with long_job.running(snakemake) as work:
     write_csv(work.out.history, history, TUNED_HISTORY_COLUMNS)
     write_csv(work.out.tuned, tuned, TUNED_COLUMNS)
     shelf.archive(work.out.states)
+    work.facts[TEMPORARY] = [Path(work.out.states).name]

@@ -98,6 +98,18 @@ def test_a_missing_file_is_named_and_the_chain_goes_on(chain: Path, name: str) -
     assert status_and_errors(str(chain)) == (1, [f"error: not what was used: {name} (missing)"])
 
 
+@pytest.mark.parametrize("name", ["base.pt", "base_history.csv"])
+def test_a_file_that_was_meant_to_be_deleted_is_not_missed(chain: Path, name: str) -> None:
+    holder = Path("out/seed0/base.provenance.json")
+    holder.write_text(json.dumps(sealed({**json.loads(holder.read_text()), lookup.TEMPORARY: [name]})))
+    assert not any("deleted" in line for line in explain(chain).lines)
+    (holder.parent / name).unlink()
+    found = explain(chain)
+    assert found.broken == []
+    assert any(f"out/seed0/{name} deleted, as nothing needs it" in line for line in found.lines)
+    assert status_and_errors(str(chain)) == (0, [])
+
+
 @pytest.mark.parametrize("name", MADE_OR_GIVEN)
 def test_a_folder_in_a_files_place_is_named(chain: Path, name: str) -> None:
     Path(name).unlink()

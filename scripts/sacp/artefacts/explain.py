@@ -71,13 +71,13 @@ class Chain:
             self.beside.add(holder.parent)
         else:
             self.results.add(results)
-        state = self._state(path, {digest, record["outputs"].get(path.name)})
+        state = self._state(path, {digest, record["outputs"].get(path.name)}, record)
         self.lines.append(f"{indent}{name}{state}")
         self.lines += [f"{indent}  | {line}" for line in describe(record)]
         for sibling, expected in record["outputs"].items():
             if sibling != path.name:
                 beside = holder.with_name(sibling)
-                self.lines.append(f"{indent}  | with {beside.as_posix()}{self._state(beside, {expected})}")
+                self.lines.append(f"{indent}  | with {beside.as_posix()}{self._state(beside, {expected}, record)}")
         inputs = {_lies_now(Path(source), record, results): expected for source, expected in record["inputs"].items()}
         given.update(source.as_posix() for source in inputs if record["rule"] == lookup.READER)
         for source, expected in inputs.items():
@@ -90,10 +90,12 @@ class Chain:
         place = Path(os.path.abspath(path))
         return any(place.is_relative_to(os.path.abspath(folder)) for folder in self.results)
 
-    def _state(self, path: Path, digests: set[str | None]) -> str:
-        """How a file differs from any of its recorded digests, in words; empty if it does not."""
+    def _state(self, path: Path, digests: set[str | None], made: lookup.Record | None = None) -> str:
+        """How a file of the record `made` differs from any of its recorded digests, in words; empty if it does not."""
         if path.is_dir():
             state = "A FOLDER"
+        elif not path.is_file() and made and path.name in made.get(lookup.TEMPORARY, ()):
+            return " deleted, as nothing needs it"
         elif not path.is_file():
             state = "MISSING"
         elif digests <= {None, file_digest(path)}:

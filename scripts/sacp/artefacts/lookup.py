@@ -11,6 +11,7 @@ from sacp.errors import InputError
 Record = dict[str, Any]
 SUFFIX = "provenance.json"
 READER = "prepare_data"  # the rule whose inputs are the user's, wherever they lie
+TEMPORARY = "temporary"  # of some records: outputs that are deleted when all that reads them is made
 
 
 def _is_text(value: Any) -> bool:
