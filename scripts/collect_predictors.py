@@ -23,6 +23,7 @@ with job.running(snakemake) as work:
     found = trivial(base, graph, steps, levels) | {"accuracy untuned": probes["untuned_accuracy_percent"].to_numpy()}
     if work.cfg["calibration"]:
         found["accuracy, batch norms calibrated"] = probes["calibrated_accuracy_percent"].to_numpy()
+    found |= {name: probes[name].to_numpy(np.float64) for name in work.cfg.get("zero_cost", [])}
     for (name, settings), path in zip(work.cfg["encoders"].items(), work.given.encoders, strict=True):
         found[f"score of {name}"] = score_all(dense_of_file(path, base, graph, levels, **settings), steps)
     tuned = pd.DataFrame([row for path in work.given.tuned for row in load_tuned(path)])

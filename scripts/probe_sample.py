@@ -17,4 +17,6 @@ with long_job.running(snakemake) as work:
     calibration = Calibration(splits, work.cfg["calibration"], work.seed)
     steps, levels = load_configs(work.given.configs, "search", slice(0, work.cfg["sample"]))
     kept = [kept_of(row, order, graph, levels) for row in steps]
-    write_csv(work.out.csv, probe(base, graph, kept, splits, calibration, work.device, work.sidecar), PROBE_COLUMNS)
+    zero_cost = work.cfg.get("zero_cost", {})
+    rows = probe(base, graph, kept, splits, calibration, work.device, work.sidecar, zero_cost)
+    write_csv(work.out.csv, rows, (*PROBE_COLUMNS, *zero_cost))

@@ -14,7 +14,7 @@ from checkout import ROOT
 from configs import SCHEMA, read
 from sacp import imports
 from sacp.artefacts.digests import modules
-from sacp.catalogue import criteria, kinds, outputs, page, scores, sources
+from sacp.catalogue import criteria, kinds, outputs, page, predictors, scores, sources
 from sacp.compute.arithmetic import AUTO, PRECISIONS
 from sacp.encoder.model import CHOICES, EncoderSettings
 from sacp.errors import InputError
@@ -67,7 +67,13 @@ def test_a_source_is_a_module_whose_functions_take_an_entry_of_the_datasets(name
     assert parameters(f"{sources.SOURCES[name].module}:{function}") == ["dataset"]
 
 
+@pytest.mark.parametrize("name", predictors.ZERO_COST)
+def test_a_zero_cost_predictor_is_a_function_of_network_images_and_seed(name):
+    assert parameters(predictors.ZERO_COST[name].function) == ["network", "images", "seed"]
+
+
 def test_choices_of_the_schema_are_the_names_of_the_catalogue():
+    assert EXPERIMENT["predictors"]["properties"]["zero_cost"]["items"]["enum"] == list(predictors.ZERO_COST)
     for name in sources.SOURCES:  # names that may be an import path, or that are looked up, are no choices of a schema
         assert f"`{name}`" in DATASET["source"]["description"]
     for key, names in (("kind", kinds.KINDS), ("criterion", criteria.CRITERIA), ("score", scores.SCORES)):

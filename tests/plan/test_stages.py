@@ -267,6 +267,7 @@ TRAININGS = FULL | TUNING | {"base", "sparse", "sample"}
         ("space/threshold", 0.5, OF_THE_SPACE | {"method_figure"}),
         ("sweep/m", [5], {"sweeps"}),
         ("predictors/sample", 30, {"probes", "predictors"}),
+        ("predictors/zero_cost", ["near"], {"probes", "predictors"}),
         ("predictors/encoders/untrained/hidden", 8, {"encoder untrained", "predictors"}),
         ("methods/sacp-1/labels", 30, {"table3", "table4"}),
         ("methods/log-mass/exponents/positions", 1, {"scoring log-mass", "find log-mass", "responses"}),
@@ -376,6 +377,18 @@ def test_the_users_functions_are_loaded_where_they_are_used_and_so_is_the_users_
 def test_a_network_by_an_import_path_is_all_that_other_stages_load_and_only_where_they_build_it(stage):
     cfg = getattr(own(NETWORK), stage)(place("abcpruner"))
     assert functions(cfg) == ((NETWORK,) if "network" in cfg else ())
+
+
+def test_zero_cost_predictors_are_loaded_where_they_are_computed_alone():
+    config = demo()
+    plain = stages_of(config)
+    config["experiments"][DEMO]["predictors"]["zero_cost"] = ["zen", "nsc"]
+    more = stages_of(config)
+    found = functions(more.probes(place()))
+    assert found == ("sacp.search.spectral_capacity:of_network", "sacp.training.zero_cost:zen")
+    assert functions(more.predictors(place())) == functions(plain.probes(place())) == ()
+    assert more.predictors(place())["zero_cost"] == ["zen", "nsc"]
+    assert not {"zero_cost"} & (plain.probes(place()).keys() | plain.predictors(place()).keys())
 
 
 def test_the_whole_runs_settings_load_nothing():

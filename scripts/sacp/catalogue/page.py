@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sacp.catalogue.criteria import CRITERIA, Criterion
 from sacp.catalogue.kinds import KINDS
+from sacp.catalogue.predictors import ZERO_COST
 from sacp.catalogue.scores import SCORES, SEARCHES, Score
 
 BEGIN, END = "<!-- {}: made by `make docs` -->", "<!-- end -->"
@@ -31,6 +32,9 @@ def tables() -> dict[str, str]:
                 (f"`{name}`", each.text, each.source, _names([each.settings] if each.settings else []), _exact(each))
                 for name, each in SCORES.items()
             ],
+        ),
+        "zero-cost": _table(
+            ("`zero_cost`", "is", "after"), [(f"`{name}`", each.text, each.source) for name, each in ZERO_COST.items()]
         ),
         "searches": _table(("`search`", "candidates are"), [(f"`{name}`", text) for name, text in SEARCHES.items()]),
     }

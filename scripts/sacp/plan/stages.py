@@ -11,6 +11,7 @@ from sacp import imports
 from sacp.catalogue import criteria, scores, sources
 from sacp.catalogue.criteria import Criterion
 from sacp.catalogue.kinds import OWN, SEARCH, TUNED, WEIGHTS
+from sacp.catalogue.predictors import ZERO_COST
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings, search_settings
 
@@ -101,8 +102,10 @@ class Stages:
 
     def probes(self, place: Place) -> Tree:
         """Evaluation of configurations drawn at random before any tuning."""
-        sample = self.experiments.settings(place)["predictors"]["sample"]
-        return self.parts(place, "calibration", "device", "validation", sample=sample)
+        settings = self.experiments.settings(place)["predictors"]
+        zero_cost = {name: ZERO_COST[name].function for name in settings["zero_cost"]}
+        more = {"zero_cost": zero_cost} if zero_cost else {}
+        return self.parts(place, "calibration", "device", "validation", sample=settings["sample"], **more)
 
     def score(self, place: Place) -> Tree:
         """The score of the place's search."""
@@ -181,8 +184,9 @@ class Stages:
         """What is compared as a predictor."""
         settings = self.experiments.settings(place)["predictors"]
         encoders = self.experiments.encoders(place.experiment)
+        more = {"zero_cost": list(settings["zero_cost"])} if settings["zero_cost"] else {}
         return self.parts(
-            place, "calibration", sample=settings["sample"], repeats=settings["repeats"], encoders=encoders
+            place, "calibration", sample=settings["sample"], repeats=settings["repeats"], encoders=encoders, **more
         )
 
     def table3(self) -> Tree:
@@ -322,6 +326,8 @@ def functions(cfg: Mapping[str, Any]) -> tuple[str, ...]:
     found = [cfg[key] for key in ("function", "reader") if cfg.get(key)]
     found += [part["function"] for part in (cfg.get("criterion"), cfg.get("line"), cfg.get("score")) if part]
     found += [score["function"] for score in cfg.get("scores", {}).values()]
+    if isinstance(predictors := cfg.get("zero_cost"), Mapping):
+        found += predictors.values()
     network = cfg.get("network", {}).get("name", "")
     found += [network] if imports.is_path(network) else []
     return tuple(sorted(set(found)))

@@ -15,12 +15,13 @@ kept as of the part. This is right where all parts keep equal shares and, as psi
 for a layer whose outputs are of several groups.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sacp.errors import InputError, shown
 from sacp.network.graph import CONV, LINEAR, Axis, Graph, Node
@@ -46,6 +47,12 @@ def capacity(outputs: Any, inputs: Any, initialisation: str = XAVIER) -> Values:
     return found
 
 
+def of_network(network: nn.Module, images: Any = None, seed: int = 0) -> float:
+    """The sum over all convolutions and linear layers of a network; a predictor's images and seed are not looked at."""
+    layers = [each for each in network.modules() if isinstance(each, (nn.modules.conv._ConvNd, nn.Linear))]
+    return sum(_of_weight(layer, XAVIER) for layer in layers)
+
+
 def values(network: nn.Module, graph: Graph, levels: int, initialisation: str = XAVIER) -> tuple[Values, Pairs]:
     """What each group, and each pair of groups i < j, adds at each step, [G, levels] and [levels, levels].
 
@@ -63,7 +70,7 @@ def values(network: nn.Module, graph: Graph, levels: int, initialisation: str = 
         elif node.kind == CONV:
             conv = network.get_submodule(node.name)
             for group, share in _shares(graph, node.outputs):
-                unary[group] += share * kept[group] * _of_all_groups(conv, initialisation)
+                unary[group] += share * kept[group] * _of_weight(conv, initialisation)
     return unary[:-1], pairs
 
 
@@ -76,10 +83,11 @@ def _of_layer(graph: Graph, node: Node, kept: Values, initialisation: str) -> It
             yield out, into, node.divisor * out_share * in_share * capacity(m, n, initialisation)
 
 
-def _of_all_groups(conv: nn.Module, initialisation: str) -> float:
-    """Capacity of a convolution of which whole groups are pruned, with all of them."""
-    weight, groups = conv.weight, int(conv.groups)  # type: ignore[arg-type]
-    return groups * float(capacity(len(weight) // groups, weight[0].numel(), initialisation))  # type: ignore
+def _of_weight(layer: nn.Module, initialisation: str) -> float:
+    """Capacity of a convolution or a linear layer as it is, all its groups together."""
+    weight, groups = cast(Tensor, layer.weight), cast(int, getattr(layer, "groups", 1))
+    shape = weight.transpose(0, 1).shape if getattr(layer, "transposed", False) else weight.shape
+    return groups * float(capacity(shape[0] // groups, math.prod(shape[1:]), initialisation))
 
 
 def _shares(graph: Graph, axis: Axis) -> Sequence[tuple[int, float]]:
