@@ -278,7 +278,8 @@ class _Seed:
             seconds = self._tunings(STRUCTURES[kind.tunings](self.experiment[kind.tunings]))
             yield self._job(kept, seconds, self.config["threads"], 1, after)
         elif kinds.SELECTION in kind.settings:
-            # ASSUME: what a baseline adds to a step of the base's training takes no time.
+            # ASSUME: what a baseline adds to a step of the base's training takes as long as the epochs that it spares
+            # where its channels are chosen before the end.
             yield self._job(kept, self._training(kinds.SELECTION, 1), self.config["threads"], 1, after)
         elif "episodes" in settings.get(kind.options or "", {}):
             seconds = self._evaluations(settings[kind.options])
