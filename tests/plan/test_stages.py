@@ -380,8 +380,7 @@ def test_a_network_by_an_import_path_is_all_that_other_stages_load_and_only_wher
 
 
 def test_zero_cost_predictors_are_loaded_where_they_are_computed_alone():
-    config = demo()
-    plain = stages_of(config)
+    config, plain = demo(), stages_of(demo())
     config["experiments"][DEMO]["predictors"]["zero_cost"] = ["zen", "nsc"]
     more = stages_of(config)
     found = functions(more.probes(place()))
