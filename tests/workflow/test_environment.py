@@ -145,7 +145,7 @@ def loaded_by(program: str) -> set[str]:
 
 HEAVY = {"torch", "torch._dynamo", "torch_geometric", "torchvision", "sklearn"}
 # What loads what, by the stages' scripts; all others are in one of the three lists.
-LIGHT = ("compare_forecast", "rank_tuned", "sample_configs", "select_winner", "write_protocol")
+LIGHT = ("compare_forecast", "rank_rung", "rank_tuned", "sample_configs", "select_winner", "write_protocol")
 ENCODING = ("collect_predictors", "draw_embedding", "train_encoder")
 MEASURING = ("make_forecast",)
 

@@ -1,4 +1,4 @@
-"""What a job runs in: its frame, devices, processes and precision, and its saved state if it was killed.
+"""What a job runs in: its frame, devices, processes and precision, its state if it was killed, and states for the next.
 
 It may import `artefacts`, `errors` and `seeds`; `job` needs no torch.
 """
