@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -18,9 +19,11 @@ from checkout import ROOT, Checkout
 from sacp.artefacts import lookup
 from sacp.artefacts.clock import start_ticks
 from sacp.artefacts.digests import file_digest, sealed
+from sacp.artefacts.explain import explain
 from sacp.artefacts.files import atomic
 from sacp.images.splits import load_splits
 from sacp.training.evaluation import accuracy_percent
+from sacp.training.ranking import load_tuned
 
 pytestmark = pytest.mark.workflow
 SEED = Path("results/demo/digits-resnet14/seed0")
@@ -347,6 +350,35 @@ def test_winners_are_timed_where_a_config_asks_for_it(demo_copy: Checkout) -> No
         assert (measured[f"ms, {name}"] > 0).all()
         assert measured[f"times as fast, {name}"].iloc[0] == 1  # the base
     assert (demo_copy.path / files[1]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_halving_tunes_those_that_come_through_as_all_are_tuned(
+    demo_copy: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topm = demo_copy.path / SEED / "sacp/topm.csv"
+    whole = {row["candidate"]: row for row in load_tuned(topm)}
+    more = {"experiments": {"digits-resnet14": {"refine": {"halving": True, "shard_size": 6}}}}
+    (demo_copy.path / "more.yaml").write_text(yaml.safe_dump(more))
+    target = f"{SEED}/sacp/winner/metrics.json"
+    configs = ("--configfile", "config/demo.yaml", "more.yaml")
+    run = demo_copy.snakemake(target, *configs)
+    assert run.status == 0, run.output
+    jobs = Counter(run.jobs)
+    assert (jobs["tune_rung"], jobs["rank_rung"], jobs["rank_tuned"], jobs["tune_shard"]) == (4 + 2 + 1, 2, 1, 0)
+    rungs = [
+        pd.read_csv(topm.parent / f"topm/rung{rung}/{name}.csv") for rung in (0, 1) for name in ("kept", "dropped")
+    ]
+    assert [len(rows) for rows in rungs] == [10, 10, 5, 5]
+    assert rungs[0]["validation_accuracy_percent"].min() >= rungs[1]["validation_accuracy_percent"].max()
+    halved = load_tuned(topm)
+    assert {row["candidate"] for row in halved} == set(rungs[2]["candidate"])
+    assert all(row == whole[row["candidate"]] for row in halved)
+    winner = read(demo_copy.path / target)
+    assert (winner["tuned_candidates"], len(winner["trained_candidates"])) == (20, 3)
+    assert list(topm.parent.rglob("*.states.zip")) == list((demo_copy.path / "results/demo/resume").rglob("*.pt")) == []
+    assert demo_copy.snakemake(target, "--dry-run", *configs).jobs == []
+    monkeypatch.chdir(demo_copy.path)
+    assert explain(SEED / "sacp/topm.csv").broken == []
 
 
 def test_a_search_by_measured_sensitivities_finds_the_best_by_them(demo_copy: Checkout) -> None:
