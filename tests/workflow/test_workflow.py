@@ -365,6 +365,9 @@ def test_halving_tunes_those_that_come_through_as_all_are_tuned(
     assert run.status == 0, run.output
     jobs = Counter(run.jobs)
     assert (jobs["tune_rung"], jobs["rank_rung"], jobs["rank_tuned"], jobs["tune_shard"]) == (4 + 2 + 1, 2, 1, 0)
+    # Not at the end of the run, when the states of all searches would lie there.
+    deleted = f"Removing temporary output {SEED}/sacp/topm/rung0/000-005.states.zip"
+    assert run.output.index(deleted) < run.output.index("checkpoint rank_tuned:")
     rungs = [
         pd.read_csv(topm.parent / f"topm/rung{rung}/{name}.csv") for rung in (0, 1) for name in ("kept", "dropped")
     ]

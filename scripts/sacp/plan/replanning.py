@@ -65,6 +65,16 @@ class ReplanningDAG(DAG):  # type: ignore[misc]
             reason.updated_input_run.update(stays)
         await super().update_needrun(*args, **settings)
 
+    async def finish(self, *args: Any, **settings: Any) -> bool:
+        """Note that a job is done, and delete the temporary files that no planned job needs any more.
+
+        Snakemake keeps them until all checkpoints are done, as what one finds might ask for them; here none does.
+        """
+        ready: bool = await super().finish(*args, **settings)
+        while self._deferred_temp_jobs:
+            await self.handle_temp(self._deferred_temp_jobs.pop())
+        return ready
+
     async def check_jobs(self) -> None:
         """Check what is planned; an output that may not be overwritten is told in one line."""
         try:
