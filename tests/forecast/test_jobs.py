@@ -166,6 +166,14 @@ def test_forecast_counts_the_jobs_that_snakemake_plans(checkout: Checkout, name:
         assert forecast[rule] == planned[rule], rule
 
 
+def test_an_evolution_takes_a_training_and_the_networks_of_its_generations():
+    settings = demo(own={"kind": "metapruning", "match": "sacp", "metapruning": {"generations": 3}})
+    settings["experiments"][DEMO]["selection"] |= {"epochs": 5, "validate_every": 0}
+    job = next(each for each in jobs_of(settings, {DEMO: COSTS}) if each.name == f"train_baseline/{OWN}/own")
+    evaluated = 3 * 50 * (COSTS.sizes.validation + COSTS.sizes.calibration) * 0.001
+    assert job.seconds == pytest.approx(1.75 + 5 * 1000 * 0.01 + 300 * 0.001 + evaluated)
+
+
 def test_a_baseline_that_evaluates_networks_takes_one_evaluation_for_each_episode():
     settings = demo(amc={"kind": "amc", "match": "sacp", "amc": {"episodes": 30, "warmup": 9, "images": 50}})
     job = next(each for each in jobs_of(settings, {DEMO: COSTS}) if each.name == f"train_baseline/{OWN}/amc")

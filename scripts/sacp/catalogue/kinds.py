@@ -81,6 +81,13 @@ KINDS = {
         "AGMC, Yu et al. 2021", "as many networks evaluated as `episodes` says", ("agmc", TRAININGS), TRAIN,
         "sacp.baselines.agmc.select:select", inputs=("data",), settings=("space", "validation"), options="agmc",
     ),
+    "metapruning": Kind(
+        "a network that makes the weights of all widths is trained, and an evolution searches widths by them",
+        "MetaPruning, Liu et al. 2019",
+        "one training of that network (`selection`), 50 networks evaluated each generation",
+        ("metapruning", TRAININGS), TRAIN, "sacp.baselines.metapruning.select:select", inputs=("data",),
+        settings=(SELECTION, "space", "validation"), options="metapruning",
+    ),
     "apib": Kind(
         "one penalty for all layers on channels that explain what the next layer gives, by one batch of images",
         "APIB, Guo et al. 2023", "nothing", ("apib", TRAININGS), TRAIN, "sacp.baselines.apib.select:select",

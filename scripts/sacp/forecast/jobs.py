@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sacp.baselines.colony_size import Colony
+from sacp.baselines.metapruning.evolution import POPULATION
 from sacp.catalogue import kinds
 from sacp.catalogue.outputs import FIGURES, TABLES
 from sacp.forecast.schedule import SHARED, Job
@@ -280,7 +281,8 @@ class _Seed:
         elif kinds.SELECTION in kind.settings:
             # ASSUME: what a baseline adds to a step of the base's training takes as long as the epochs that it spares
             # where its channels are chosen before the end.
-            yield self._job(kept, self._training(kinds.SELECTION, 1), self.config["threads"], 1, after)
+            seconds = self._training(kinds.SELECTION, 1) + self._generations(settings.get(kind.options or "", {}))
+            yield self._job(kept, seconds, self.config["threads"], 1, after)
         elif "episodes" in settings.get(kind.options or "", {}):
             seconds = self._evaluations(settings[kind.options])
             yield self._job(kept, seconds, self.config["threads"], 1, after)
@@ -312,6 +314,12 @@ class _Seed:
         cost, images = self.cost, min(options["images"], self.cost.sizes.validation) + self.cost.sizes.calibration
         seconds: float = options["episodes"] * images * cost.speeds[TUNE].evaluate
         return cost.start + cost.load + cost.first + seconds
+
+    def _generations(self, options: Mapping[str, Any]) -> float:
+        """Seconds in which a baseline evaluates the generations of an evolution, if it has one."""
+        images = self.cost.sizes.validation + self.cost.sizes.calibration
+        seconds: float = options.get("generations", 0) * POPULATION * images * self.cost.speeds[TUNE].evaluate
+        return seconds
 
     def _training(self, recipe: str, processes: int | None = None) -> float:
         """Seconds of a training of the base or of a full one: start, data, steps, validation and test."""

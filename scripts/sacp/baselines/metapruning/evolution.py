@@ -1,12 +1,13 @@
 """The evolution of MetaPruning: the ten best of all that were seen have children by mutation and by crossover."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.compute.resume import Sidecar, stop_requests
+from sacp.errors import InputError
 from sacp.progress import Progress
 from sacp.seeds import derive
 
@@ -28,25 +29,24 @@ def crossed(one: Genes, other: Genes, rng: np.random.Generator) -> Genes:
     return np.where(rng.random(len(one)) < 0.5, one, other)
 
 
+class Space(Protocol):
+    """Which genes there are."""
+
+    def drawn(self, rng: np.random.Generator) -> Genes:
+        """Genes at random, most of which fit."""
+        ...
+
+    def fits(self, genes: Genes) -> bool:
+        """Whether genes may be evaluated."""
+        ...
+
+
 class Evolution:
     """What has been seen: a function of the seed, whether or not it was stopped on the way."""
 
-    def __init__(
-        self,
-        levels: int,
-        drawn: Callable[[np.random.Generator], Genes],
-        fitted: Callable[[Genes], Genes | None],
-        seed: int,
-    ) -> None:
-        """Take the number of levels of a gene, and two functions.
-
-        Args:
-            levels: of each gene.
-            drawn: genes at random, that fit.
-            fitted: the genes that come next to these and fit, or None where there are none.
-            seed: of all that is drawn.
-        """
-        self.levels, self.drawn, self.fitted, self.seed = levels, drawn, fitted, seed
+    def __init__(self, levels: int, space: Space, seed: int) -> None:
+        """Take the number of levels of a gene, where genes come from, and the seed of all that is drawn."""
+        self.levels, self.space, self.seed = levels, space, seed
         self.seen: dict[tuple[int, ...], float] = {}  # fitness by genes, in the order of their evaluation
         self.generation, self.waiting = 0, list[tuple[int, ...]]()
 
@@ -59,6 +59,7 @@ class Evolution:
             sidecar: where the state is kept, after any evaluation.
 
         Raises:
+            InputError: none was found that fits.
             Stopped: a signal asked for an end; the state was saved.
         """
         if PART in sidecar.state:
@@ -73,6 +74,10 @@ class Evolution:
                 self.seen[genes] = fitness(np.array(genes, np.int64))
                 progress.advance(1)
                 sidecar.pause(stop, PART, self.state)
+        if not self.seen:
+            raise InputError(
+                "metapruning: no widths within 2 % of the FLOPs to match were found; expected a wider network"
+            )
         best = max(self.seen, key=self.seen.__getitem__)
         return np.array(best, np.int64), self.seen[best]
 
@@ -85,18 +90,18 @@ class Evolution:
         def add(make: Callable[[], Genes], number: int) -> None:
             wanted = len(found) + number
             for _ in range(TRIES):
-                if len(found) == wanted:
+                if len(found) >= wanted:
                     return
-                fit = self.fitted(make())
-                if fit is not None and (genes := tuple(fit.tolist())) not in self.seen:
-                    found[genes] = None
+                genes = make()
+                if self.space.fits(genes) and (key := tuple(genes.tolist())) not in self.seen:
+                    found[key] = None
 
         if parents:
             add(lambda: mutated(parents[rng.integers(len(parents))], self.levels, rng), MUTANTS)
             add(
                 lambda: crossed(parents[rng.integers(len(parents))], parents[rng.integers(len(parents))], rng), CHILDREN
             )
-        add(lambda: self.drawn(rng), POPULATION - len(found))
+        add(lambda: self.space.drawn(rng), POPULATION - len(found))
         return list(found)
 
     def state(self) -> dict[str, Any]:
