@@ -16,7 +16,8 @@ SIZES = Sizes(train=1000, validation=100, test=200)
 SEARCHED = ("sacp", "sacp-1", "sacp-deficit", "log-mass", "sensitivity", "nsc")
 COSTS = Costs(
     start=1, search_start=2, light_start=0.2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4,
-    sizes=SIZES, encoder={name: 5 for name in SEARCHED}, score={name: 6 for name in SEARCHED}, find={"log-mass": 7, "sensitivity": 7, "nsc": 7},
+    sizes=SIZES, encoder={name: 5 for name in SEARCHED}, score={name: 6 for name in SEARCHED},
+    find={name: 7 for name in SEARCHED},
     **{
         field: {name: Speed(seconds, 0.001) for name in ("base", "tune", "full")}
         for field, seconds in (("speeds", 0.01), ("low", 0.005), ("high", 0.02))
