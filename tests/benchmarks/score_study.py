@@ -44,7 +44,7 @@ from sacp.plan.stages import score_settings
 from sacp.pruning.criteria import kept_of, l1_norms
 from sacp.pruning.sensitivity import BATCH, measure
 from sacp.pruning.space import Space, Steps
-from sacp.report.drawing import grid, style
+from sacp.report.drawing import Style, grid, style
 from sacp.report.drawing import save as save_figure
 from sacp.search import ranked
 from sacp.search.find import Found, find
@@ -323,7 +323,7 @@ def draw(cells: pd.DataFrame, path: Path) -> None:
         for number, (method, label) in enumerate(DRAWN.items()):
             of_method = cells[(cells["network"] == name) & (cells["method"] == method)]
             mean = of_method.groupby("share")["mean"].mean()
-            colour, marker, _ = style(number)
+            colour, marker, _ = style(number) if method != "random" else Style("0.6", "X", "--")
             line = "-" if "/" in method else "--"
             axes.plot(100 * mean.index, mean, color=colour, marker=marker, linestyle=line, markersize=5, label=label)
         axes.set(title=f"{name}, width {NETWORKS[name]}", xlabel="FLOPs kept (%)", xticks=[10, 20, 35, 50])
