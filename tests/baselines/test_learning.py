@@ -61,7 +61,7 @@ def test_a_full_training_starts_from_the_weights_that_the_method_says(tmp_path, 
         described = stand_in(tmp_path, files, out, COMMON | cfg, {"seed": "0", "method": "mine", "candidate": "1"})
         runpy.run_path(str(ROOT / f"scripts/{script}.py"), {"snakemake": described})
 
-    def train_fully(network, *_):
+    def train_fully(network, *_, teacher):
         started.append(network)
         raise ReachedError
 

@@ -546,6 +546,14 @@ MISTAKES = [
         ("experiments/net/search/budget", {"flops": limit}, f"flops: found {limit}, expected a number, or [at least")
         for limit in ([], [0.1], [0.1, 0.2, 0.3])
     ),
+    (
+        "defaults",
+        {
+            "methods": {"sacp": {"kind": "search"}, "o": {"kind": "oto", "match": "sacp", "weights": "own"}},
+            "full": {"distill_weight": 0.5},
+        },
+        "experiments.net.methods.o.weights: found 'own', but the base teaches (full.distill_weight) and this",
+    ),
     # a search's own budget
     (f"{METHODS}/s", {"kind": "search", "budget": {"flops": [0.5, 0.4]}}, "methods.s.budget.flops: found [0.5, 0.4]"),
     (f"{METHODS}/s", {"kind": "search", "budget": {"flops": [0.5, 1]}}, "methods.s.budget.flops: found [0.5, 1], of"),

@@ -29,6 +29,7 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     _check_images(experiment)
     _check_numbers(experiment)
     _check_search(experiment)
+    _check_teacher(experiment)
     for stage in filter(experiment.__contains__, RECIPES):
         try:
             _check_recipe(experiment[stage], image_size, processes if stage in SHARED else 1)
@@ -112,6 +113,16 @@ def _check_budget(key: str, budget: Settings) -> None:
             raise InputError(
                 f"{key}.{cost}: found {limit}, of which one is a share of the base, the other a number; "
                 "expected two shares, up to 1.0, or two numbers"
+            )
+
+
+def _check_teacher(experiment: Settings) -> None:
+    """The base teaches; a training that starts from other weights has no base beside it."""
+    for name, method in experiment["methods"].items():
+        if experiment["full"].get("distill_weight") and method.get(kinds.WEIGHTS) == kinds.OWN:
+            raise InputError(
+                f"methods.{name}.{kinds.WEIGHTS}: found '{kinds.OWN}', but the base teaches (full.distill_weight) and "
+                "this training does not start from it; expected 'base', or no distill_weight"
             )
 
 
