@@ -106,6 +106,14 @@ def test_sensitivities_are_measured_once_and_are_those_that_the_criterion_would_
     assert torch.equal(left, network.get_parameter(f"{layer}.weight")[np.sort(order[0][: len(left)])])
 
 
+def test_measuring_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("sacp.progress.SECONDS", 0)
+    with caplog.at_level("INFO"):
+        sacp.prune(small(), SHAPE, flops=0.5, images=[IMAGES, IMAGES[:1]])
+    lines = [record.getMessage() for record in caplog.records if "sensitivity: images" in record.getMessage()]
+    assert [line.split(",")[0] for line in lines] == ["sensitivity: images 4/5", "sensitivity: images 5/5"]
+
+
 def test_no_more_than_500_images_are_looked_at() -> None:
     network, many = small(), [torch.randn(300, *SHAPE[1:]) for _ in range(3)]
     for criterion in ("sensitivity", "hrank"):

@@ -23,6 +23,7 @@ from sacp.network.cost import Budget, cost_of_graph, is_share
 from sacp.network.graph import Graph
 from sacp.network.surgery import copied
 from sacp.network.surgery import prune as cut
+from sacp.progress import Progress
 from sacp.pruning import proof as proofs
 from sacp.pruning.criteria import Rescaled, highest_first, kept_channels
 from sacp.pruning.returned import order_of
@@ -243,7 +244,9 @@ def _judged(network: nn.Module, graph: Graph, wish: Wish) -> tuple[Score, Any]:
     score, measured = _score(wish.score), None
     if score["needs"]:
         _check_images(wish.images, f"the score '{wish.score}'")
-        measured = measure(network, graph, _first(wish.images, criteria.IMAGES), wish.seed)
+        batches = _first(wish.images, criteria.IMAGES)
+        progress, sizes = Progress("sensitivity: images", sum(map(len, batches))), iter(map(len, batches))
+        measured = measure(network, graph, batches, wish.seed, after=lambda: progress.advance(next(sizes)))
     values = additive_values(score, network, graph, wish.levels, measured.groups if measured else None)
     if measured and wish.criterion == SENSITIVITY:  # what the criterion would measure again
         return values, highest_first(measured.channels)
