@@ -3,6 +3,8 @@
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -64,20 +66,31 @@ def train(
         InputError: out of memory, or a teacher is asked for and none is given.
         Stopped: a signal asked for an end; the state was saved.
     """
+    with running(network, recipe, label, engine) as stop:
+        run = Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration, teacher)
+        run.go(stop, engine)
+    return run.history
+
+
+@contextmanager
+def running(network: nn.Module, recipe: Recipe, label: str, engine: Engine) -> Iterator[Stop]:
+    """What every training runs in: its arithmetic, the generators as they were, and signals that ask for an end.
+
+    Raises:
+        InputError: out of memory.
+    """
     device = next(network.parameters()).device
     with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
         try:
-            run = _Run(network, splits, recipe, seed, label, sidecar or Sidecar(), source, team, calibration, teacher)
-            run.go(stop, engine)
+            yield stop
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             size = recipe.batch_size
             raise InputError(f"{label}: out of memory on {device} at batch size {size}; lower batch_size") from None
-    return run.history
 
 
-class _Run:
+class Run:
     """One training: what is saved of it, and how it goes on."""
 
     def __init__(
@@ -225,9 +238,6 @@ class _Run:
         else:
             self.sums.copy_(state["sums"].sum(dim=0) / self.team.size)
         log.info("%s: goes on in epoch %d at step %d", self.label, self.epoch + 1, self.step)
-
-
-Run = _Run  # of trainings that do more in a step, `training.stepwise`
 
 
 def batches_of(splits: Splits, recipe: Recipe, device: torch.device, team: Team = ALONE) -> Source:

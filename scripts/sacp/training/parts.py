@@ -6,14 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from sacp.compute.arithmetic import Engine, arithmetic, generators_kept
+from sacp.compute.arithmetic import Engine
 from sacp.compute.parallel import ALONE
-from sacp.compute.resume import Sidecar, Stop, stop_requests
-from sacp.errors import InputError, out_of_memory
+from sacp.compute.resume import Sidecar, Stop
 from sacp.images.batches import Source
 from sacp.images.splits import Splits
 from sacp.training.evaluation import Calibration
-from sacp.training.loop import DivergenceError, History, _copy, _floats, _Run
+from sacp.training.loop import DivergenceError, History, Run, _copy, _floats, running
 from sacp.training.recipe import Recipe
 
 State = dict[str, Any]  # of a training, as its sidecar has it: tensors and plain values
@@ -23,7 +22,7 @@ class _ReachedError(Exception):
     """The last step of a part is done."""
 
 
-class _Part(_Run):
+class _Part(Run):
     """A training up to a number of steps. An epoch that ends with a part is closed in it."""
 
     last = 0  # steps of the whole training that are done at its end
@@ -88,15 +87,8 @@ def train_part(
         InputError: out of memory.
         Stopped: a signal asked for an end; the state was saved.
     """
-    device = next(network.parameters()).device
-    with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
-        try:
-            run = _Part(network, splits, recipe, seed, label, sidecar, source, ALONE, calibration, teacher)
-            run.last = last
-            run.go(stop, engine)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            size = recipe.batch_size
-            raise InputError(f"{label}: out of memory on {device} at batch size {size}; lower batch_size") from None
+    with running(network, recipe, label, engine) as stop:
+        run = _Part(network, splits, recipe, seed, label, sidecar, source, ALONE, calibration, teacher)
+        run.last = last
+        run.go(stop, engine)
         return run.history, run.ended()

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sacp.compute.arithmetic import Engine, arithmetic, generators_kept
+from sacp.compute.arithmetic import Engine
 from sacp.compute.parallel import ALONE
-from sacp.compute.resume import Sidecar, Stop, stop_requests
-from sacp.errors import InputError, out_of_memory
+from sacp.compute.resume import Sidecar, Stop
 from sacp.images.splits import Splits
 from sacp.training.evaluation import Calibration
-from sacp.training.loop import History, Run
+from sacp.training.loop import History, Run, running
 from sacp.training.recipe import Recipe
 
 OWN = "own"  # part of a saved state: what is not the loop's
@@ -87,13 +86,6 @@ def finish(training: Stepwise, engine: Engine) -> History:
         InputError: out of memory.
         Stopped: a signal asked for an end; the state was saved.
     """
-    device, size = training.device, training.recipe.batch_size
-    with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
-        try:
-            training.go(stop, engine)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            found = f"{training.label}: out of memory on {device} at batch size {size}; lower batch_size"
-            raise InputError(found) from None
+    with running(training.network, training.recipe, training.label, engine) as stop:
+        training.go(stop, engine)
     return training.history
