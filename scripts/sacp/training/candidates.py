@@ -18,7 +18,7 @@ from sacp.network.graph import Graph, Kept, Scales
 from sacp.network.surgery import prune
 from sacp.tracing.trace import Shape, count
 from sacp.training.evaluation import Calibration, accuracy_percent, measure, warn_if_far
-from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, batches_of, train
+from sacp.training.loop import HISTORY_COLUMNS, DivergenceError, History, batches_of, train
 from sacp.training.recipe import Recipe
 
 TUNED_HISTORY_COLUMNS = ("candidate", *HISTORY_COLUMNS)
@@ -64,28 +64,39 @@ class Tuner:
                 network, self.splits, self.recipe, self.seed, label, self.engine, self.sidecar, self.source,
                 calibration=self.calibration, teacher=self.base,
             )  # fmt: skip
-            self.history += [{"candidate": candidate, **row} for row in epochs]
-            self.calibration(network)
-            accuracy = accuracy_percent(network, self.splits.validation, self.splits)
-            warn_if_far(label, epochs, accuracy)
-            log.info("%s: validation accuracy %.2f %%", label, accuracy)
+            accuracy = self.validated(candidate, network, epochs, label)
         except DivergenceError as error:
             failure = str(error)
             log.warning("%s; recorded as failed", failure)
+        self.record(self.row(candidate, channels, accuracy, failure))
+        return self.rows[-1]
+
+    def validated(self, candidate: int, network: nn.Module, epochs: History, label: str) -> float:
+        """Take in the history of a candidate, and evaluate it: percent of the validation images."""
+        self.history += [{"candidate": candidate, **row} for row in epochs]
+        self.calibration(network)
+        accuracy = accuracy_percent(network, self.splits.validation, self.splits)
+        warn_if_far(label, epochs, accuracy)
+        log.info("%s: validation accuracy %.2f %%", label, accuracy)
+        return accuracy
+
+    def row(self, candidate: int, channels: Kept, accuracy: float | None, failure: str | None) -> dict[str, Any]:
+        """The row of `TUNED_COLUMNS` of a network, but for its rank."""
         flops, parameters = costs_of_counts(self.graph, np.array([[len(c) for c in channels]], np.int64))
+        return {
+            "candidate": candidate,
+            "validation_accuracy_percent": accuracy,
+            "flops": int(flops[0]),
+            "parameters": int(parameters[0]),
+            "failure": failure,
+        }
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Take in the row of a candidate that is done, and save if it is time."""
         self.sidecar.state.pop("training", None)
-        self.rows.append(
-            {
-                "candidate": candidate,
-                "validation_accuracy_percent": accuracy,
-                "flops": int(flops[0]),
-                "parameters": int(parameters[0]),
-                "failure": failure,
-            }
-        )
+        self.rows.append(row)
         if self.sidecar.due:
             self.sidecar.save()
-        return self.rows[-1]
 
 
 def tune_candidates(

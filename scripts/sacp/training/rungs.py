@@ -5,12 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Kept
 from sacp.training.candidates import Tuner
-from sacp.training.evaluation import accuracy_percent, warn_if_far
 from sacp.training.halving import HALVINGS, steps_until
 from sacp.training.loop import DivergenceError
 from sacp.training.parts import State, train_part
@@ -46,10 +42,7 @@ def tune_rung(
     for number, row in enumerate(rows[len(tuner.rows) :], start=len(tuner.rows) + 1):
         label = f"candidate {row['candidate']} ({number}/{len(rows)}, rung {rung + 1}/{HALVINGS + 1})"
         found = dict(row) if row.get("failure") else _tuned(tuner, rung, row, kept, before, keep, label)
-        tuner.sidecar.state.pop("training", None)
-        tuner.rows.append(found)
-        if tuner.sidecar.due:
-            tuner.sidecar.save()
+        tuner.record(found)
     return tuner.rows, tuner.history
 
 
@@ -68,15 +61,7 @@ def _tuned(
     except DivergenceError as error:
         failure = str(error)
         log.warning("%s; recorded as failed", failure)
-    flops, parameters = costs_of_counts(tuner.graph, np.array([[len(each) for each in channels]], np.int64))
-    return {
-        "rank": row["rank"],
-        "candidate": candidate,
-        "validation_accuracy_percent": accuracy,
-        "flops": int(flops[0]),
-        "parameters": int(parameters[0]),
-        "failure": failure,
-    }
+    return {"rank": row["rank"], **tuner.row(candidate, channels, accuracy, failure)}
 
 
 def _accuracy(tuner: Tuner, rung: int, candidate: int, channels: Kept, keep: Keep, label: str) -> float:
@@ -90,9 +75,4 @@ def _accuracy(tuner: Tuner, rung: int, candidate: int, channels: Kept, keep: Kee
     )  # fmt: skip
     if rung < HALVINGS:
         keep(candidate, {**state, PRECISION: precision})
-    tuner.history += [{"candidate": candidate, **epoch} for epoch in history]
-    tuner.calibration(network)
-    accuracy = accuracy_percent(network, tuner.splits.validation, tuner.splits)
-    warn_if_far(label, history, accuracy)
-    log.info("%s: validation accuracy %.2f %%", label, accuracy)
-    return accuracy
+    return tuner.validated(candidate, network, history, label)
