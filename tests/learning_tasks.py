@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sacp.baselines.learning import Learned, LongTask
 from sacp.compute.resume import Sidecar, Stop
 from sacp.network.constraints import NONE, Constraints
-from sacp.network.cost import cost_of_graph
+from sacp.network.cost import cost_of_graph, costs_of_counts
+from sacp.network.graph import Graph
 from sacp.pruning.space import Space
 from sacp.tracing.trace import trace
 from sacp.training.evaluation import Calibration
@@ -52,3 +55,8 @@ def stopped(select: Callable[[LongTask], Learned], own: LongTask, number: int, m
 def saved(path: Path) -> Sidecar:
     """A state beside a job, saved by signals alone."""
     return Sidecar(path, "key", 1e9)
+
+
+def flops_of(graph: Graph, counts: NDArray[np.int64]) -> int:
+    """FLOPs of a network with so many channels in each group, [G]."""
+    return int(costs_of_counts(graph, counts[None])[0][0])

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_tasks import saved, stopped, task
+from learning_tasks import flops_of, saved, stopped, task
 from networks_zoo import any_network, built, randomised_norms
 from sacp.baselines import ato
 from sacp.baselines.ato_controller import Controller, Shares, gumbel, hard_gates, price, soft_gates
 from sacp.baselines.channel_parameters import ChannelParameters
-from sacp.baselines.inner import Gates, flops_of, inner_groups, nearest_counts
+from sacp.baselines.inner import Gates, inner_groups
 from sacp.baselines.learning import settled
+from sacp.baselines.spaces import nearest_counts
 from sacp.network.constraints import Constraints
 from sacp.network.surgery import prune
 from trainings import same_weights, timeless

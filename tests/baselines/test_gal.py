@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_tasks import saved, stopped, task
+from learning_tasks import flops_of, saved, stopped, task
 from sacp.baselines import gal
-from sacp.baselines.inner import flops_of, inner_groups
+from sacp.baselines.inner import inner_groups
 from sacp.baselines.learning import settled
 from sacp.errors import InputError
 from sacp.network.constraints import Constraints

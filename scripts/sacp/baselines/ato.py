@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from sacp.baselines.ato_controller import Controller, Shares, gumbel, hard_gates, price, soft_gates
 from sacp.baselines.channel_parameters import ChannelParameters
-from sacp.baselines.inner import Gates, inner_groups, nearest_counts
+from sacp.baselines.inner import Gates, inner_groups
 from sacp.baselines.learning import Learned, LongTask
-from sacp.baselines.match_flops import TOLERANCE, gaps
+from sacp.baselines.spaces import nearest_counts
 from sacp.compute.arithmetic import Engine
 from sacp.images.batches import Batch, Normalizer, plain_batches
 from sacp.network.graph import Kept
@@ -44,10 +44,8 @@ def select(task: LongTask) -> Learned:
     if task.own_weights:
         training.clear()
         task.calibration(network)
-    counts = np.array([[len(channels) for channels in kept]])
-    missed = bool(gaps(task.graph, counts, task.target_flops)[0] > TOLERANCE)
     judged = [task.evaluated(network)]
-    return Learned(kept, history, judged, network if task.own_weights else None, nearest=missed)
+    return Learned(kept, history, judged, network if task.own_weights else None, nearest=task.misses(kept))
 
 
 class Training(Stepwise):

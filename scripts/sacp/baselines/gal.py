@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from sacp.baselines.inner import Gates, inner_groups, nearest_counts
+from sacp.baselines.inner import Gates, inner_groups
 from sacp.baselines.learning import Learned, LongTask
-from sacp.baselines.match_flops import TOLERANCE, gaps
+from sacp.baselines.spaces import nearest_counts
 from sacp.compute.arithmetic import Engine, seed_generators
 from sacp.compute.optimizers import SGD
 from sacp.errors import InputError
@@ -41,9 +41,8 @@ def select(task: LongTask) -> Learned:
     training.fold(kept if task.own_weights else [np.arange(channels) for channels in task.graph.channels])
     if task.own_weights:
         task.calibration(network)
-    counts = np.array([[len(channels) for channels in kept]])
-    missed = bool(gaps(task.graph, counts, task.target_flops)[0] > TOLERANCE)
-    return Learned(kept, history, [task.evaluated(network)], network if task.own_weights else None, nearest=missed)
+    own = network if task.own_weights else None
+    return Learned(kept, history, [task.evaluated(network)], own, nearest=task.misses(kept))
 
 
 def momentum_of(alpha: float) -> tuple[float, float]:

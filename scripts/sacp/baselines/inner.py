@@ -1,9 +1,9 @@
-"""Methods that remove channels of inner groups alone: which these are, gates on them, FLOPs nearest to a target.
+"""Methods that remove channels of inner groups alone: which these are, and gates on them.
 
 A group is inner if one of its layers alone makes its channels, as within a residual block; those of a sum stay whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sacp.baselines.match_flops import BAND, gaps
 from sacp.errors import InputError
-from sacp.network.cost import costs_of_counts
 from sacp.network.graph import BATCH_NORM, PLAIN, Graph, Node, groups_of, places
 from sacp.network.surgery import weight_axes
-from sacp.pruning.space import rounded
 
 Marks = NDArray[np.bool_]  # of groups [G]
 
@@ -94,38 +91,3 @@ def _last_nodes(graph: Graph) -> list[Node]:
         for number, node in enumerate(graph.nodes)
         if node.groups and node.kind not in PLAIN and (node.kind == BATCH_NORM or number in bare)
     ]
-
-
-def nearest_counts(
-    graph: Graph, scores: Sequence[NDArray[np.float64]], free: Marks, target_flops: int
-) -> NDArray[np.int64]:
-    """Kept channels [G] of one threshold for all free groups, then single channels, nearest to the target's FLOPs.
-
-    Args:
-        graph: the network's graph.
-        scores: of the channels of each group, [C_g]; those of other groups do not count.
-        free: groups that lose channels, [G].
-        target_flops: FLOPs to come near, however far they are.
-    """
-    channels = np.array(graph.channels, np.int64)
-    falling = [np.sort(values) for values in scores]
-    thresholds = np.unique(np.concatenate([values for values, is_free in zip(scores, free, strict=True) if is_free]))
-    # One above all of them too: the least that groups keep may be nearer still.
-    thresholds = np.append(thresholds, np.nextafter(thresholds[-1], np.inf))
-    counts = np.stack([len(values) - np.searchsorted(values, thresholds) for values in falling], axis=1)
-    rows = np.where(free, rounded(counts, graph), channels)
-    best: NDArray[np.int64] = rows[np.argmin(gaps(graph, rows, target_flops))]
-    unit = np.diag(free.astype(np.int64))[free]
-    while (gap := gaps(graph, best[None], target_flops)[0]) > BAND:
-        moved = np.concatenate([best + unit * graph.rounding, best - unit])
-        moved = np.where(free, rounded(moved, graph), channels)
-        step = moved[np.argmin(gaps(graph, moved, target_flops))]
-        if gaps(graph, step[None], target_flops)[0] >= gap:
-            break
-        best = step
-    return best
-
-
-def flops_of(graph: Graph, counts: NDArray[np.int64]) -> int:
-    """FLOPs of a network with so many channels in each group, [G]."""
-    return int(costs_of_counts(graph, counts[None])[0][0])

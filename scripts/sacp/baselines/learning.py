@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from sacp.artefacts.files import write_csv
-from sacp.baselines.match_flops import TOLERANCE
+from sacp.baselines.match_flops import TOLERANCE, gaps
 from sacp.baselines.task import Task, checked
 from sacp.compute.arithmetic import EXACT, Engine
 from sacp.compute.resume import Sidecar
@@ -54,6 +54,11 @@ class LongTask(Task):
     engine: Engine = EXACT
     sidecar: Sidecar
     label: str = "baseline"  # what the log calls this
+
+    def misses(self, kept: Kept) -> bool:
+        """Whether these channels are more than 2 % off the FLOPs to match."""
+        counts = np.array([[len(channels) for channels in kept]], np.int64)
+        return bool(gaps(self.graph, counts, self.target_flops)[0] > TOLERANCE)
 
     def evaluated(self, network: nn.Module) -> dict[str, Any]:
         """A row of `Learned.judged` for a network of the base's size, with its validation accuracy."""

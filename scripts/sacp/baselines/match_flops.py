@@ -22,6 +22,15 @@ def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what:
     Raises:
         InputError: the nearest that was found is more than 2 % off.
     """
+    best = moved(graph, counts, target_flops)
+    gap = gaps(graph, best[None], target_flops)[0]
+    if gap > TOLERANCE:
+        raise InputError(no_match(what, target_flops, gap))
+    return best
+
+
+def moved(graph: Graph, counts: NDArray[np.int64], target_flops: int) -> NDArray[np.int64]:
+    """As `approached`, however far the nearest is off."""
     counts = rounded(counts, graph)
     best: NDArray[np.int64] = counts[_nearest(graph, counts, target_flops)]
     unit = np.eye(len(best), dtype=np.int64)
@@ -31,8 +40,6 @@ def approached(graph: Graph, counts: NDArray[np.int64], target_flops: int, what:
         if gaps(graph, step[None], target_flops)[0] >= gap:
             break
         best = step
-    if gap > TOLERANCE:
-        raise InputError(no_match(what, target_flops, gap))
     return best
 
 
@@ -47,10 +54,14 @@ def threshold_counts(graph: Graph, scores: Sequence[NDArray[np.float64]], target
     Raises:
         InputError: no such network is within 2 % of the target.
     """
-    falling = [np.sort(values) for values in scores]
-    thresholds = np.unique(np.concatenate(scores))
-    counts = [len(values) - np.searchsorted(values, thresholds) for values in falling]
-    return approached(graph, np.maximum(np.stack(counts, axis=1), 1), target_flops, "threshold for all groups")
+    counts = above(scores, np.unique(np.concatenate(scores)))
+    return approached(graph, np.maximum(counts, 1), target_flops, "threshold for all groups")
+
+
+def above(scores: Sequence[NDArray[np.float64]], thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many channels of each group have a score of at least each threshold, [n] -> [n, G]."""
+    rising = [np.sort(values) for values in scores]
+    return np.stack([len(values) - np.searchsorted(values, thresholds) for values in rising], axis=1)
 
 
 def nearest_threshold(graph: Graph, scores: Sequence[NDArray[np.float64]], target_flops: int) -> NDArray[np.int64]:
@@ -61,9 +72,7 @@ def nearest_threshold(graph: Graph, scores: Sequence[NDArray[np.float64]], targe
         scores: of the channels of each group, [C_g].
         target_flops: FLOPs to come near.
     """
-    falling, thresholds = [np.sort(values) for values in scores], np.unique(np.concatenate(scores))
-    counts = [len(values) - np.searchsorted(values, thresholds) for values in falling]
-    rows = rounded(np.stack(counts, axis=1), graph)
+    rows = rounded(above(scores, np.unique(np.concatenate(scores))), graph)
     nearest: NDArray[np.int64] = rows[_nearest(graph, rows, target_flops)]
     return nearest
 

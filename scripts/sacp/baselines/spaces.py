@@ -1,12 +1,13 @@
 """The part of a network that a method prunes, where that is less than all groups."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sacp.baselines.inner import Marks
-from sacp.baselines.match_flops import BAND, approached, gaps
+from sacp.baselines.match_flops import BAND, above, approached, gaps, moved
 from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Graph
 from sacp.pruning.space import rounded
@@ -38,3 +39,20 @@ def nearest(graph: Graph, counts: NDArray[np.int64], target_flops: int, what: st
     if gap > BAND and costs_of_counts(graph, least[None])[0][0] > target_flops:
         return least
     return approached(graph, counts, target_flops, what)
+
+
+def nearest_counts(
+    graph: Graph, scores: Sequence[NDArray[np.float64]], free: Marks, target_flops: int
+) -> NDArray[np.int64]:
+    """Kept channels [G] of one threshold for all free groups, then single channels, nearest to the target's FLOPs.
+
+    Args:
+        graph: the network's graph.
+        scores: of the channels of each group, [C_g]; those of other groups do not count.
+        free: groups that lose channels, [G].
+        target_flops: FLOPs to come near, however far they are.
+    """
+    thresholds = np.unique(np.concatenate([values for values, is_free in zip(scores, free, strict=True) if is_free]))
+    # One above all of them too: the least that groups keep may be nearer still.
+    thresholds = np.append(thresholds, np.nextafter(thresholds[-1], np.inf))
+    return moved(narrowed(graph, free), above(scores, thresholds), target_flops)

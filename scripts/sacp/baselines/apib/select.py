@@ -13,7 +13,7 @@ from sacp.baselines.apib.kernels import products
 from sacp.baselines.apib.lasso import Lasso
 from sacp.baselines.inner import is_inner
 from sacp.baselines.learning import Learned, LongTask
-from sacp.baselines.match_flops import BAND, TOLERANCE, gaps
+from sacp.baselines.match_flops import BAND, gaps
 from sacp.baselines.spaces import narrowed, nearest
 from sacp.errors import InputError
 from sacp.network.cost import costs_of_counts
@@ -33,9 +33,7 @@ def select(task: LongTask) -> Learned:
     kept, tried = kept_by_penalty(
         task.base, task.graph, images, task.target_flops, own["positive"], own["sums"], task.seed
     )
-    counts = np.array([[len(channels) for channels in kept]], np.int64)
-    misses = bool(gaps(task.graph, counts, task.target_flops)[0] > TOLERANCE)
-    return Learned(kept, tried, [], columns=COLUMNS, nearest=misses)
+    return Learned(kept, tried, [], columns=COLUMNS, nearest=task.misses(kept))
 
 
 def kept_by_penalty(
