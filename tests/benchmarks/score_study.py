@@ -146,7 +146,9 @@ class Study:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "encoder.pt"
             save(path, encoder, self.graph, LEVELS, ENCODER)
-            return of_score(score({"score": "encoder", "encoder": vars(ENCODER)}), self.base, self.graph, LEVELS, path)
+            return of_score(
+                score_settings({"score": "encoder", "encoder": vars(ENCODER)}), self.base, self.graph, LEVELS, path
+            )
 
     def band(self, share: float) -> dict[str, list[float]]:
         return {"flops": [BAND * share, share]}
@@ -179,7 +181,7 @@ class Study:
     def closed(self, name: str, settings: dict) -> Scorer:
         known = scores.score(name)
         given = {known.settings: settings} if known.settings else {}
-        return of_score(score({"score": name, **given}), self.base, self.graph, LEVELS, None, self.sensitivity)
+        return of_score(score_settings({"score": name, **given}), self.base, self.graph, LEVELS, None, self.sensitivity)
 
     def task(self, name: str, share: float) -> Task:
         """A baseline's, at the FLOPs of the middle of the band; its criterion orders the channels of searches too."""
@@ -187,10 +189,6 @@ class Study:
         given = {"function": criterion.function, "images": criterion.images}
         target = round((1 + BAND) / 2 * share * cost_of_graph(self.graph).flops)
         return Task(self.base, self.graph, target, derive(self.seed, "baseline"), self.space, given, self.splits)
-
-
-def score(method: dict) -> dict:
-    return score_settings(method)
 
 
 def base_of(spec: NetworkSpec, splits: Splits, seed: int, folder: Path) -> nn.Module:
