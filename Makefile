@@ -28,7 +28,7 @@ $(VENV)/.complete: requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no download, some minutes.
+demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no download, two minutes.
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@echo
 	@cat results/demo/tables/table3.md

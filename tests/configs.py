@@ -1,5 +1,6 @@
 """Configs, as they are shipped and resolved."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,22 @@ from sacp.plan import config
 
 SCHEMA = ROOT / "config/schema.yaml"
 DEMO = "digits-resnet14"  # the demo's experiment
+MATCHED = {"kind": "search", "match": "sacp"}
+DEFICIT = {"features": "deficit", "negatives": "own", "score": "distance", "temperature": 1}
+METHODS = {  # of each kind of stage one; not those of the demo, which may change
+    "sacp": {"kind": "search"},
+    "sacp-deficit": MATCHED | {"encoder": DEFICIT},
+    "log-mass": MATCHED | {"score": "log-mass", "search": "exact"},
+    "sacp-1": MATCHED | {"labels": 20, "encoder": {"objective": "regression", "epochs": 50}},
+    "sacp-2": {"kind": "tuned", "match": "sacp"},
+    "l1": {"kind": "uniform", "match": "sacp"},
+    "random": {"kind": "random", "match": "sacp"},
+    "fpgm": {"kind": "uniform", "match": "sacp", "criterion": "fpgm"},
+    "hrank": {"kind": "uniform", "match": "sacp", "criterion": "hrank"},
+    "thinet": {"kind": "uniform", "match": "sacp", "criterion": "thinet"},
+    "slimming": {"kind": "slimming", "match": "sacp"},
+    "abcpruner": {"kind": "colony", "match": "sacp"},
+}
 
 
 def read(name: str, root: Path = ROOT) -> dict[str, Any]:
@@ -28,7 +45,13 @@ def shipped(name: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def demo(**methods: dict[str, Any]) -> dict[str, Any]:
-    """The demo with all its defaults; with these methods beside its own, if any are given."""
+    """The demo with `METHODS`, predictors and all its defaults; with these methods beside them, if any are given."""
+    return resolved(unresolved(**methods))
+
+
+def unresolved(**methods: dict[str, Any]) -> dict[str, Any]:
+    """The same without the schema's defaults."""
     value = read("demo")
-    value["defaults"]["methods"] |= methods
-    return resolved(value)
+    own = {"methods": METHODS | methods, "predictors": {"sample": 24}, "colony": {"food": 3, "cycles": 1}}
+    value["defaults"] |= copy.deepcopy(own)
+    return value

@@ -2,7 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
-from configs import DEMO, read, resolved
+from configs import DEMO, resolved, unresolved
 from sacp.compute.resume import Sidecar
 from sacp.errors import InputError
 from sacp.forecast import costs
@@ -32,7 +32,7 @@ def test_sizes_are_those_of_the_splits() -> None:
 @pytest.fixture
 def measurements() -> Measurements:
     """What measures the demo, small: by the settings of the forecast's job."""
-    settings = read("demo")
+    settings = unresolved()
     settings["experiments"][DEMO]["space"] |= {"training_size": 64, "search_size": 500}
     settings["experiments"][DEMO]["search"] = {"found": 20}
     cfg = Stages(Experiments(resolved(settings))).forecast(2, None)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from configs import DEMO, demo, read, resolved, shipped
+from configs import DEMO, demo, resolved, shipped, unresolved
 from sacp.plan.experiments import Experiments, Values, has_encoder, labelled, network_settings, pattern, shares_sample
 
 SEARCHES = ["sacp", "sacp-deficit", "log-mass", "sacp-1"]
@@ -55,7 +55,7 @@ def test_searches_that_find_candidates_of_their_own_are_a_pattern(plan, own):
 
 
 def test_a_pattern_of_no_names_matches_nothing():
-    value = read("demo")
+    value = unresolved()
     value["defaults"]["methods"] = {"sacp": {"kind": "search"}}
     plan = Experiments(resolved(value))
     for nothing in (plan.finders(), plan.made_by("select_baseline"), plan.made_by("search_colony"), pattern([])):
@@ -70,7 +70,7 @@ def test_baselines_are_a_pattern_by_the_rule_that_keeps_their_channels(plan, own
 
 
 def test_a_pattern_holds_names_of_all_experiments_once():
-    value = read("demo")
+    value = unresolved()
     other = value["experiments"][DEMO] | {"methods": {"far": {"kind": "search", "search": "local"}}}
     value["experiments"]["other"] = other
     plan = Experiments(resolved(value))
@@ -125,7 +125,7 @@ def test_a_baseline_without_a_criterion_looks_at_no_images_by_one(plan, method):
 def test_an_input_is_needed_where_a_baseline_takes_it(plan):
     assert plan.needs(DEMO, "sparse")
     assert plan.needs(DEMO, "data")
-    value = read("demo")
+    value = unresolved()
     value["defaults"]["methods"] = {name: value["defaults"]["methods"][name] for name in ("sacp", "sacp-2", "l1")}
     few = Experiments(resolved(value))
     assert not few.needs(DEMO, "sparse")
@@ -155,7 +155,7 @@ def test_encoders_are_those_of_the_searches_and_then_those_that_are_compared(pla
 
 def without(*keys: str) -> dict[str, Any]:
     """The demo's config with `log-mass` alone, and without some keys of its defaults."""
-    value = read("demo")
+    value = unresolved()
     value["defaults"]["methods"] = {"log-mass": {"kind": "search", "score": "log-mass", "search": "exact"}}
     return value | {"defaults": {key: part for key, part in value["defaults"].items() if key not in keys}}
 
@@ -168,7 +168,7 @@ def test_figures_of_encoders_are_drawn_where_there_is_one(plan):
 
 
 def test_an_experiment_without_a_search_has_no_figures():
-    value = read("demo")
+    value = unresolved()
     value["experiments"]["bare"] = value["experiments"][DEMO]
     settings = resolved(value)
     settings["experiments"]["bare"]["methods"] = {}
@@ -186,7 +186,7 @@ def test_the_table_of_predictors_is_made_where_they_are_compared(plan):
 
 def test_sizes_of_the_sweep_ascend_and_hold_m(plan):
     assert plan.sweep_sizes(DEMO) == [10, 20]
-    value = read("demo")
+    value = unresolved()
     value["experiments"][DEMO]["sweep"] = {"m": [20, 15, 5]}
     assert Experiments(resolved(value)).sweep_sizes(DEMO) == [5, 15, 20]
 

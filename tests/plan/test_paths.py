@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import rulebook
-from configs import DEMO, demo, read, resolved, shipped
+from configs import DEMO, demo, resolved, shipped, unresolved
 from sacp.catalogue.outputs import FIGURES
 from sacp.plan.experiments import Experiments, Values
 from sacp.plan.paths import Paths, record_of
@@ -34,7 +34,7 @@ def paths() -> Paths:
 @pytest.fixture(scope="module")
 def two() -> Paths:
     """Two experiments, of two seeds, on two data sets; the second has methods of its own alone."""
-    value = read("demo")
+    value = unresolved()
     common = value["defaults"].pop("methods")
     first = value["experiments"][DEMO]
     value["experiments"] = {
@@ -47,7 +47,7 @@ def two() -> Paths:
 
 def with_m(number: int, size: int = 10) -> Paths:
     """The demo with so many tuned candidates, in shards of a size."""
-    value = read("demo")
+    value = unresolved()
     own = {"refine": {"top_m": number, "top_k": 3, "shard_size": size}, "sweep": {"m": []}, "search": {"found": 2000}}
     value["experiments"][DEMO] |= own
     return paths_of(resolved(value))
@@ -222,7 +222,7 @@ def test_a_winner_waits_for_the_tuned_candidates_of_its_search(paths):
     ],
 )
 def test_weights_are_an_input_if_they_are_a_file(weights, inputs):
-    value = read("demo")
+    value = unresolved()
     value["experiments"][DEMO]["network"] |= {"weights": weights} if weights else {}
     assert paths_of(resolved(value)).weights(place("")) == inputs
 
@@ -358,7 +358,7 @@ def test_every_record_of_a_shipped_config_is_some_rules(name):
 
 def test_winners_are_exported_by_a_run_that_is_told_so(paths):
     assert paths.exports() == []
-    told = paths_of(resolved(read("demo") | {"export": True})).exports()
+    told = paths_of(resolved(unresolved() | {"export": True})).exports()
     assert len(told) == len(set(told)) == 12
     assert told[0] == f"{SEED}/sacp/winner/export/network.onnx"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import rulebook
 from checkout import ROOT
-from configs import DEMO, demo, read, resolved
+from configs import DEMO, demo, resolved, unresolved
 from sacp.plan.choices import Choices
 from sacp.plan.experiments import Experiments, Values
 from sacp.plan.paths import Paths
@@ -118,7 +118,7 @@ def test_rows_and_panels_stand_in_the_configs_order(stages):
         "abcpruner",
     ]  # fmt: skip
     assert list(stages.table4()["models"][DEMO]["methods"]) == [*SEARCHES, "sacp-2"]
-    value = read("demo")
+    value = unresolved()
     value["experiments"] = {name: value["experiments"][DEMO] for name in "bca"}
     several = stages_of(resolved(value))
     assert list(several.table3()["models"]) == list(several.table4()["models"]) == ["b", "c", "a"]
@@ -214,7 +214,7 @@ def test_halving_changes_no_settings_but_those_that_show_all_of_refine(stages):
 
 
 def test_a_data_set_has_its_reader_and_the_form_of_its_images():
-    value = read("demo")
+    value = unresolved()
     value["datasets"]["tree"] = {"source": "imagefolder", "path": "x", "classes": 7}
     stages = stages_of(resolved(value))
     digits = {"source": "digits", "reader": DIGITS, "image_size": 8, "classes": 10, "channels": 1}
@@ -230,7 +230,7 @@ def test_a_data_set_has_its_reader_and_the_form_of_its_images():
     [(None, None), ("mine/base.pt", None), ("ResNet18_Weights.IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1")],
 )
 def test_published_weights_stand_in_the_settings_and_files_do_not(weights, published):
-    value = read("demo")
+    value = unresolved()
     value["experiments"][DEMO]["network"] |= {"weights": weights} if weights else {}
     found = stages_of(resolved(value)).base(place())
     assert found["published_weights"] == published
@@ -345,7 +345,7 @@ def test_a_score_that_is_far_from_linear_is_made_so_where_candidates_are_ranked_
 
 def own(network: str = "resnet14") -> Stages:
     """The demo with functions and a network by import paths of the user's."""
-    value = read("demo")
+    value = unresolved()
     value["defaults"]["methods"] |= {
         "selected": {"kind": "my.package:select", "match": "sacp", "criterion": "my.package:order"},
         "ordered": {"kind": "uniform", "match": "sacp", "criterion": "my.package:order"},
@@ -410,7 +410,7 @@ def test_rules_count_the_code_that_their_settings_tell_them_to_load():
 
 
 def test_settings_that_all_share_are_those_of_the_config():
-    stages = stages_of(resolved(read("demo") | {"device": "cpu", "precision": "bfloat16", "processes": 3}))
+    stages = stages_of(resolved(unresolved() | {"device": "cpu", "precision": "bfloat16", "processes": 3}))
     found = stages.base(place())
     assert (found["device"], found["processes"]) == ("cpu", 3)
     assert found["engine"] == {"deterministic": True, "precision": "bfloat16"}

@@ -1,7 +1,7 @@
 """Figure 1: what it says of a run, and that it is drawn."""
 
 import pytest
-from configs import DEMO, read, resolved
+from configs import DEMO, resolved, unresolved
 from networks_zoo import built
 from sacp.network.cost import cost_of_graph
 from sacp.plan.experiments import Experiments, Values
@@ -17,7 +17,7 @@ from sacp.report.network_figures import method_figure, stages_of
     ],
 )
 def test_the_figure_of_the_method_says_what_the_first_search_did(tmp_path, first, score, scored):
-    settings = read("demo")
+    settings = unresolved()
     methods = settings["defaults"]["methods"]
     settings["defaults"]["methods"] = {first: {key: methods[first][key] for key in methods[first] if key != "match"}}
     run = Stages(Experiments(resolved(settings))).method_figure(Values(DEMO))
