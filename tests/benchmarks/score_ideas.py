@@ -145,7 +145,13 @@ class Ideas(study.Study):
             network = prune(self.base, self.graph, kept)
             Calibration(self.splits, study.CALIBRATION, self.seed)(network)
             network.eval()
-            groups = self.measured(network, trace(network, self.spec.input_shape))[0].groups
+            graph = trace(network, self.spec.input_shape)
+            measured = self.measured(network, graph)[0].groups
+            by_name = dict(zip((group.name for group in graph.groups), measured, strict=True))
+            # A group of one channel is none for a trace, as nothing of it can be pruned: its last value stays.
+            groups = np.array(
+                [by_name.get(group.name, before) for group, before in zip(self.graph.groups, groups, strict=True)]
+            )
         return groups
 
     def fisher(self, name: str, order: Order) -> Tables:

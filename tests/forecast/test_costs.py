@@ -43,6 +43,7 @@ def measurements() -> Measurements:
     ("method", "positive"),
     [
         ("sacp", {"sample_seconds", "encoder_seconds", "score_seconds"}),
+        ("sacp-1", {"sample_seconds", "encoder_seconds", "score_seconds"}),
         ("log-mass", {"sample_seconds", "find_seconds", "score_seconds"}),
     ],
 )

@@ -106,7 +106,7 @@ class Measurements:
         search = search_settings(experiment, settings)
         search = matched(search, flops) if "match" in settings else search
         request |= {"score": score_settings(settings), "way": settings["search"], "search": search}
-        request["m"] = experiment["refine"]["top_m"]
+        request |= {"m": experiment["refine"]["top_m"], "labels": settings.get("labels", 0)}
         what = f"the search of {method}"
         idle, answers = self._once(name, what, "sacp.forecast.measure_search", request, 1)
         return idle, answers[0]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sacp.encoder import scorer as encoder_scorer
 from sacp.encoder.dense import DenseScorer
 from sacp.encoder.model import Encoder, EncoderSettings
-from sacp.encoder.training import train_encoder
+from sacp.encoder.training import Labels, train_encoder
 from sacp.forecast.processes import serve
 from sacp.network.architectures import build
 from sacp.network.constraints import Constraints
@@ -34,7 +35,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure the three stages of a search one after the other.
 
     Args:
-        request: `network`, `space`, `search`, `m`, `threads`, and the method's `score` and `way` to search.
+        request: `network`, `space`, `search`, `m`, `threads`, and the method's `score`, `way` to search and number of
+            `labels`, 0 if it learns from none.
 
     Returns:
         `sample_seconds`, `encoder_seconds` (0 without an encoder), `find_seconds` (0 of a sample) and
@@ -53,7 +55,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         )
     else:
         settings = EncoderSettings(**request["score"]["settings"])
-        training, encoder = _training(graph, norms, space, settings)
+        training, encoder = _training(graph, norms, space, settings, request["labels"])
         started = time.monotonic()
         scorer = encoder_scorer.fastest(DenseScorer.of(encoder, graph, norms, space["levels"], settings))
     ready = time.monotonic() - started
@@ -92,14 +94,19 @@ def _sampling(graph: Graph, space: Mapping[str, Any], threads: int) -> tuple[flo
     return ready - started + (time.monotonic() - ready) * size / len(part), part
 
 
-def _training(graph: Graph, norms: Norms, space: Mapping[str, Any], settings: EncoderSettings) -> tuple[float, Encoder]:
-    """Seconds to train the encoder, and one that was trained a little."""
-    size, few = space["training_size"], replace(settings, epochs=1)
-    rows = draw_training(min(size, BATCHES * settings.batch_size), graph, space["levels"], np.random.default_rng(0))
-    train_encoder(graph, norms, rows[: 4 * settings.batch_size], space["levels"], few, 0)  # to warm up
+def _training(
+    graph: Graph, norms: Norms, space: Mapping[str, Any], settings: EncoderSettings, labels: int
+) -> tuple[float, Encoder]:  # fmt: skip
+    """Seconds to train the encoder, and one that was trained a little; the accuracies of its labels are drawn."""
+    size, drawn = labels or space["training_size"], np.random.default_rng(0)
+    rows = draw_training(min(size, BATCHES * settings.batch_size), graph, space["levels"], drawn)
+    known = Labels(np.arange(len(rows)), drawn.random(len(rows))) if labels else None
+    few = replace(settings, epochs=max(1, BATCHES * settings.batch_size // len(rows)) if labels else 1)
+    train = partial(train_encoder, graph, norms, rows, space["levels"], seed=0, labels=known)
+    train(settings=replace(settings, epochs=1))  # to warm up
     started = time.monotonic()
-    encoder, _ = train_encoder(graph, norms, rows, space["levels"], few, 0)
-    return (time.monotonic() - started) * settings.epochs * size / len(rows), encoder
+    encoder, _ = train(settings=few)
+    return (time.monotonic() - started) * settings.epochs / few.epochs * size / len(rows), encoder
 
 
 def _scoring(
