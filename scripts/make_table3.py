@@ -27,7 +27,7 @@ with job.running(snakemake) as work:
     for model, base, methods in tables.runs(models, len(seeds), finished("base"), finished("winner")):
         settings = models[model]
         rows += tables.reported_rows(reported, settings["reported"], model)
-        measured = tables.measured_rows(model, base, methods, settings["methods"])
+        measured = tables.measured_rows(model, base, methods, settings["methods"], settings["spaces"])
         if model in work.cfg["timed"]:
             times = tables.latencies(pd.read_csv(path) for path in islice(timed, len(seeds)))
             measured = [row | times[row["method"]] for row in measured]

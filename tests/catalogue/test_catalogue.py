@@ -176,6 +176,32 @@ def test_an_import_path_is_a_baseline_that_may_look_at_images():
     assert kind.keys == ("criterion", "trainings")
 
 
+@pytest.mark.parametrize("name", [name for name, kind in kinds.KINDS.items() if kind.other_space])
+def test_what_a_kind_can_remove_hangs_on_an_option_of_the_schema(name):
+    kind = kinds.kind(name)
+    option, value, other = kind.other_space
+    known = METHOD[kind.options]["properties"][option]
+    assert value in known.get("enum", [False, True])
+    assert value != known["default"]
+    assert kinds.space({"kind": name, kind.options: {option: known["default"]}}) == kind.space
+    assert kinds.space({"kind": name, kind.options: {option: value}}) == other != kind.space
+
+
+@pytest.mark.parametrize(
+    ("method", "space", "matched"),
+    [
+        ({"kind": "search"}, "all groups", None),
+        ({"kind": "search", "match": "sacp"}, "all groups", "sacp"),
+        ({"kind": "tuned", "match": "sacp"}, "all groups", None),  # a network of its match's, of whatever FLOPs
+        ({"kind": "uniform", "match": "sacp"}, "all groups, by one ratio", "sacp"),
+        ({"kind": "gal", "match": "sacp", "gal": {}}, "inner groups", "sacp"),
+        ({"kind": "my.package:select", "match": "sacp"}, "what its function says", "sacp"),
+    ],
+)
+def test_what_a_method_can_remove_and_whose_flops_it_has_to_meet(method, space, matched):
+    assert (kinds.space(method), kinds.matched(method)) == (space, matched)
+
+
 def test_an_import_path_is_a_criterion_that_sees_images():
     criterion = criteria.criterion("my.package:order")
     assert (criterion.function, criterion.images) == ("my.package:order", criteria.IMAGES)

@@ -118,6 +118,13 @@ def test_rows_and_panels_stand_in_the_configs_order(stages):
         "abcpruner",
     ]  # fmt: skip
     assert list(stages.table4()["models"][DEMO]["methods"]) == [*SEARCHES, "sacp-2"]
+
+
+def test_table_3_is_told_what_methods_can_remove_and_whose_flops_they_have_to_meet(stages):
+    found = stages.table3()["models"][DEMO]["spaces"]
+    assert found["l1"] == {"match": "sacp", "space": "all groups, by one ratio"}
+    assert found["sacp-2"] == found["sacp"] == {"match": None, "space": "all groups"}
+    assert list(found) == list(stages.table3()["models"][DEMO]["methods"])
     value = unresolved()
     value["experiments"] = {name: value["experiments"][DEMO] for name in "bca"}
     several = stages_of(resolved(value))

@@ -30,6 +30,9 @@ def metrics(accuracy: float, flops: int, parameters: int, **more: float) -> dict
 
 
 SETTINGS = {"sacp": {"kind": "search", "labels": 20}, "l1": {"kind": "uniform"}}
+ALL = {"match": None, "space": "all groups"}  # of a method that has no FLOPs to meet
+SPACES = {"sacp": ALL, "sacp-2": ALL, "l1": {"match": "sacp", "space": "all groups, by one ratio"}}
+ALONE = {"l1": ALL}
 
 
 OF_THREE = {"tuned_candidates": 150, "trained_candidates": [1, 2, 3]}
@@ -42,17 +45,19 @@ METHOD = [
 
 
 def test_measured_rows_are_means_and_deviations_over_seeds():
-    base, method = measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS)
+    base, method = measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS, SPACES)
     assert method == {
         "model": "net",
         "method": "sacp",
         "source": "measured",
+        "space": "all groups",
         "seeds": 2,
         "top1_percent": 90.0,
         "top1_std": pytest.approx(8**0.5),  # (2^2 + 2^2) / (2 - 1)
         "change_percent": -1.5,  # the mean of -2 and -1, each against the base of its own seed
         "flops_millions": 1.5,
         "flops_pruned_percent": 62.5,  # the mean of 75 and 50
+        "flops_gap_percent": None,
         "params_millions": pytest.approx(0.06),
         "params_pruned_percent": pytest.approx(70.0),  # the mean of 75 and 65
         "networks_tuned": 170,  # those that were labelled included
@@ -66,15 +71,34 @@ def test_measured_rows_are_means_and_deviations_over_seeds():
     assert (base["networks_tuned"], base["networks_trained"], base["device_hours"]) == (0, 1, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("shares", "gap"),
+    [
+        ((1.0, 1.0), None),
+        ((1.019, 0.981), None),  # within 2 %
+        ((1.03, 0.9), -10),  # the farthest seed's, and no mean that would hide both
+        ((1.5, 0.9), 50),
+    ],
+)
+def test_how_far_a_method_is_off_the_flops_that_it_has_to_meet_is_that_of_the_farthest_seed(shares, gap):
+    runs = [run | {"flops": round(share * run["flops"])} for run, share in zip(METHOD, shares, strict=True)]
+    rows = measured_rows("net", BASE, {"sacp": METHOD, "l1": runs}, SETTINGS, SPACES)
+    found = {row["method"]: row.get("flops_gap_percent") for row in rows}
+    assert found == {"Base": None, "sacp": None, "l1": None if gap is None else pytest.approx(gap)}
+    shown = readable(table3(rows))
+    assert shown["Prunes"].tolist() == ["", "all groups", "all groups, by one ratio"]
+    assert shown["FLOPs off target (%)"].tolist() == ["", "", "" if gap is None else f"{gap:.2f}"]
+
+
 def test_the_papers_protocol_says_nothing_of_one_network():
     once = [run | {"trained_candidates": [7], "tuned_candidates": 0} for run in METHOD]
-    row = measured_rows("net", BASE, {"l1": once}, SETTINGS)[1]
+    row = measured_rows("net", BASE, {"l1": once}, SETTINGS, ALONE)[1]
     assert (row["paper_protocol_top1_percent"], row["protocol_difference_percent"]) == (None, None)
     assert (row["networks_tuned"], row["networks_trained"]) == (0, 1)
 
 
 def test_a_network_that_is_taken_as_it_was_tuned_is_not_trained():
-    row = measured_rows("net", BASE, {"sacp-2": METHOD}, {"sacp-2": {"kind": "tuned"}})[1]
+    row = measured_rows("net", BASE, {"sacp-2": METHOD}, {"sacp-2": {"kind": "tuned"}}, SPACES)[1]
     assert (row["networks_tuned"], row["networks_trained"]) == (150, 0)
 
 
@@ -104,7 +128,7 @@ def test_runs_deals_out_metrics_by_model_method_and_seed():
 
 
 def test_one_seed_has_a_mean_and_no_deviation():
-    row = measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS)[1]
+    row = measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS, SPACES)[1]
     assert (row["seeds"], row["top1_percent"], row["change_percent"]) == (1, 88.0, -2.0)
     assert np.isnan(row["top1_std"])
 
@@ -129,7 +153,9 @@ def test_reported_base_rows_are_those_of_the_definitions():
 
 
 def test_table_has_its_columns_in_order_for_reported_and_measured_rows():
-    table = table3([*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS)])
+    table = table3(
+        [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS, SPACES)]
+    )
     assert list(table.columns) == COLUMNS
     assert table["source"].tolist() == ["reported"] * (len(table) - 2) + ["measured"] * 2
     assert table["seeds"].isna().sum() == len(table) - 2
@@ -140,17 +166,20 @@ def cells(line: str) -> list[str]:
 
 
 def test_markdown_has_two_decimals_and_empty_cells_where_there_is_no_value():
-    rows = [*reported_rows(REPORTED, "vgg16", "net"), *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS)]
+    rows = [
+        *reported_rows(REPORTED, "vgg16", "net"),
+        *measured_rows("net", BASE[:1], {"sacp": METHOD[:1]}, SETTINGS, SPACES),
+    ]
     text = to_markdown(table3(rows), "A caption.")
     header, _, first, *_, last = text.split("\n\n")[0].splitlines()
     assert cells(header) == [HEADINGS[name] for name in COLUMNS if name != "top1_std"]
     assert cells(first) == [
-        "*net*", "*Base*", "*reported*", "", "*92.60*", "*0.00*", "*314.31*", "*0.00*", "*14.73*", "*0.00*", "", "",
-        "", "", "",
+        "*net*", "*Base*", "*reported*", "", "", "*92.60*", "*0.00*", "*314.31*", "*0.00*", "", "*14.73*", "*0.00*",
+        "", "", "", "", "",
     ]  # fmt: skip
     assert cells(last) == [
-        "net", "sacp", "measured", "1", "88.00", "-2.00", "1.00", "75.00", "0.05", "75.00", "170", "3", "1.50",
-        "88.50", "0.50",
+        "net", "sacp", "measured", "all groups", "1", "88.00", "-2.00", "1.00", "75.00", "", "0.05", "75.00", "170",
+        "3", "1.50", "88.50", "0.50",
     ]  # fmt: skip
     assert text.endswith("\n\nA caption.\n")
     assert "nan" not in text.lower()
@@ -168,17 +197,20 @@ def test_the_footnote_counts_failed_candidates_over_seeds_and_gives_the_first_re
 
 
 def test_means_and_deviations_share_a_cell():
-    table = table3(measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS))
+    table = table3(measured_rows("net", BASE, {"sacp": METHOD}, SETTINGS, SPACES))
     assert "90.00 ± 2.83" in readable(table)["Top-1 (%)"].tolist()
 
 
 def test_latex_is_a_booktabs_table_with_reported_rows_in_italics_and_a_rule_between_models():
-    rows = [*reported_rows(REPORTED, "vgg16", "net_a"), *measured_rows("net_b", BASE, {"sacp": METHOD}, SETTINGS)]
+    rows = [
+        *reported_rows(REPORTED, "vgg16", "net_a"),
+        *measured_rows("net_b", BASE, {"sacp": METHOD}, SETTINGS, SPACES),
+    ]
     text = to_latex(table3(rows), "50 % & more_", "tab:table3")
     assert text.count(r"\midrule") == 2
     assert r"\caption{50 \% \& more\_}" in text
     assert r"\textit{net\_a} & \textit{Base} & \textit{reported}" in text
-    assert r"net\_b & sacp & measured & 2 & 90.00 $\pm$ 2.83" in text
+    assert r"net\_b & sacp & measured & all groups & 2 & 90.00 $\pm$ 2.83" in text
     columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count(" & ") + 1 for line in body} == {len(columns)}

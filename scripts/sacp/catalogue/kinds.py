@@ -13,7 +13,10 @@ TRAININGS = "trainings"  # a key of every baseline
 WEIGHTS, OWN = "weights", "own"  # a key of baselines that train while they choose: base, or what they have ended in
 SELECT, TRAIN = "select_baseline", "train_baseline"  # rules that serve several kinds, each by a function of its own
 SELECTION = "selection"  # the recipe of an experiment by which baselines train while they choose
-ALL, INNER = "all", "inner"  # groups: of any layers, or of one alone, as within a residual block
+# What a method can remove: channels of all groups, or of inner ones alone, which one layer makes, as within a residual
+# block; and where its numbers are not free.
+ALL, INNER, ONE = "all groups", "inner groups", "all groups, by one ratio"
+SUMS_ALIKE, OF_FUNCTION = "all groups, those of sums by one ratio", "what its function says"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Kind:
     settings: tuple[str, ...] = ()  # parts of an experiment that its rule takes
     tunings: str | None = None  # part of an experiment that says how many networks its rule tunes
     options: str | None = None  # a key of the method: settings of this kind alone
-    space: str = ALL  # groups whose channels it can remove
+    space: str = ALL  # what it can remove
+    other_space: tuple[str, Any, str] | None = None  # one of `options`, a value of it, and what it can remove then
 
     def __post_init__(self) -> None:
         if self.function and not (self.rule in (SELECT, TRAIN) and {"space", "validation"} <= set(self.settings)):
@@ -54,7 +58,7 @@ KINDS = {
     ),
     "uniform": Kind(
         "one ratio for all groups", "Li et al. 2016", "nothing", ("criterion", TRAININGS), SELECT,
-        "sacp.baselines.uniform:select", settings=("space", "validation"),
+        "sacp.baselines.uniform:select", settings=("space", "validation"), space=ONE,
     ),
     "random": Kind(
         "a random configuration of the search space", "", "nothing", ("criterion", TRAININGS), SELECT,
@@ -80,6 +84,7 @@ KINDS = {
         "an agent sees the graph of filters and names the shares of all groups at once, rewarded in the same way",
         "AGMC, Yu et al. 2021", "as many networks evaluated as `episodes` says", ("agmc", TRAININGS), TRAIN,
         "sacp.baselines.agmc.select:select", inputs=("data",), settings=("space", "validation"), options="agmc",
+        space=SUMS_ALIKE, other_space=("actions", "groups", ALL),
     ),
     "metapruning": Kind(
         "a network that makes the weights of all widths is trained, and an evolution searches widths by them",
@@ -92,6 +97,7 @@ KINDS = {
         "one penalty for all layers on channels that explain what the next layer gives, by one batch of images",
         "APIB, Guo et al. 2023", "nothing", ("apib", TRAININGS), TRAIN, "sacp.baselines.apib.select:select",
         inputs=("data",), settings=("space", "validation"), options="apib", space=INNER,
+        other_space=("sums", True, ALL),
     ),
     "oto": Kind(
         "an optimiser trains the base and drives redundant channels to zero", "OTOv2, Chen et al. 2023; HESSO, 2024",
@@ -122,10 +128,24 @@ def kind(name: str) -> Kind:
 def _imported(path: str) -> Kind:
     return Kind(
         f"kept channels by `{path}`", "", "what the function takes", ("criterion", TRAININGS), SELECT, path,
-        inputs=("data",), settings=("space", "validation"),
+        inputs=("data",), settings=("space", "validation"), space=OF_FUNCTION,
     )  # fmt: skip
 
 
 def of(method: Mapping[str, Any]) -> Kind:
     """The kind of a config's method."""
     return kind(method["kind"])
+
+
+def space(method: Mapping[str, Any]) -> str:
+    """What a config's method, whose defaults are filled in, can remove."""
+    known = of(method)
+    if known.options and known.other_space:
+        option, value, other = known.other_space
+        return other if method[known.options][option] == value else known.space
+    return known.space
+
+
+def matched(method: Mapping[str, Any]) -> str | None:
+    """The method whose winner's FLOPs a config's method has to meet, if it has to meet any."""
+    return None if method["kind"] == TUNED else method.get("match")

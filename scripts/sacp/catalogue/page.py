@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sacp.catalogue.criteria import CRITERIA, Criterion
-from sacp.catalogue.kinds import KINDS
+from sacp.catalogue.kinds import KINDS, Kind
 from sacp.catalogue.predictors import ZERO_COST
 from sacp.catalogue.scores import SCORES, SEARCHES, Score
 
@@ -18,7 +18,7 @@ def tables() -> dict[str, str]:
         "kinds": _table(
             ("`kind`", "what becomes of it", "after", "its own keys", "prunes", "beside the full training"),
             [
-                (f"`{name}`", kind.text, kind.source, _names(kind.keys), f"{kind.space} groups", kind.cost)
+                (f"`{name}`", kind.text, kind.source, _names(kind.keys), _space(kind), kind.cost)
                 for name, kind in KINDS.items()
             ],
         ),
@@ -56,6 +56,13 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _names(names: Sequence[str]) -> str:
     return " ".join(f"`{name}`" for name in names)
+
+
+def _space(kind: Kind) -> str:
+    if kind.other_space is None:
+        return kind.space
+    option, value, other = kind.other_space
+    return f"{kind.space}; {other} with `{option}: {str(value).lower()}`"
 
 
 def _seen(criterion: Criterion) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sacp import imports
-from sacp.catalogue import criteria, scores, sources
+from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.catalogue.criteria import Criterion
 from sacp.catalogue.kinds import OWN, SEARCH, TUNED, WEIGHTS
 from sacp.catalogue.predictors import ZERO_COST
@@ -193,7 +193,11 @@ class Stages:
         """The table lists methods in the config's order."""
         encoders = self.experiments.with_encoder
         models = {
-            name: self._rows(name) | {"readings": {key: self._reading(name, key) for key in encoders(name)}}
+            name: self._rows(name)
+            | {
+                "readings": {key: self._reading(name, key) for key in encoders(name)},
+                "spaces": {key: self._space(name, key) for key in self.experiments.methods(name)},
+            }
             for name in self.experiments.names
         }
         return {"models": models, "seeds": self.experiments.seeds, "timed": self.experiments.timed()}
@@ -202,6 +206,11 @@ class Stages:
         """How a search's encoder reads the paper."""
         encoder = self.experiments.encoders(experiment)[method]
         return {key: encoder[key] for key in ("objective", "anchor")}
+
+    def _space(self, experiment: str, method: str) -> Tree:
+        """What a method can remove, and the method whose winner's FLOPs it has to meet, if any."""
+        settings = self.experiments.of(experiment)["methods"][method]
+        return {"match": kinds.matched(settings), "space": kinds.space(settings)}
 
     def table4(self) -> Tree:
         """The table lists experiments and methods in the config's order."""

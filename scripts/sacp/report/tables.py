@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from sacp.artefacts.files import atomic
+from sacp.baselines.match_flops import TOLERANCE
 
 Metrics = Mapping[str, Any]
 
 COLUMNS = [
-    "model", "method", "source", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
-    "flops_pruned_percent", "params_millions", "params_pruned_percent", "networks_tuned", "networks_trained",
-    "device_hours", "paper_protocol_top1_percent", "protocol_difference_percent",
+    "model", "method", "source", "space", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
+    "flops_pruned_percent", "flops_gap_percent", "params_millions", "params_pruned_percent", "networks_tuned",
+    "networks_trained", "device_hours", "paper_protocol_top1_percent", "protocol_difference_percent",
 ]  # fmt: skip
 TABLE4_COLUMNS = [
     "model", "method", "source", "seeds", "top1_percent", "top1_std", "flops_pruned_percent", "params_pruned_percent",
@@ -22,8 +23,9 @@ TABLE4_COLUMNS = [
     "protocol_difference_percent",
 ]  # fmt: skip
 HEADINGS = {
-    "model": "Model", "method": "Method", "source": "Source", "seeds": "Seeds", "top1_percent": "Top-1 (%)",
-    "change_percent": "Change", "flops_millions": "FLOPs (M)", "flops_pruned_percent": "FLOPs pruned (%)",
+    "model": "Model", "method": "Method", "source": "Source", "space": "Prunes", "seeds": "Seeds",
+    "top1_percent": "Top-1 (%)", "change_percent": "Change", "flops_millions": "FLOPs (M)",
+    "flops_pruned_percent": "FLOPs pruned (%)", "flops_gap_percent": "FLOPs off target (%)",
     "params_millions": "Params (M)", "params_pruned_percent": "Params pruned (%)",
     "paper_protocol_top1_percent": "Paper's protocol (%)", "protocol_difference_percent": "Difference",
     "predictor": "Predictor", "band": "FLOPs band", "networks": "Networks", "spearman": "Spearman",
@@ -33,7 +35,14 @@ HEADINGS = {
     "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
     "device_hours": "Device-hours",
 }  # fmt: skip
-LEFT = ("Model", "Method", "Source", "Predictor", "FLOPs band")  # columns of text; numbers are aligned to the right
+LEFT = (
+    "Model",
+    "Method",
+    "Source",
+    "Prunes",
+    "Predictor",
+    "FLOPs band",
+)  # columns of text; numbers are aligned to the right
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$"}
 )
@@ -47,8 +56,11 @@ PROTOCOL = (
 )
 TABLE1 = "What pruning methods use and do, as the paper compares them."
 TABLE3 = (
-    f"Pruned networks. {PROTOCOL} Device-hours: of GPUs, or of CPU cores where there are none, for what was searched, "
-    "tuned and trained for the method alone, a seed's mean; the base's training stands in its own row."
+    f"Pruned networks. {PROTOCOL} Prunes: what a method can remove; inner groups are those of one layer alone, of no "
+    "sum. FLOPs off target: by how many percent they are above the winner's that the method has to meet (below: "
+    f"negative), in the seed that is farthest off; empty where all are within {100 * TOLERANCE:g} %. Device-hours: of "
+    "GPUs, or of CPU cores where there are none, for what was searched, tuned and trained for the method alone, a "
+    "seed's mean; the base's training stands in its own row."
 )
 PREDICTORS = (
     "Rank correlation with the validation accuracy after a light tuning, of networks drawn at random from the "
@@ -88,7 +100,7 @@ def runs(
 
 def measured_rows(
     model: str, base: Sequence[Metrics], methods: Mapping[str, Sequence[Metrics]],
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, Any]], spaces: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rows of table 3 for one experiment: the base and every method run here.
 
@@ -97,16 +109,28 @@ def measured_rows(
         base: metrics of the base, one mapping per seed, with its `device_hours`.
         methods: metrics of the winners, with theirs.
         settings: of the methods: `kind`, and `labels` where there are any.
+        spaces: of the methods: `space`, and as `match` the method whose winner's FLOPs it has to meet, or None.
     """
     rows = [_measured_row(model, "Base", base, base) | {"networks_tuned": 0, "networks_trained": 1}]
     for name, winners in methods.items():
         cost = _networks(winners, settings[name])
         tuned = cost["networks_labelled"] + cost["networks_tuned"]
-        row = _measured_row(model, name, winners, base)
-        rows.append(row | {"networks_tuned": tuned, "networks_trained": cost["networks_trained"]})
+        matched = spaces[name]["match"]
+        rows.append(
+            _measured_row(model, name, winners, base)
+            | {"space": spaces[name]["space"], "flops_gap_percent": matched and _gap_percent(winners, methods[matched])}
+            | {"networks_tuned": tuned, "networks_trained": cost["networks_trained"]}
+        )
     for row, runs in zip(rows, (base, *methods.values()), strict=True):
         row["device_hours"] = sum(run["device_hours"] for run in runs) / len(runs)
     return rows
+
+
+def _gap_percent(winners: Sequence[Metrics], matched: Sequence[Metrics]) -> float | None:
+    """How far the FLOPs are off those to match in the farthest seed, above or below; None where all are within 2 %."""
+    gaps = [own["flops"] / other["flops"] - 1 for own, other in zip(winners, matched, strict=True)]
+    farthest: float = max(gaps, key=abs)
+    return 100 * farthest if abs(farthest) > TOLERANCE else None
 
 
 def device_hours(records: Iterable[Mapping[str, Any]], on_gpu: bool) -> float:
