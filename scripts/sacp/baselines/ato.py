@@ -5,7 +5,7 @@ Wu et al., Auto-Train-Once, CVPR 2024, algorithm 1; the controller and its loss 
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from sacp.baselines.inner import Gates, inner_groups
 from sacp.baselines.learning import Learned, LongTask
 from sacp.baselines.spaces import nearest_counts
 from sacp.compute.arithmetic import Engine
+from sacp.errors import InputError
 from sacp.images.batches import Batch, Normalizer, plain_batches
 from sacp.network.graph import Kept
 from sacp.pruning.criteria import highest_first, kept_channels
@@ -48,6 +49,25 @@ def select(task: LongTask) -> Learned:
     return Learned(kept, history, judged, network if task.own_weights else None, nearest=task.misses(kept))
 
 
+def span(options: Mapping[str, Any], steps: int) -> tuple[int, int]:
+    """The step with which the controller begins to learn, and that with which channels are chosen.
+
+    There is a step before the choice, if there are two in all, and one after it.
+    """
+    frozen = min(max(round(options["freeze"] * steps), 1), steps - 1)
+    return min(round(options["start"] * steps), frozen), frozen
+
+
+def check_steps(options: Mapping[str, Any], steps: int) -> None:
+    """`InputError` if in a training of so many steps the controller would never learn."""
+    first, frozen = span(options, steps)
+    if first // options["every"] == frozen // options["every"]:
+        raise InputError(
+            f"ato.every: found {options['every']} steps, of which none ends within the {frozen - first} between start "
+            f"and freeze of {steps} (selection.epochs); expected fewer, or more epochs"
+        )
+
+
 class Training(Stepwise):
     """A training of the base with a controller beside it."""
 
@@ -67,10 +87,9 @@ class Training(Stepwise):
         self.adam = torch.optim.AdamW(self.controller.parameters(), LR, weight_decay=DECAY)
         seed = derive(task.seed, "training")
         super().__init__(network, task.splits, task.recipe, seed, task.label, task.sidecar, task.calibration)
-        first, shrinks, frozen = (round(task.options[name] * self.steps) for name in ("start", "shrink", "freeze"))
-        # The step with which channels are chosen: there is one before it, if there are two, and one after.
-        self.frozen = min(max(frozen, 1), self.steps - 1)
-        self.first, self.shrinks = min(first, self.frozen), shrinks
+        check_steps(task.options, self.steps)
+        self.first, self.frozen = span(task.options, self.steps)
+        self.shrinks = round(task.options["shrink"] * self.steps)
 
     def own_state(self) -> dict[str, Any]:
         """The controller, its optimiser, and what is on."""

@@ -6,6 +6,7 @@ copy to deceive it.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -43,6 +44,15 @@ def select(task: LongTask) -> Learned:
         task.calibration(network)
     own = network if task.own_weights else None
     return Learned(kept, history, [task.evaluated(network)], own, nearest=task.misses(kept))
+
+
+def check_steps(options: Mapping[str, Any], steps: int) -> None:
+    """`InputError` if in a training of so many steps the masks would never move."""
+    if steps < options["every"]:
+        raise InputError(
+            f"gal.every: found {options['every']} steps, expected no more than the {steps} of the training "
+            "(selection.epochs)"
+        )
 
 
 def momentum_of(alpha: float) -> tuple[float, float]:
@@ -110,11 +120,7 @@ class Training(Stepwise):
         )
         seed = derive(task.seed, "training")
         super().__init__(network, task.splits, recipe, seed, task.label, task.sidecar, task.calibration)
-        if self.steps < task.options["every"]:
-            raise InputError(
-                f"gal.every: found {task.options['every']} steps, expected no more than the {self.steps} of the "
-                "training (selection.epochs)"
-            )
+        check_steps(task.options, self.steps)
 
     def own_state(self) -> dict[str, Any]:
         """Masks and their momentum, when they fell, and the judge."""

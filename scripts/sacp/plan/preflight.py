@@ -20,6 +20,7 @@ from sacp.network.constraints import ConstraintError, Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
+from sacp.plan import baselines
 from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
@@ -48,8 +49,8 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
     Raises:
         InputError: the results cannot be written or have no folder of their own, data are missing or truncated, a GPU
             is asked for and absent, a network is unknown, cannot be traced or gives no logits, what an import path
-            names cannot be called as it will be, a threshold cannot be reached, M exceeds the constrained space, or a
-            search has fewer than m candidates.
+            names cannot be called as it will be, a threshold cannot be reached, M exceeds the constrained space, a
+            search has fewer than m candidates, or a baseline cannot choose.
     """
     try:
         if here:
@@ -164,6 +165,7 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
         _check_budget(where, graph, space["levels"], limits)
     _check_distance(graph, experiment)
     _check_searches(graph, constrained, experiment, config["seeds"])
+    baselines.check(graph, experiment, images)
     for method, settings in experiment["methods"].items():
         _check_imports(method, settings)
 

@@ -41,6 +41,11 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     for name, method in experiment["methods"].items():
         _check_order(f"methods.{name}", method)
         _check_agent(f"methods.{name}", method)
+        if method["kind"] == "metapruning" and experiment["calibration"] == 0:
+            raise InputError(
+                f"calibration: found 0, but methods.{name} makes networks whose batch norms have seen no images; "
+                "expected at least 2"
+            )
 
 
 def _check_order(key: str, method: Settings) -> None:

@@ -16,6 +16,11 @@ from sacp.pruning.space import rounded
 FEATURES = 10  # of a state
 
 
+def least_counts(graph: Graph, share: float) -> Counts:
+    """Channels of each group that stay in any case, [G]."""
+    return rounded(np.ceil(share * np.array(graph.channels)).astype(np.int64), graph)
+
+
 class Walk:
     """One step for each group, in the order of the first layers that read them."""
 
@@ -26,7 +31,7 @@ class Walk:
             InputError: that share of all groups has more FLOPs than the target.
         """
         self.network, self.graph, self.target_flops = network, graph, target_flops
-        self.least = rounded(np.ceil(least_share * np.array(graph.channels)).astype(np.int64), graph)
+        self.least = least_counts(graph, least_share)
         flops = int(costs_of_counts(graph, self.least[None])[0][0])
         if flops > target_flops:
             raise InputError(
