@@ -20,6 +20,7 @@ rule make_table3:
     input:
         **paths.table3(),
         reported="config/reported/table3.csv",
+        frontier="config/reported/frontier.csv",
     output:
         **table("table3"),
     log:

@@ -1,4 +1,4 @@
-"""Table 3: reported rows of the paper beside the rows measured here."""
+"""Table 3: reported rows of the paper beside the rows measured here, and behind them what others report."""
 
 from itertools import islice
 
@@ -7,10 +7,11 @@ from sacp.artefacts.files import read_json
 from sacp.artefacts.lookup import load, load_all
 from sacp.artefacts.record import mixture_note
 from sacp.compute import job
-from sacp.report import tables
+from sacp.report import frontier, tables
 
 with job.running(snakemake) as work:
     models, seeds, reported = work.cfg["models"], work.cfg["seeds"], pd.read_csv(work.given.reported)
+    known = pd.read_csv(work.given.frontier)
     on_gpu = any(
         load(path)["gpus"] for number in range(len(work.given.bases)) for path in work.given.get(f"base{number}")
     )
@@ -23,7 +24,7 @@ with job.running(snakemake) as work:
             found.append(read_json(path) | {"device_hours": hours})
         return found
 
-    rows, notes, timed = [], [], iter(work.given.get("latency", ()))
+    rows, others, notes, timed = [], [], [], iter(work.given.get("latency", ()))
     for model, base, methods in tables.runs(models, len(seeds), finished("base"), finished("winner")):
         settings = models[model]
         rows += tables.reported_rows(reported, settings["reported"], model)
@@ -32,7 +33,8 @@ with job.running(snakemake) as work:
             times = tables.latencies(pd.read_csv(path) for path in islice(timed, len(seeds)))
             measured = [row | times[row["method"]] for row in measured]
         rows += measured
+        others += frontier.rows(known, settings["reported"], model)
         notes.append(tables.images_note(base, model, settings["reported"]))
         notes.append(tables.reading_note(settings["readings"], model))
         notes.append(tables.failure_note(methods, model))
-    tables.save(work.out.csv, tables.table3(rows), tables.TABLE3, [*notes, mixture_note(work.record)])
+    tables.save(work.out.csv, tables.table3([*rows, *others]), tables.TABLE3, [*notes, mixture_note(work.record)])

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from sacp.artefacts.lookup import Record
+from sacp.report import frontier
 from sacp.report.tables import readable
 
 STYLE = """
@@ -34,7 +35,12 @@ def page(title: str, parts: Sequence[tuple[str, str]]) -> str:
 
 
 def table_html(table: pd.DataFrame, caption: str) -> str:
-    """A table as HTML; rows of the paper are set apart."""
+    """A table as HTML; rows of the paper are set apart, and those of the known frontier in a table of their own."""
+    own, theirs = frontier.parted(table)
+    return _block(own, caption) + (_block(theirs, frontier.CAPTION) if len(theirs) else "")
+
+
+def _block(table: pd.DataFrame, caption: str) -> str:
     text = readable(table)
     head = "".join(f"<th>{escape(name)}</th>" for name in text.columns)
     rows = []

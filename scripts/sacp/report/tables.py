@@ -9,13 +9,14 @@ import pandas as pd
 
 from sacp.artefacts.files import atomic
 from sacp.baselines.match_flops import TOLERANCE
+from sacp.report import frontier
 
 Metrics = Mapping[str, Any]
 
 COLUMNS = [
     "model", "method", "source", "space", "seeds", "top1_percent", "top1_std", "change_percent", "flops_millions",
     "flops_pruned_percent", "flops_gap_percent", "params_millions", "params_pruned_percent", "networks_tuned",
-    "networks_trained", "device_hours", "paper_protocol_top1_percent", "protocol_difference_percent",
+    "networks_trained", "device_hours", "paper_protocol_top1_percent", "protocol_difference_percent", frontier.CITED,
 ]  # fmt: skip
 TABLE4_COLUMNS = [
     "model", "method", "source", "seeds", "top1_percent", "top1_std", "flops_pruned_percent", "params_pruned_percent",
@@ -33,16 +34,10 @@ HEADINGS = {
     "regret_top_5_percent": "Regret, top 5 %", "regret_top_10_percent": "Regret, top 10 %",
     "regret_top_25_percent": "Regret, top 25 %",
     "networks_labelled": "Labelled", "networks_tuned": "Tuned", "networks_trained": "Trained",
-    "device_hours": "Device-hours",
+    "device_hours": "Device-hours", frontier.CITED: "Reported by",
 }  # fmt: skip
-LEFT = (
-    "Model",
-    "Method",
-    "Source",
-    "Prunes",
-    "Predictor",
-    "FLOPs band",
-)  # columns of text; numbers are aligned to the right
+# Columns of text; numbers are aligned to the right.
+LEFT = ("Model", "Method", "Source", "Prunes", "Predictor", "FLOPs band", "Reported by")
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$"}
 )
@@ -272,14 +267,22 @@ def failure_note(methods: Mapping[str, Sequence[Mapping[str, Any]]], model: str)
 
 
 def save(csv_path: str | Path, table: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Write a table as .csv, .md and .tex beside one another and return their paths; empty notes are left out."""
+    """Write a table as .csv, .md and .tex beside one another and return their paths; empty notes are left out.
+
+    Rows of the known frontier are in a table of their own behind it; in .csv their `source` says so.
+    """
     csv_path = Path(csv_path)
     caption = " ".join([caption, *filter(None, notes)])
+    own, theirs = frontier.parted(table)
+    markdown = to_markdown(own, caption)
+    latex = to_latex(own, caption.replace("**", ""), f"tab:{csv_path.stem}")
+    if len(theirs):
+        markdown += f"\n## {frontier.HEADING}\n\n{to_markdown(theirs, frontier.CAPTION)}"
+        latex += "\n" + to_latex(theirs, frontier.CAPTION, f"tab:{csv_path.stem}-{frontier.SOURCE}")
     texts = {
-        csv_path: table.to_csv(index=False),
-        csv_path.with_suffix(".md"): to_markdown(table, caption),
-        csv_path.with_suffix(".tex"): to_latex(table, caption.replace("**", ""), f"tab:{csv_path.stem}"),
-    }
+        csv_path: table.to_csv(index=False), csv_path.with_suffix(".md"): markdown,
+        csv_path.with_suffix(".tex"): latex,
+    }  # fmt: skip
     for path, text in texts.items():
         with atomic(path) as temporary:
             temporary.write_text(text)
