@@ -14,7 +14,7 @@ from checkout import ROOT
 from configs import SCHEMA, read
 from sacp import imports
 from sacp.artefacts.digests import modules
-from sacp.catalogue import criteria, kinds, outputs, page, predictors, scores, sources
+from sacp.catalogue import criteria, departures, kinds, outputs, page, predictors, scores, sources
 from sacp.compute.arithmetic import AUTO, PRECISIONS
 from sacp.encoder.model import CHOICES, EncoderSettings
 from sacp.errors import InputError
@@ -277,6 +277,24 @@ def test_an_unknown_choice_of_an_encoder_is_refused_and_taken_for_no_other(name)
     EncoderSettings(**settings, **sizes)
     with pytest.raises(InputError, match=f"encoder.{name}: unknown 'other'; known: {settings[name]}"):
         EncoderSettings(**settings | {name: "other"}, **sizes)
+
+
+def test_all_that_was_published_by_others_says_in_what_it_differs_in_a_line_each():
+    published = {name for name, kind in kinds.KINDS.items() if kind.is_baseline and kind.source}
+    published |= {name for name in ("fpgm", "hrank", "thinet")}
+    assert set(departures.DEPARTURES) == {departures.ALL} | published
+    for lines in departures.DEPARTURES.values():
+        assert lines
+        for line in lines:
+            assert line == line.strip(" .")
+            assert not {"\n", "|"} & set(line)
+            assert len(line) <= 120
+
+
+def test_the_page_says_which_trainings_may_start_from_a_methods_own_weights():
+    rows = [line.split(" | ") for line in page.tables()["kinds"].splitlines()[2:]]
+    own = {row[0].strip("| `") for row in rows if row[5] == "base, or own"}
+    assert own == {name for name, kind in kinds.KINDS.items() if kinds.WEIGHTS in kind.keys} == {"oto", "gal", "ato"}
 
 
 def test_the_tables_of_the_docs_are_those_of_the_catalogue():

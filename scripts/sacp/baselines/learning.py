@@ -9,7 +9,8 @@ To add one:
    its own are an object in the schema under `methods`, with a description and a default for each; the entry names that
    key as `options`, and they arrive as `task.options`. A kind that trains by the recipe `selection` names that in
    `settings`.
-3. Say what it costs in `forecast/jobs.py`, and what it does otherwise than its paper in `docs/methods.md`; `make docs`.
+3. Say what it costs in `forecast/jobs.py`, and what it does otherwise than its paper in `catalogue/departures.py`;
+   `make docs`.
 
 Channels of all groups within 2 % of the FLOPs are expected. A method that leaves some groups whole may have no network
 there: it returns the nearest with `nearest=True`, and how far it is off is said.

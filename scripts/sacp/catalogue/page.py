@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sacp.catalogue.criteria import CRITERIA, Criterion
-from sacp.catalogue.kinds import KINDS, Kind
+from sacp.catalogue.departures import ALL, DEPARTURES
+from sacp.catalogue.kinds import KINDS, TUNED, WEIGHTS, Kind
 from sacp.catalogue.predictors import ZERO_COST
 from sacp.catalogue.scores import SCORES, SEARCHES, Score
 
@@ -16,9 +17,9 @@ def tables() -> dict[str, str]:
     """Markdown tables by name."""
     return {
         "kinds": _table(
-            ("`kind`", "what becomes of it", "after", "its own keys", "prunes", "beside the full training"),
+            ("`kind`", "what becomes of it", "after", "its own keys", "prunes", "weights", "beside the full training"),
             [
-                (f"`{name}`", kind.text, kind.source, _names(kind.keys), _space(kind), kind.cost)
+                (f"`{name}`", kind.text, kind.source, _names(kind.keys), _space(kind), _weights(name), kind.cost)
                 for name, kind in KINDS.items()
             ],
         ),
@@ -35,6 +36,10 @@ def tables() -> dict[str, str]:
         ),
         "zero-cost": _table(
             ("`zero_cost`", "is", "after"), [(f"`{name}`", each.text, each.source) for name, each in ZERO_COST.items()]
+        ),
+        "departures": _table(
+            ("of", "otherwise than published"),
+            [(f"`{name}`" if name != ALL else name, text) for name, lines in DEPARTURES.items() for text in lines],
         ),
         "searches": _table(("`search`", "candidates are"), [(f"`{name}`", text) for name, text in SEARCHES.items()]),
     }
@@ -63,6 +68,13 @@ def _space(kind: Kind) -> str:
         return kind.space
     option, value, other = kind.other_space
     return f"{kind.space}; {other} with `{option}: {str(value).lower()}`"
+
+
+def _weights(name: str) -> str:
+    """What the full training starts from."""
+    if name == TUNED:
+        return "its match's"
+    return "base, or own" if WEIGHTS in KINDS[name].keys else "base"
 
 
 def _seen(criterion: Criterion) -> str:
