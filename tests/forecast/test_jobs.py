@@ -16,7 +16,7 @@ SIZES = Sizes(train=1000, validation=100, test=200)
 SEARCHED = ("sacp", "sacp-1", "sacp-deficit", "log-mass", "sensitivity", "nsc")
 COSTS = Costs(
     start=1, search_start=2, light_start=0.2, turnover=0.5, prepare=3, load=0.5, first=0.25, trace=0.1, sample=4,
-    sizes=SIZES, encoder={name: 5 for name in SEARCHED}, score={name: 6 for name in SEARCHED},
+    predict=0.125, sizes=SIZES, encoder={name: 5 for name in SEARCHED}, score={name: 6 for name in SEARCHED},
     find={name: 7 for name in SEARCHED},
     **{
         field: {name: Speed(seconds, 0.001) for name in ("base", "tune", "full")}
@@ -132,6 +132,14 @@ def test_what_a_baseline_takes_is_known_by_its_kind():
     assert colony.after == (f"select_winner/{OWN}/sacp",)
     assert jobs[f"select_baseline/{OWN}/slimming"].after == (f"select_winner/{OWN}/sacp", f"train_sparse/{OWN}")
     assert jobs[f"select_baseline/{OWN}/mine"].after == (f"select_winner/{OWN}/log-mass",)
+
+
+def test_zero_cost_predictors_count_for_each_network_that_is_probed():
+    jobs = {job.name: job for job in jobs_of(demo(), {DEMO: COSTS})}
+    number = demo()["experiments"][DEMO]["predictors"]["sample"]
+    assert number > 0
+    each = 2 * 100 * 0.001 + 0.125  # two evaluations on the validation images, and all predictors
+    assert jobs[f"probe_sample/{OWN}"].seconds == pytest.approx(1.75 + number * each)
 
 
 def test_the_range_is_that_of_small_and_of_large_candidates():

@@ -1,5 +1,6 @@
 """What a forecast measures of a training is the training of the run, with the teacher that its recipe asks for."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,32 @@ RECIPE = {
 }  # fmt: skip
 
 
+def request_of(data: Path, recipe: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a forecast asks of one pruned network on synthetic images."""
+    _write_synthetic(data, SPEC, Sizes(32, 8, 8))
+    return {
+        "network": vars(SPEC), "counts": [[4, 4, 8, 8, 16, 16]], "recipe": recipe, "data": str(data), "validation": 8,
+        "device": "cpu", "engine": {"precision": "float32", "deterministic": True}, "seconds": 0, "zero_cost": {},
+        "constraints": {"ignore": [], "round_to": 1, "at_least": 1},
+    } | more  # fmt: skip
+
+
+def test_zero_cost_predictors_are_timed_once_they_have_run_before(tmp_path: Path, monkeypatch) -> None:
+    seen = list[tuple[int, bool]]()
+
+    def slow(network: Any, images: Any, seed: int) -> float:
+        seen.append((len(images), network.training))
+        time.sleep(0.05 * len(seen))
+        return 1.0
+
+    monkeypatch.setattr("sacp.training.zero_cost.synflow", slow)
+    paths = {"synflow": "sacp.training.zero_cost:synflow"}
+    [seconds] = measure_training.measure(request_of(tmp_path / "data", RECIPE, zero_cost=paths))["predict_seconds"]
+    assert seen == [(32, False)] * 2  # all images that there are
+    assert 0.1 <= seconds < 1
+    assert measure_training.measure(request_of(tmp_path / "data", RECIPE))["predict_seconds"] == [0]
+
+
 @pytest.mark.parametrize(("weight", "asked"), [({}, False), ({"distill_weight": 0.5}, True)])
 def test_steps_are_measured_with_their_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: dict[str, float], asked: bool
@@ -30,14 +57,7 @@ def test_steps_are_measured_with_their_teacher(
             teachers.append(count(network, SPEC.input_shape).flops)
 
     monkeypatch.setattr(loop, "Teacher", Counted)
-    data = tmp_path / "data.safetensors"
-    _write_synthetic(data, SPEC, Sizes(32, 8, 8))
-    request = {
-        "network": vars(SPEC), "counts": [[4, 4, 8, 8, 16, 16]], "recipe": RECIPE | weight, "data": str(data),
-        "validation": 8, "device": "cpu", "engine": {"precision": "float32", "deterministic": True}, "seconds": 0,
-        "constraints": {"ignore": [], "round_to": 1, "at_least": 1},
-    }  # fmt: skip
-    answer = measure_training.measure(request)
+    answer = measure_training.measure(request_of(tmp_path / "data.safetensors", RECIPE | weight))
     whole = count(fresh(), SPEC.input_shape).flops
     assert answer["flops"][0] < whole
     assert teachers == [whole, whole] * asked  # one that warms up, one that is measured

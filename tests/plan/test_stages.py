@@ -432,6 +432,13 @@ def test_a_forecast_measures_scores_readers_and_networks_and_no_criterion():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("sample", [0, 5])
+def test_a_forecast_measures_zero_cost_predictors_where_any_are_computed(sample):
+    config = demo()
+    config["experiments"][DEMO]["predictors"] |= {"zero_cost": ["zen"], "sample": sample}
+    assert ("sacp.training.zero_cost:zen" in stages_of(config).measured()) == (sample > 0)
+
+
 OTO = {"kind": "oto", "match": "sacp"}
 
 

@@ -31,7 +31,7 @@ from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.plan.preflight import training_images
-from sacp.plan.stages import score_settings
+from sacp.plan.stages import score_settings, zero_cost_functions
 from sacp.pruning.space import Space, kept_counts
 from sacp.search.matching import matched
 from sacp.tracing.trace import trace
@@ -88,6 +88,7 @@ class Measurements:
             "recipe": settings | {key: 0 for key in PACE}, "data": str(path), "validation": experiment["validation"],
             "device": self.config["device"], "engine": self.config["engine"], "threads": threads,
             "seconds": STEP_SECONDS / len(counts), "constraints": constraints(experiment),
+            "zero_cost": zero_cost_functions(experiment["predictors"]) if recipe == TUNE else {},
         }  # fmt: skip
         number = processes * self._at_once(self._jobs(recipe), threads * processes, processes)
         what = f"{recipe}, {number} at a time"
@@ -190,6 +191,7 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
         speeds=speeds(QUANTILES),
         low=speeds(LOW),
         high=speeds(HIGH),
+        predict=_at(answers[TUNE], "predict_seconds", float(np.median(flops))),
         sizes=sizes,
     )
 
@@ -241,12 +243,13 @@ def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: Network
 
 def _speed(answers: list[Answer], flops: float) -> Speed:
     """Speed of a network of these FLOPs, from all networks that all processes measured."""
+    return Speed(_at(answers, "train_seconds", flops), _at(answers, "evaluate_seconds", flops))
+
+
+def _at(answers: list[Answer], key: str, flops: float) -> float:
+    """What was measured of all networks by all processes, at these FLOPs."""
     sizes = [size for answer in answers for size in answer["flops"]]
-    train, evaluate = (
-        line_at(sizes, [seconds for answer in answers for seconds in answer[key]], float(flops))
-        for key in ("train_seconds", "evaluate_seconds")
-    )
-    return Speed(train, evaluate)
+    return line_at(sizes, [seconds for answer in answers for seconds in answer[key]], float(flops))
 
 
 def _mean(answers: list[Answer], key: str) -> float:

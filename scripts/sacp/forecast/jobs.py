@@ -63,6 +63,7 @@ class Costs:
     speeds: Mapping[str, Speed]  # by recipe: base, tune, full; of the candidates that are expected
     low: Mapping[str, Speed]  # the same if all candidates are small
     high: Mapping[str, Speed]  # and if all are large
+    predict: float  # of one network by all zero-cost predictors
     sizes: Sizes
 
 
@@ -249,7 +250,7 @@ class _Seed:
             seconds = cost.search_start + (training if encoder["epochs"] else 0.0)
             made.append(self._job(f"train_encoder/{name}", seconds, threads, 0, first))
         images = 2 * cost.sizes.validation + cost.sizes.calibration
-        looks = settings["sample"] * cost.speeds[TUNE].evaluate * images
+        looks = settings["sample"] * (cost.speeds[TUNE].evaluate * images + cost.predict)
         seconds = cost.start + cost.load + cost.first + looks
         made.append(self._job("probe_sample", seconds, self.config["threads"], 1, first))
         yield from made

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from sacp import imports
 from sacp.artefacts.digests import file_digest
 from sacp.compute.arithmetic import Engine, engine_of, has_bfloat16
 from sacp.compute.long_job import device
 from sacp.forecast.processes import serve
-from sacp.images.batches import EVALUATION_BATCH
+from sacp.images.batches import EVALUATION_BATCH, Normalizer, drawn_batches
 from sacp.images.splits import ImageSet, Splits, load_splits
 from sacp.network.architectures import build
 from sacp.network.constraints import Constraints
@@ -27,6 +28,7 @@ from sacp.search import files  # noqa: F401 (a training imports it, which takes 
 from sacp.tracing.trace import trace
 from sacp.training.evaluation import accuracy_percent
 from sacp.training.loop import batches_of, train
+from sacp.training.probes import IMAGES, of_all
 from sacp.training.recipe import Recipe
 
 STEPS = 8  # of what stands for an epoch, at most
@@ -40,12 +42,13 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `network`, `counts` (kept channels [G] of each network, None for the unpruned one), `recipe`, `data`,
-            `validation`, `device`, `engine`, `constraints`, and `seconds` that the steps of a network may take.
+            `validation`, `device`, `engine`, `constraints`, `zero_cost` (import paths of predictors by name), and
+            `seconds` that the steps of a network may take.
 
     Returns:
         `load_seconds` of the data, `trace_seconds`, `first_seconds` that parts of torch take to load
         when they are first used, and by network `flops`, `train_seconds` and `evaluate_seconds` per
-        image.
+        image, and `predict_seconds`, of all predictors.
     """
     place, recipe = device(request["device"]), Recipe(**request["recipe"])
     engine = engine_of(request["engine"], place, has_bfloat16(place))
@@ -60,7 +63,8 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     traced = time.monotonic()
     order = l1_order(base, graph)
     answer: dict[str, Any] = {"load_seconds": loaded - started, "trace_seconds": traced - loaded}
-    answer |= {"flops": [], "train_seconds": [], "evaluate_seconds": []}
+    answer |= {"flops": [], "train_seconds": [], "evaluate_seconds": [], "predict_seconds": []}
+    predictors = [(name, imports.load(path)) for name, path in request["zero_cost"].items()]
     for counts in request["counts"]:
         kept = kept_channels(order, np.array(graph.channels if counts is None else counts, np.int64))
         network = prune(base, graph, kept).to(place)
@@ -69,6 +73,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         answer.setdefault("first_seconds", traced - loaded + max(0.0, first))
         answer["train_seconds"].append(steps)
         answer["evaluate_seconds"].append(_evaluation_seconds(network, splits))
+        answer["predict_seconds"].append(_prediction_seconds(network, splits, predictors, place))
     return answer
 
 
@@ -97,6 +102,20 @@ def _evaluation_seconds(network: nn.Module, splits: Splits) -> float:
         accuracy_percent(network, data, splits)
         seconds = time.monotonic() - started
     return seconds / len(data.labels)
+
+
+def _prediction_seconds(
+    network: nn.Module, splits: Splits, predictors: Sequence[tuple[str, Callable[..., Any]]], place: torch.device
+) -> float:
+    """Seconds of all zero-cost predictors of a network, after a first time to warm up."""
+    seconds, network = 0.0, network.eval()
+    if predictors:
+        images = next(drawn_batches(splits.train, Normalizer(splits.mean, splits.std, place), IMAGES, IMAGES, 0))
+        for _ in range(2):
+            started = time.monotonic()
+            of_all(predictors, network, images, 0)
+            seconds = time.monotonic() - started
+    return seconds
 
 
 def _head(splits: Splits, images: int) -> ImageSet:

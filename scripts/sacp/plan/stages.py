@@ -103,7 +103,7 @@ class Stages:
     def probes(self, place: Place) -> Tree:
         """Evaluation of configurations drawn at random before any tuning."""
         settings = self.experiments.settings(place)["predictors"]
-        zero_cost = {name: ZERO_COST[name].function for name in settings["zero_cost"]}
+        zero_cost = zero_cost_functions(settings)
         more = {"zero_cost": zero_cost} if zero_cost else {}
         return self.parts(place, "calibration", "device", "validation", sample=settings["sample"], **more)
 
@@ -294,12 +294,13 @@ class Stages:
         return found
 
     def measured(self) -> tuple[str, ...]:
-        """Import paths that a forecast measures: scores, readers of data sets, and networks."""
+        """Import paths that a forecast measures: scores, zero-cost predictors, readers of data sets, and networks."""
         found = set[str]()
         for name in self.experiments.names:
             settings = self.experiments.of(name)
             searches = [settings["methods"][method] for method in self.experiments.searches(name)]
-            parts = {"scores": {number: score_settings(method) for number, method in enumerate(searches)}}
+            parts: Tree = {"scores": {number: score_settings(method) for number, method in enumerate(searches)}}
+            parts["zero_cost"] = zero_cost_functions(settings["predictors"])
             found |= {*functions(self.dataset(settings["dataset"])), *functions(settings | parts)}
         return tuple(sorted(found))
 
@@ -324,6 +325,12 @@ def score_settings(method: Mapping[str, Any]) -> Tree:
         {"additive": known.additive, "function": known.function, "needs": list(known.needs), "settings": settings}
     )
     return found
+
+
+def zero_cost_functions(predictors: Mapping[str, Any]) -> dict[str, str]:
+    """Import paths of the zero-cost predictors of an experiment by their names; none if it compares no predictors."""
+    names = predictors["zero_cost"] if predictors["sample"] else ()
+    return {name: ZERO_COST[name].function for name in names}
 
 
 def _text(path: Path) -> str:
