@@ -191,6 +191,33 @@ def test_a_job_goes_on_when_its_log_is_full_and_tells_it_once(small_disk, capsys
     assert capsys.readouterr().err == ""
 
 
+def speak(described: SimpleNamespace, full: Path | None = None) -> None:
+    """A job that says a line, a warning, and a mistake, on a disk that is `full` when it has begun."""
+    with job.running(described):
+        if full:
+            fill(full)
+        job.log.info("a line")
+        job.log.warning("a warning")
+        raise InputError("a mistake")
+
+
+def test_where_the_run_is_shown_stderr_has_warnings_alone_and_the_log_has_all(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(job.SHOWN, "1")
+    with pytest.raises(SystemExit):
+        speak(stand_in(tmp_path))
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["a line", "a warning", "error: a mistake"]
+    assert capsys.readouterr().err.splitlines() == [lines[1]]
+
+
+def test_where_the_run_is_shown_an_error_that_the_log_has_no_room_for_is_on_stderr(small_disk, capsys, monkeypatch):
+    monkeypatch.setenv(job.SHOWN, "1")
+    with pytest.raises(SystemExit):
+        speak(stand_in(small_disk), small_disk)
+    said = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["a warning", "error: a mistake"]
+
+
 def end_badly(described: SimpleNamespace, disk: Path) -> None:
     with job.running(described) as work:
         fill(disk)

@@ -22,6 +22,8 @@ from sacp.errors import InputError, Stopped, out_of_memory, told
 
 log = logging.getLogger(__name__)
 CHECKED = "largest_checked_gb"  # of the config; no param, so that it reruns nothing
+# In the environment of jobs whose failures are shown with the errors of their logs.
+SHOWN = "SACP_JOBS_ARE_SHOWN"
 
 
 @dataclass
@@ -137,15 +139,30 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
+class Untold(logging.Filter):
+    """Lets through what who reads the log of failed jobs does not know: warnings, and errors that the log has not."""
+
+    def __init__(self, log_file: LogFile) -> None:
+        super().__init__()
+        self.log_file = log_file
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record goes to stderr."""
+        return record.levelno == logging.WARNING or (record.levelno > logging.WARNING and bool(self.log_file.lost))
+
+
 def _log_to(path: Path) -> LogFile | None:
     """Log to stderr and, in the process that writes files, to `path`; `InputError` if it cannot be opened."""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    log_file = None
+    stderr, log_file = logging.StreamHandler(), None
+    handlers = list[logging.Handler]()
     if leads():
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             log_file = LogFile(path)
         handlers.append(log_file)
+    if log_file and SHOWN in os.environ:
+        stderr.addFilter(Untold(log_file))
+    handlers.append(stderr)  # after the file, of which its filter asks whether a line is there
     form, level = "%(asctime)s %(message)s", logging.INFO if leads() else logging.ERROR
     logging.basicConfig(level=level, format=form, datefmt="%H:%M:%S", handlers=handlers, force=True)
     logging.captureWarnings(True)
