@@ -3,13 +3,13 @@
 import shlex
 import signal
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 
 from sacp.artefacts.digests import code_digests
 from sacp.artefacts.files import remove_left_over
 from sacp.artefacts.inputs import checked
 from sacp.compute import mortal
-from sacp.plan import replanning
+from sacp.plan import remaining, replanning
 from sacp.plan import config as plan_config
 from sacp.plan.choices import Choices
 from sacp.plan.experiments import Experiments
@@ -17,7 +17,6 @@ from sacp.plan.paths import Paths
 from sacp.plan.stages import Stages, functions, ordered
 from sacp.training import ranking
 
-replanning.install()
 # A job ends with the Snakemake that started it: a killed one leaves nothing that writes files or holds devices. `exec`
 # leaves no shell between them. A job is one program, its script's; what followed it in `shell:` would not run.
 shell.prefix("exec " + shlex.join(mortal.command()).replace("{", "{{").replace("}", "}}"))
@@ -46,6 +45,7 @@ resolved = resolve_config()
 config["largest_checked_gb"] = resolved["largest_checked_gb"]  # for scripts; as a param it would rerun all of them
 experiments = Experiments(resolved)
 paths, stages = Paths(experiments), Stages(experiments)
+replanning.install(partial(remaining.tell, experiments=experiments, results=resolved["pathvars"]["results"]))
 
 
 @cache

@@ -8,9 +8,9 @@ this module reads; a test shows that it is still needed. What ends the planning 
 """
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import snakemake.api  # noqa: F401 - first, as its other modules import one another
 from snakemake import exceptions, rules, workflow
@@ -21,8 +21,12 @@ from sacp.errors import InputError
 from sacp.plan.recorded import RecallingPersistence
 
 
-def install() -> None:
-    """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made."""
+def install(planned: Callable[[Iterable[Any]], None] | None = None) -> None:
+    """Let Snakemake plan with what stands here. Called while a Snakefile is read, before its plan is made.
+
+    `planned` is told of each plan the jobs that are still to run.
+    """
+    ReplanningDAG.planned = [planned] if planned else []
     workflow.DAG, rules.InputFunctionException = ReplanningDAG, RefusedError
     workflow.FilePersistence = RecallingPersistence
     exceptions.format_error = _worded
@@ -50,6 +54,8 @@ def _worded(error: Exception, *arguments: Any, **settings: Any) -> str:
 
 class ReplanningDAG(DAG):  # type: ignore[misc]
     """Snakemake's plan, in which a reason to run holds only as long as the job that gave it runs."""
+
+    planned: ClassVar[list[Callable[[Iterable[Any]], None]]] = []  # told of each plan
 
     async def update_needrun(self, *args: Any, **settings: Any) -> None:
         """Find what must run, with reasons of now: of jobs that neither run nor are done, older ones are dropped.
@@ -90,13 +96,15 @@ class ReplanningDAG(DAG):  # type: ignore[misc]
 
     async def update_checkpoint_dependencies(self, jobs: Iterable[Any] | None = None) -> bool:
         """Plan again what depends on these checkpoints, and on others that need not run any more because of it."""
-        updated, due = False, set[str]()
+        updated, due, is_first = False, set[str](), jobs is None
         while jobs is None or jobs:
             due |= _outputs(self.checkpoint_jobs)
             updated |= await super().update_checkpoint_dependencies(jobs)
             dropped = due - _outputs(self.checkpoint_jobs)
             due -= dropped
             jobs = [job for job in self.jobs if job.is_checkpoint and dropped & {*job.output} and await _is_made(job)]
+        for told in self.planned if updated or is_first else ():
+            told(self.needrun_jobs())
         return updated
 
 
