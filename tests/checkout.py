@@ -46,7 +46,8 @@ class Checkout:
         return self.snakemake(*arguments, "--configfile", "config/demo.yaml")
 
 
-def copy_checkout(target: Path) -> Checkout:
+def copy_checkout(target: Path, logger: bool = False) -> Checkout:
+    """Copy the repository, with Snakemake's default output in place of the profiles' `logger`, unless it is wanted."""
     target.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
@@ -56,6 +57,8 @@ def copy_checkout(target: Path) -> Checkout:
             shutil.copytree(source, target / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target / part)
+    for profile in () if logger else (target / "profiles").glob("*/config.yaml"):
+        profile.write_text(re.sub(r"^logger: .*\n", "", profile.read_text(), flags=re.MULTILINE))
     return Checkout(target)
 
 
