@@ -31,7 +31,8 @@ $(VENV)/.complete: requirements.lock
 demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no download, two minutes.
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@echo
-	@cat results/demo/tables/table3.md
+	@PYTHONPATH=scripts $(BIN)/python -m sacp.report.outcome results/demo/tables/table3.csv results/demo/data/digits.safetensors
+	@echo
 	@echo "Tables: results/demo/tables, figures: results/demo/figures, the pruned network: results/demo/digits-resnet14/seed0/sacp/winner"
 
 test: $(VENV)/.complete ## Run all tests.
