@@ -59,6 +59,7 @@ rule make_table4:
 
 rule make_summary:
     input:
+        **paths.table_inputs(),
         tables=paths.tables(),
         figures=paths.figures(),
         records=paths.records_and_table(),

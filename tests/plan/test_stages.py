@@ -247,6 +247,7 @@ def test_published_weights_stand_in_the_settings_and_files_do_not(weights, publi
 TUNED = {f"tuning {name}" for name in SEARCHES}
 TUNING = TUNED | {"colony abcpruner", "candidate sacp-2", "protocol sacp-2"}
 WHOLE_RUN = {"forecast", "summary"}
+UNUSED = ("latency", "sensitivity")  # parts that no stage of the demo takes: the page of the run does not show them
 FULL = {f"{stage} {name}" for stage in ("candidate", "protocol") for name in TRAINED if name != "sacp-2"}
 SCORED = {*(f"scoring {name}" for name in SEARCHES), "find log-mass"}
 OF_THE_SPACE = SCORED | {f"{name} {method}" for name in ("encoder", "baseline") for method in OF_METHODS[name]}
@@ -313,7 +314,7 @@ def test_a_setting_changes_the_stages_that_use_it_and_no_others(stages, key, val
     before, after = every(stages), every(stages_of(config))
     changed = {name for name in before if before[name] != after[name]}
     assert changed - WHOLE_RUN == stages_that_change
-    assert changed >= WHOLE_RUN
+    assert changed & WHOLE_RUN == ({"forecast"} if path and path[0] in UNUSED else WHOLE_RUN)
 
 
 def test_another_method_changes_no_other_methods_settings(stages):

@@ -8,35 +8,89 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from checkout import Checkout
-from sacp.catalogue.outputs import FIGURES
+from sacp.catalogue.outputs import FIGURES, TABLES
 from sacp.report import summary
+from sacp.report.glossary import TERMS, glossary
+from sacp.report.page import Part
 
 RECORD = {"rule": "train_base", "seconds": 7200.0, "started": "2026-01-01T00:00:00", "commit": "abc", "device": "cpu",
           "seed": 0, "versions": {"torch": "2"}}  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def test_cost_is_summed_by_rule():
-    rows = summary.cost_rows([RECORD, {**RECORD, "seconds": 3600.0}, {**RECORD, "rule": "tune_shard", "seconds": 60.0}])
-    assert [tuple(row.values()) for row in rows] == [
-        ("train_base", 2, 3.0, 120.0), ("tune_shard", 1, 60 / 3600, 1.0), ("all", 3, 3 + 60 / 3600, 120.0),
+def test_cost_is_summed_by_stage_the_longest_first():
+    """In units that a reader has a feeling for."""
+    records = [RECORD, {**RECORD, "seconds": 3600.0}, {**RECORD, "rule": "tune_shard", "seconds": 60.0}]
+    table = summary.cost_table([records[2], *records[:2]])
+    assert [tuple(row) for row in table.to_numpy()] == [
+        ("train base", 2, "3 h 0 min", "2 h 0 min"), ("tune shard", 1, "1 min", "1 min"),
+        ("all", 3, "3 h 1 min", "2 h 0 min"),
     ]  # fmt: skip
 
 
-def test_reported_rows_are_set_apart_and_text_is_escaped():
-    table = pd.DataFrame({"method": ["A<B", "ours"], "source": ["reported", "measured"], "top1_percent": [1.0, 2.5]})
-    html = summary.table_html(table, "A & B.")
-    assert '<tr class="reported"><td>A&lt;B</td>' in html
-    assert "<tr><td>ours</td><td>measured</td><td>2.50</td></tr>" in html
-    assert "A &amp; B." in html
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (3569, "59 min"),
+        (3571, "1 h 0 min"), (47.9 * 3600, "47 h 54 min"), (50 * 3600, "2 d 2 h"), (float("nan"), ""),
+    ],
+)  # fmt: skip
+def test_durations_have_the_unit_of_their_size(seconds, text):
+    assert summary.duration(seconds / 3600) == text
+
+
+def test_device_hours_of_a_table_are_durations():
+    html = summary.results_html(pd.DataFrame({"method": ["a", "b"], "device_hours": [0.5, 3.0]}), "Device-hours: all.")
+    assert "<th>Device time</th>" in html
+    assert "<td>30 min</td>" in html
+    assert html.endswith("Device time: all.</p>")
+
+
+def test_predictors_within_bands_are_folded():
+    table = pd.DataFrame({"predictor": ["a"] * 3 + ["b"] * 3, "band": ["all", "1 of 1", "within bands"] * 2})
+    table["spearman"] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    whole, bands = summary.predictors_html(table, "A caption.").split("<details>")
+    assert [text in whole for text in ("0.10", "0.40", "0.20", "0.60")] == [True, True, False, False]
+    assert [text in bands for text in ("0.10", "0.40", "0.20", "0.60")] == [False, False, True, True]
+    assert "A caption." in whole
+
+
+def test_alarms_are_in_a_box_and_without_one_the_page_says_what_was_checked():
+    assert 'class="alarm"' in summary.alarms_html(["A < B."])
+    assert "A &lt; B." in summary.alarms_html(["A < B."])
+    assert "alarm" not in summary.alarms_html([])
+    assert "Nothing looks wrong" in summary.alarms_html([])
 
 
 def test_provenance_names_everything_that_differs():
     records = [RECORD, {**RECORD, "commit": "def", "versions": {"torch": "3"}, "precision": "bfloat16"}]
     html = summary.provenance_html([*records, {**RECORD, "precision": "float32"}])
-    assert "<td>precision</td><td>bfloat16, float32</td>" in html
-    assert "<td>commit</td><td>abc, def</td>" in html
-    assert "<td>torch</td><td>2, 3</td>" in html
+    assert "<dt>Precision</dt><dd>bfloat16, float32</dd>" in html
+    assert "<dt>Commit</dt><dd>abc, def</dd>" in html
+    assert "<dt>torch</dt><dd>2, 3</dd>" in html
+
+
+def test_the_glossary_has_the_terms_that_appear_and_no_others():
+    found = glossary(
+        '<style>.kendall {}</style><p title="regret">FLOPs of the &quot;base&quot;, baselines, scored.</p>'
+    )
+    assert list(found) == ["Base", "FLOPs"]
+    for names in TERMS:
+        for name in names.split("|"):
+            assert names.partition("|")[0] in glossary(f"<p>({name.lower()})</p>")
+    assert glossary("") == {}
+
+
+def test_a_page_ends_in_its_glossary_and_each_part_has_its_place_in_the_contents():
+    html = summary.summary_page("A & B", "<p>before</p>", [Part("Costs < 1", "<p>Kendall</p>"), Part("Rest", "")])
+    headings = ["Costs &lt; 1", "Rest", "What the words mean"]
+    for number, heading in enumerate(headings, 1):
+        assert f'<li><a href="#part{number}">{heading}</a></li>' in html
+        assert f'<section id="part{number}"><h2>{heading}</h2>' in html
+    assert "<h1>A &amp; B</h1>" in html
+    assert "What the words mean" not in summary.summary_page("A", "", [Part("Rest", "")])
+    # Links lead to parts of the page; nothing is fetched.
+    assert set(re.findall(r'(?:href|src)="([^"]*)"', html)) == {"data:,", "#part1", "#part2", "#part3"}
 
 
 def rendered(path: Path, profile: Path) -> tuple[str, str]:
@@ -57,7 +111,8 @@ def test_the_summary_opens_without_an_error_and_shows_all_tables_and_figures(
     document, console = rendered(finished_demo.path / "results/demo/summary.html", tmp_path)
     assert console == ""
     drawn = [name for name, figure in FIGURES.items() if not figure.needs_latency]  # the demo measures none
-    for heading in ("table3", "table4", "table1", "Cost", "Provenance", "Configuration"):
+    titles = [table.title for table in TABLES.values() if not table.needs_sample]
+    for heading in (*titles, "What was asked of digits-resnet14", "The best network of digits-resnet14"):
         assert f"<h2>{heading}</h2>" in document
     assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == len(drawn)
 

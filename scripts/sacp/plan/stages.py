@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sacp import imports
-from sacp.catalogue import criteria, kinds, scores, sources
+from sacp.catalogue import criteria, kinds, outputs, scores, sources
 from sacp.catalogue.criteria import Criterion
 from sacp.catalogue.kinds import OWN, SEARCH, TUNED, WEIGHTS
 from sacp.catalogue.predictors import ZERO_COST
 from sacp.network.spec import is_weights_file
 from sacp.plan.experiments import Experiments, Place, Tree, Values, constraints, network_settings, search_settings
+from sacp.plan.used import used
 
 
 def ordered(value: Any) -> Any:
@@ -286,12 +287,27 @@ class Stages:
         }
 
     def summary(self, captions: Path) -> Tree:
-        """The page of a run, with the captions of its figures, experiment by experiment in the order of their files."""
-        drawn = self.experiments.drawn()
-        texts = [[_text(captions / f"{figure}.rst") for figure in self.experiments.figures(name)] for name in drawn]
-        parts = {"config": self.experiments.resolved, "tables": self.experiments.tables()}
-        found: Tree = ordered(parts | {"captions": texts, "experiments": drawn})
+        """The page of a run: what it has used, and the titles of its tables and figures, these with their captions.
+
+        Lists of pairs are in the order of the config, in which files are given.
+        """
+        experiments = self.experiments
+        figures = [
+            [name, [_titled(captions, figure) for figure in experiments.figures(name)]] for name in experiments.drawn()
+        ]
+        tables = [[name, outputs.TABLES[name].title] for name in experiments.tables()]
+        asked = [[name, self._asked(name)] for name in experiments.names]
+        found: Tree = ordered({"config": used(experiments), "experiments": asked, "figures": figures, "tables": tables})
         return found
+
+    def _asked(self, experiment: str) -> Tree:
+        """An experiment in words: what its images are, and what each of its methods does."""
+        settings = self.experiments.of(experiment)
+        dataset = self.experiments.resolved["datasets"][settings["dataset"]]
+        channels, size, classes = sources.shape(dataset)
+        data = {"channels": channels, "classes": classes, "image_size": size, "text": sources.source(dataset).text}
+        methods = self.experiments.methods(experiment)
+        return {"data": data, "methods": [[name, kinds.of(settings["methods"][name]).text] for name in methods]}
 
     def measured(self) -> tuple[str, ...]:
         """Import paths that a forecast measures: scores, zero-cost predictors, readers of data sets, and networks."""
@@ -333,8 +349,9 @@ def zero_cost_functions(predictors: Mapping[str, Any]) -> dict[str, str]:
     return {name: ZERO_COST[name].function for name in names}
 
 
-def _text(path: Path) -> str:
-    return path.read_text().strip()
+def _titled(captions: Path, figure: str) -> list[str]:
+    """A figure's title, and its caption in a folder of them."""
+    return [outputs.FIGURES[figure].title, (captions / f"{figure}.rst").read_text().strip()]
 
 
 def functions(cfg: Mapping[str, Any]) -> tuple[str, ...]:
