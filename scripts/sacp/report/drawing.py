@@ -1,5 +1,6 @@
 """How figures look: colours, markers, grid and size of type."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from sacp.artefacts.files import atomic
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 MARKERS = "osD^vP*X<p>d"
 LINES = ["-", "--", ":"]
+SMALL = 8  # points, of the smallest type
 
 
 class Style(NamedTuple):
@@ -31,9 +33,13 @@ BASE_STYLE = Style("0.35", "h", "-")
 
 
 def style(number: int) -> Style:
-    """How the method of this number is drawn, the same in every figure; twelve are told apart by their markers."""
+    """How the method of this number is drawn, the same in every figure.
+
+    Twelve are told apart by their markers, 96 by marker and colour.
+    """
     line = LINES[number // len(COLOURS) % len(LINES)]
-    return Style(COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
+    turn = math.lcm(len(COLOURS), len(MARKERS))  # methods after which pairs of colour and marker would come again
+    return Style(COLOURS[(number + number // turn) % len(COLOURS)], MARKERS[number % len(MARKERS)], line)
 
 
 def grid(axes: Axes) -> None:
