@@ -76,22 +76,27 @@ def drawn(paths, tmp_path, monkeypatch) -> Figure:
     return saved[0]
 
 
-def test_learning_figure_has_the_loss_of_every_training_named(drawn):
-    left = drawn.axes[0]
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["base", "sacp", "l1 (no epochs)"]
-    assert [list(line.get_xdata()) for line in left.lines] == [[1, 2, 3, 4], [1, 2, 3], []]
-    np.testing.assert_array_equal(left.lines[0].get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4])
+def test_learning_figure_has_a_panel_of_losses_for_every_training(drawn):
+    losses = drawn.axes[:3]
+    assert [axes.get_title() for axes in losses] == ["base", "sacp", "l1 (no epochs)"]
+    assert [list(axes.lines[0].get_xdata()) for axes in losses] == [[1, 2, 3, 4], [1, 2, 3], []]
+    np.testing.assert_array_equal(losses[0].lines[0].get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4])
 
 
 def test_learning_figure_has_validations_where_there_were_any(drawn):
-    base_training, base_validation, _, never, *_ = drawn.axes[1].lines
-    np.testing.assert_array_equal(base_training.get_ydata(), [80, 85, 90 - 10 / 3, 87.5])
-    np.testing.assert_array_equal(base_validation.get_ydata(), [np.nan, 80, np.nan, 80])
-    assert np.isnan(never.get_ydata()).all()
+    base, never, _ = drawn.axes[3:]
+    np.testing.assert_array_equal(base.lines[0].get_ydata(), [80, 85, 90 - 10 / 3, 87.5])
+    np.testing.assert_array_equal(base.lines[1].get_ydata(), [np.nan, 80, np.nan, 80])
+    assert np.isnan(never.lines[1].get_ydata()).all()
 
 
-def test_methods_look_the_same_in_both_panels_and_differ_from_each_other(drawn):
-    left, right = ([line.get_color() for line in axes.lines] for axes in drawn.axes)
-    assert [colour for colour in left for _ in range(2)] == right[:6]
-    assert len(set(left)) == 3
-    assert len({line.get_marker() for line in drawn.axes[0].lines}) == 3
+def test_panels_have_one_scale_and_those_without_a_training_are_not_seen(paths, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(training_figures, "save", lambda figure, paths: saved.append(figure))
+    methods = {f"m{number}": history(tmp_path, 2 + number) for number in range(8)}
+    training_figures.learning_figure(paths, "net", history(tmp_path, 4, 2), methods)
+    rows = np.array(saved[0].axes).reshape(4, training_figures.PANELS)
+    for block in (rows[0::2], rows[1::2]):
+        assert len({axes.get_ylim() for axes in block.flat}) == 1
+        assert [axes.axison for axes in block.flat] == [True] * 9 + [False] * 5
+    plt.close(saved[0])

@@ -7,9 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
-from sacp.report.drawing import BASE_STYLE, Style, grid, save, style
+from sacp.report.drawing import BASE_STYLE, SMALL, grid, save, style
+
+PANELS = 7  # of a row
+VALIDATION: dict[str, Any] = {"color": "black", "ls": "none", "marker": "o", "ms": 5, "mfc": "none"}
 
 
 def accuracy_figure(
@@ -61,7 +66,7 @@ def accuracy_figure(
 
 
 def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, methods: Mapping[str, pd.DataFrame]) -> None:
-    """Draw training loss and accuracies against the epoch and save it to `paths`.
+    """Draw training loss and accuracies against the epoch, a pair of panels for the base and each method.
 
     Training accuracy is that of an epoch's augmented images while the weights move; a validation may well lie above.
 
@@ -72,32 +77,46 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
             `validation_accuracy_percent`, the last one NaN where nothing was validated. It may have no rows.
         methods: histories of the winners' full trainings by method.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), width_ratios=(1, 1.2), layout="constrained")
-    _draw_history(left, right, base, "base", BASE_STYLE)
-    for number, (method, history) in enumerate(methods.items()):
-        _draw_history(left, right, history, method, style(number))
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_locator(NullLocator())
-    right.set(xlabel="epoch", ylabel="top-1 accuracy (%)")
-    right.plot([], [], color="black", label="training")
-    right.plot([], [], color="black", ls="none", marker="o", mfc="none", label="validation")
-    for axes, place in ((left, "upper right"), (right, "lower right")):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        grid(axes)
-        axes.legend(fontsize=9, framealpha=0.8, edgecolor="none", loc=place)
+    trainings = {"base": base, **methods}
+    columns = min(PANELS, len(trainings))
+    rows = -(-len(trainings) // columns)
+    size = (max(5.5, 1.8 * columns + 0.8), 3.1 * rows + 0.9)
+    figure, panels = plt.subplots(2 * rows, columns, figsize=size, layout="constrained", squeeze=False, sharex=True)
+    upper, lower = panels[0::2], panels[1::2]  # losses, and accuracies below
+    for block, label in ((upper, "training loss"), (lower, "top-1 accuracy (%)")):
+        _share(block, label)
+    for axes in [*upper.flat[len(trainings) :], *lower.flat[len(trainings) :]]:
+        axes.set_axis_off()
+    for place, (name, history) in enumerate(trainings.items()):
+        how = style(place - 1) if place else BASE_STYLE
+        _draw_history(upper.flat[place], lower.flat[place], history, name, how.colour)
+    handles = [Line2D([], [], color="black", label="training"), Line2D([], [], label="validation", **VALIDATION)]
+    figure.legend(handles=handles, fontsize=9, frameon=False, ncols=2, loc="outside lower center")
     figure.suptitle(title)
     save(figure, paths)
 
 
-def _draw_history(left: Axes, right: Axes, history: pd.DataFrame, label: str, how: Style) -> None:
-    """Loss to the left, named for the legend; accuracies to the right, validations as open markers."""
-    epochs, validation = history["epoch"], history["validation_accuracy_percent"]
-    name = label if len(history) else f"{label} (no epochs)"
-    sparse = max(1, len(history) // 6)  # a marker at each of 200 epochs would hide the line
-    line: dict[str, Any] = {"color": how.colour, "ls": how.line}
-    left.plot(epochs, history["train_loss"], marker=how.marker, ms=5, markevery=sparse, label=name, **line)
+def _share(panels: NDArray[Any], label: str) -> None:
+    """Give panels one scale of values, named and with numbers at the left alone."""
+    for axes in panels.flat:
+        axes.sharey(panels[0, 0])
+        axes.tick_params(labelsize=SMALL, labelleft=axes in panels[:, 0])
+        grid(axes)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(label)
+
+
+def _draw_history(upper: Axes, lower: Axes, history: pd.DataFrame, name: str, colour: str) -> None:
+    """Losses above, accuracies below, validations as open markers."""
     point = "." if len(history) == 1 else None  # a line of one point is not seen
-    right.plot(epochs, history["train_accuracy_percent"], marker=point, **line)
-    right.plot(epochs, validation, color=how.colour, ls="none", marker=how.marker, ms=7, mew=1.3, mfc="none")
+    upper.plot(history["epoch"], history["train_loss"], color=colour, marker=point)
+    lower.plot(history["epoch"], history["train_accuracy_percent"], color=colour, marker=point)
+    lower.plot(history["epoch"], history["validation_accuracy_percent"], **VALIDATION)
+    upper.set_title(name if len(history) else f"{name} (no epochs)", fontsize=9)
+    upper.set_yscale("log")
+    upper.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    upper.yaxis.set_major_formatter("{x:g}")
+    upper.yaxis.set_minor_locator(NullLocator())
+    lower.set_xlabel("epoch", fontsize=SMALL)
+    lower.tick_params(labelbottom=True)
+    lower.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
