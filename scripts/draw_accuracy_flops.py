@@ -14,10 +14,10 @@ with job.running(snakemake) as work:
     for method, path in zip(work.cfg["methods"], work.given.winners, strict=True):
         winner = read_json(path)
         for candidate in winner["trained_candidates"]:
-            won = method in work.cfg["searches"] and candidate == winner["candidate"]
+            more = {"winner": candidate == winner["candidate"], "fully": method not in work.cfg["tuned"]}
             metrics = Path(path).parents[1] / "topk" / str(candidate) / "metrics.json"
             work.also_read(metrics)
-            trained.append(read_json(metrics) | {"method": method, "winner": won})
+            trained.append(read_json(metrics) | {"method": method, **more})
     reported = pd.read_csv(work.given.reported)
     # The paper's networks and recipes differ from ours: its points are drawn as they are, without its base.
     reported = reported[(reported["model"] == work.cfg["reported"]) & (reported["method"] != "Base")]

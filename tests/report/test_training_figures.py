@@ -23,20 +23,70 @@ def assert_saved_and_closed(paths: list[Path]) -> None:
     assert plt.get_fignums() == []
 
 
-def test_accuracy_figure_is_saved_in_every_format_and_closed(paths):
-    tuned = pd.DataFrame({"method": ["sacp"] * 2, "flops": [1e6, 2e6], "validation_accuracy_percent": [80.0, 85.0]})
-    trained = pd.DataFrame(
+BASE = {"test_accuracy_percent": 93.0, "flops": 4_000_000}
+TUNED = pd.DataFrame({"method": ["sacp"] * 2, "flops": [1e6, 2e6], "validation_accuracy_percent": [80.0, 85.0]})
+REPORTED = pd.DataFrame({"method": ["SACP", "FPGM"], "flops_pruned_percent": [60.0, 50], "top1_percent": [93.4, 93.5]})
+
+
+def trained() -> pd.DataFrame:
+    """Two networks of a search, one of a baseline, one that was only tuned, and one that has collapsed."""
+    return pd.DataFrame(
         {
-            "method": ["sacp", "sacp", "l1"],
-            "flops": [1e6, 2e6, 2e6],
-            "test_accuracy_percent": [88.0, 92.0, 90.0],
-            "winner": [False, True, True],
+            "method": ["sacp", "sacp", "l1", "sacp-2", "gal"], "flops": [1e6, 2e6, 2e6, 3e6, 2e6],
+            "test_accuracy_percent": [88.0, 92.0, 90.0, 85.0, 20.0], "winner": [False, True, True, True, True],
+            "fully": [True, True, True, False, True],
         }
-    )
-    base = {"test_accuracy_percent": 93.0, "flops": 4_000_000}
-    reported = pd.DataFrame({"method": ["SACP"], "flops_pruned_percent": [60.0], "top1_percent": [93.4]})
-    training_figures.accuracy_figure(paths, "net", base, tuned, trained, reported)
+    )  # fmt: skip
+
+
+def test_accuracy_figure_is_saved_in_every_format_and_closed(paths):
+    training_figures.accuracy_figure(paths, "net", BASE, TUNED, trained(), REPORTED)
     assert_saved_and_closed(paths)
+    training_figures.accuracy_figure(paths, "net", BASE, TUNED, trained()[:3], REPORTED[:0])
+    assert_saved_and_closed(paths)
+
+
+@pytest.fixture
+def accuracies(paths, monkeypatch) -> Figure:
+    saved = []
+    monkeypatch.setattr(training_figures, "save", lambda figure, paths: saved.append(figure))
+    training_figures.accuracy_figure(paths, "net", BASE, TUNED, trained(), REPORTED)
+    plt.close(saved[0])
+    return saved[0]
+
+
+def test_what_was_only_tuned_is_hollow_and_the_winners_are_large(accuracies):
+    points = [each for each in accuracies.axes[1].collections if len(each.get_offsets())]
+    (other, winner, l1, tuned_only, _), numbers = points[:5], points[5:]
+    assert [list(each.get_offsets()[0]) for each in (other, winner, l1, tuned_only)] == [
+        [25, 88], [50, 92], [50, 90], [75, 85],
+    ]  # fmt: skip
+    assert other.get_sizes()[0] < winner.get_sizes()[0]
+    assert [len(each.get_facecolor()) for each in (winner, l1, tuned_only)] == [1, 1, 0]
+    assert "hollow: tuned only" in accuracies.axes[1].get_title()
+    assert [list(each.get_offsets()[0]) for each in numbers] == [[40, 93.4], [50, 93.5]]
+
+
+def test_winners_at_one_place_are_moved_apart_and_the_title_says_so(paths, monkeypatch):
+    saved = []
+    monkeypatch.setattr(training_figures, "save", lambda figure, paths: saved.append(figure))
+    table = trained()
+    for rows in (table[:3], table[:3].assign(flops=2e6, test_accuracy_percent=90.0, winner=True)):
+        training_figures.accuracy_figure(paths, "net", BASE, TUNED, rows, REPORTED[:0])
+    apart, moved = saved
+    assert (apart.get_suptitle(), moved.get_suptitle()) == ("net", f"net; {training_figures.MOVED}")
+    for figure in saved:
+        plt.close(figure)
+
+
+def test_reported_points_are_named_in_the_legend(accuracies):
+    names = [text.get_text() for text in accuracies.legends[0].get_texts()]
+    assert names == ["sacp", "l1", "sacp-2", "gal", "base, 93.0 %", "SACP (the paper's)", "FPGM (the paper's)"]
+
+
+def test_a_network_that_has_collapsed_is_named_below_the_axis(accuracies):
+    assert accuracies.axes[1].get_ylim()[0] > 20
+    assert "below the axis: gal 20.0 %" in [text.get_text() for text in accuracies.axes[1].texts]
 
 
 def history(folder: Path, epochs: int, validate_every: int = 0) -> pd.DataFrame:

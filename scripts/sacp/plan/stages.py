@@ -284,6 +284,7 @@ class Stages:
             "methods": self.experiments.methods(place.experiment),
             "reported": self.experiments.settings(place).get("reported"),
             "searches": self.experiments.searches(place.experiment),
+            "tuned": self.experiments.methods(place.experiment, TUNED),
         }
 
     def summary(self, captions: Path) -> Tree:

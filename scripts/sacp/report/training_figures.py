@@ -6,13 +6,27 @@ from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from sacp.report.drawing import BASE_STYLE, SMALL, grid, save, style
+from sacp.report.drawing import (
+    BASE_STYLE,
+    SMALL,
+    Style,
+    apart,
+    end_below,
+    grid,
+    low_outliers,
+    method_legend,
+    save,
+    style,
+)
 
+MOVED = "winners that would hide one another are moved to the right"
 PANELS = 7  # of a row
 VALIDATION: dict[str, Any] = {"color": "black", "ls": "none", "marker": "o", "ms": 5, "mfc": "none"}
 
@@ -28,41 +42,59 @@ def accuracy_figure(
         title: heading.
         base: metrics of the unpruned network.
         tuned: lightly tuned candidates, columns `method`, `flops`, `validation_accuracy_percent`.
-        trained: fully trained networks of all methods, columns `method`, `flops`, `test_accuracy_percent`, `winner`.
-        reported: rows of the paper, columns `method`, `flops_pruned_percent`, `top1_percent`; it may have none.
+        trained: networks that methods have chosen among, columns `method`, `flops`, `test_accuracy_percent`, `winner`,
+            and `fully`, False of those that were tuned and trained no further.
+        reported: rows of the paper, of its own base, columns `method`, `flops_pruned_percent`, `top1_percent`; it may
+            have none.
     """
-    methods = {method: style(number) for number, method in enumerate(trained["method"].unique())}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), width_ratios=(1, 1.3), layout="constrained")
-    for method, (colour, marker, _) in methods.items():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), width_ratios=(1, 1.3), layout="constrained")
+    handles: dict[str, Artist] = {}
+    winners: list[PathCollection] = []
+    for number, method in enumerate(trained["method"].unique()):
         light, full = (table[table["method"] == method] for table in (tuned, trained))
+        how = style(number)
         if len(light):
             points = (100 * light["flops"] / base["flops"], light["validation_accuracy_percent"])
-            left.scatter(*points, s=22, color=colour, marker=marker, alpha=0.6, lw=0)
-        edge = ["black" if winner else "none" for winner in full["winner"]]
-        points = (100 * full["flops"] / base["flops"], full["test_accuracy_percent"])
-        right.scatter(*points, 55, colour, marker=marker, edgecolors=edge, linewidths=1.5)
-        right.scatter([], [], 45, colour, marker=marker, label=method)  # for the legend: without the winner's edge
-    for row in reported.to_dict("records"):
-        place = (100 - row["flops_pruned_percent"], row["top1_percent"])
-        right.plot(*place, marker="x", ms=7, mew=1.5, color="0.35", ls="none")
-        right.annotate(row["method"], place, xytext=(5, 3), textcoords="offset points", fontsize=7, color="0.35")
-    if len(reported):
-        right.plot([], [], marker="x", ms=7, mew=1.5, color="0.35", ls="none", label="reported by the paper")
+            left.scatter(*points, s=22, color=how.colour, marker=how.marker, alpha=0.6, lw=0)
+        winners.append(_draw_method(right, 100 * full["flops"] / base["flops"], full, how))
+        handles[method] = winners[-1]
     accuracy = base["test_accuracy_percent"]
-    right.axhline(accuracy, color="0.4", lw=1, ls="--")
-    right.annotate(
-        f"base, {accuracy:.1f} %", (1, accuracy), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-        xytext=(-4, 2), textcoords="offset points", color="0.3", fontsize=9,
-    )  # fmt: skip
-    left.set(ylabel="top-1 accuracy (%, validation)", title="lightly tuned")
-    right.set(ylabel="top-1 accuracy (%, test)", title="fully trained; black edge: the winner")
+    handles[f"base, {accuracy:.1f} %"] = right.axhline(accuracy, color="0.4", lw=1, ls="--")
+    handles |= _draw_reported(right, reported)
+    left.set(ylabel="top-1 accuracy (%, validation)", title="lightly tuned, validation images")
+    kinds = "large: the winner of a method" + ("" if trained["fully"].all() else "; hollow: tuned only")
+    right.set(ylabel="top-1 accuracy (%, test)", title=f"test images; {kinds}")
     for axes in (left, right):
         axes.set(xlabel="FLOPs kept (% of the base)")
-        axes.margins(y=0.1)  # room for the base's label
+        axes.title.set_fontsize(10)
         grid(axes)
-    figure.legend(fontsize=9, frameon=False, loc="outside right center")
-    figure.suptitle(title)
+    groups = trained.groupby("method")["test_accuracy_percent"]
+    end_below(right, *low_outliers({str(name): list(values) for name, values in groups}))
+    method_legend(figure, list(handles.values()), list(handles))
+    heading = figure.suptitle(title)
+    if apart(figure, winners):
+        heading.set_text(f"{title}; {MOVED}")
     save(figure, paths)
+
+
+def _draw_method(axes: Axes, shares: pd.Series, rows: pd.DataFrame, how: Style) -> PathCollection:
+    """A method's networks, the winner large, those that were only tuned hollow; returns what its legend shows."""
+    winner, accuracy = rows["winner"].to_numpy(bool), rows["test_accuracy_percent"]
+    axes.scatter(shares[~winner], accuracy[~winner], 16, how.colour, marker=how.marker, alpha=0.5, lw=0)
+    face = how.colour if rows["fully"].all() else "none"
+    edge = "black" if rows["fully"].all() else how.colour
+    return axes.scatter(
+        shares[winner], accuracy[winner], 55, face, marker=how.marker, edgecolors=edge, linewidths=0.8, zorder=3
+    )
+
+
+def _draw_reported(axes: Axes, reported: pd.DataFrame) -> dict[str, Artist]:
+    """Rows of the paper as numbers, which its legend resolves: unlike what was measured, and no label hides a point."""
+    handles: dict[str, Artist] = {}
+    for number, row in enumerate(reported.to_dict("records"), 1):
+        place = (100 - row["flops_pruned_percent"], row["top1_percent"])
+        handles[f"{row['method']} (the paper's)"] = axes.scatter(*place, 60, "0.25", marker=f"${number}$", lw=0.3)
+    return handles
 
 
 def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, methods: Mapping[str, pd.DataFrame]) -> None:
