@@ -22,6 +22,7 @@ rule draw_method:
 rule draw_sweeps:
     input:
         unpack(choices.sweep),
+        data=paths.data,
     output:
         **figure("sweeps"),
     log:

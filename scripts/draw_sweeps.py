@@ -7,6 +7,7 @@ from sacp.artefacts.files import read_json
 from sacp.compute import job
 from sacp.report.search_figures import Sweep, sweep_figure
 from sacp.training.ranking import known, load_tuned, sweep
+from safetensors import safe_open
 
 with job.running(snakemake) as work:
     trained = {}
@@ -20,5 +21,8 @@ with job.running(snakemake) as work:
         by_k[method] = Sweep(list(ks), *np.moveaxis([sweep(*run, [(m, each) for each in ks]) for run in runs], 2, 0))
         by_m[method] = Sweep(sizes, *np.moveaxis([sweep(*run, [(each, k) for each in sizes]) for run in runs], 2, 0))
     number = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    title = f"{work.wildcards.experiment}: left at m = {m}, right at k = {k}, {number}"
-    sweep_figure([Path(work.out.png), Path(work.out.pdf)], title, by_k, by_m)
+    fixed = f"left at m = {m}, right at k = {k}" if len(sizes) > 1 else f"m = {m}"
+    with safe_open(work.given.data, "np") as data:
+        (test_images,) = data.get_slice("test_labels").get_shape()
+    title = f"{work.wildcards.experiment}: {fixed}, {number}"
+    sweep_figure([Path(work.out.png), Path(work.out.pdf)], title, by_k, by_m, test_images)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sacp.report.drawing import grid, save, style
+from sacp.report.drawing import SMALL, grid, method_legend, panels_of, save, style
 
 Values = NDArray[np.float64]
 BINS = 80
-
+FEW = 1000  # candidates whose numbers need no logarithm
 
 PAPERS_PICK = (0, (4, 3))  # the line of what the paper's protocol would report
 
@@ -29,34 +29,53 @@ class Sweep:
     best_by_test: Values  # of the best by test accuracy, as the paper picks it
 
 
-def sweep_figure(paths: Sequence[Path], title: str, by_k: Mapping[str, Sweep], by_m: Mapping[str, Sweep]) -> None:
+def sweep_figure(
+    paths: Sequence[Path], title: str, by_k: Mapping[str, Sweep], by_m: Mapping[str, Sweep], test_images: int
+) -> None:
     """Draw figure 2, the winner's accuracy against k and against m, means with deviations over seeds.
 
-    A dashed line of the same colour, without marks, is the best by test accuracy.
+    A dashed line of the same colour, without marks, is the best by test accuracy. A single m has no panel.
 
     Args:
         paths: files to write; the suffix gives the format.
         title: heading; it says which m and k are held fixed.
         by_k: by method.
         by_m: by method.
+        test_images: number of images that accuracies are shares of; how much one of them is worth is marked.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
-    for axes, name, sweeps in ((left, "k, candidates trained fully", by_k), (right, "m, candidates tuned", by_m)):
-        for number, (method, sweep) in enumerate(sweeps.items()):
-            colour, marker, line = style(number)
-            mean = sweep.accuracies.mean(axis=0)
-            error = sweep.accuracies.std(axis=0, ddof=1) if len(sweep.accuracies) > 1 else None
-            points: dict[str, Any] = {"color": colour, "marker": marker, "ls": line, "ms": 5, "capsize": 3}
-            axes.errorbar(sweep.sizes, mean, error, label=method, **points)
-            axes.plot(sweep.sizes, sweep.best_by_test.mean(axis=0), color=colour, ls=PAPERS_PICK, lw=1)
+    drawn = [("k, candidates trained fully", by_k)]
+    if any(len(sweep.sizes) > 1 for sweep in by_m.values()):
+        drawn.append(("m, candidates tuned", by_m))
+    figure, panels = panels_of(len(drawn), 2, 4.8, 3.6, "top-1 accuracy of the winner (%, test)", sharey=True)
+    for axes, (name, sweeps) in zip(panels, drawn, strict=True):
+        _draw_sweeps(axes, sweeps)
         axes.set(xlabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        grid(axes)
-    left.set(ylabel="top-1 accuracy of the winner (%, test)")
-    left.plot([], [], color="0.4", ls=PAPERS_PICK, lw=1, label="best by test")
-    left.legend(fontsize=9, framealpha=0.8, edgecolor="none")
+    _mark_one_image(panels[-1], test_images)
+    panels[0].plot([], [], color="0.4", ls=PAPERS_PICK, lw=1, label="best by test")
+    method_legend(figure, *panels[0].get_legend_handles_labels())
     figure.suptitle(title)
     save(figure, paths)
+
+
+def _draw_sweeps(axes: Axes, sweeps: Mapping[str, Sweep]) -> None:
+    for number, (method, sweep) in enumerate(sweeps.items()):
+        colour, marker, line = style(number)
+        mean = sweep.accuracies.mean(axis=0)
+        error = sweep.accuracies.std(axis=0, ddof=1) if len(sweep.accuracies) > 1 else None
+        points: dict[str, Any] = {"color": colour, "marker": marker, "ls": line, "ms": 5, "capsize": 3}
+        axes.errorbar(sweep.sizes, mean, error, label=method, **points)
+        axes.plot(sweep.sizes, sweep.best_by_test.mean(axis=0), color=colour, ls=PAPERS_PICK, lw=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    grid(axes)
+
+
+def _mark_one_image(axes: Axes, test_images: int) -> None:
+    """A bar beside the panel as high as one test image: differences of this size mean nothing."""
+    low, _ = axes.get_ylim()
+    height = 100 / test_images
+    scale = axes.get_yaxis_transform()
+    axes.plot([1.015] * 2, [low, low + height], transform=scale, color="black", lw=2, clip_on=False)
+    axes.annotate("one test image", (1.03, low), xycoords=scale, fontsize=SMALL, rotation=90, va="bottom")
 
 
 def encoder_loss_figure(paths: Sequence[Path], title: str, losses: Mapping[str, Sequence[pd.DataFrame]]) -> None:
@@ -67,8 +86,8 @@ def encoder_loss_figure(paths: Sequence[Path], title: str, losses: Mapping[str, 
         title: heading.
         losses: by method, one frame for each seed, columns `epoch` and `loss`; one may have no rows.
     """
-    figure, panels = plt.subplots(1, len(losses), figsize=(4.2 * len(losses), 3.4), squeeze=False, layout="constrained")
-    for number, (axes, (method, frames)) in enumerate(zip(panels[0], losses.items(), strict=True)):
+    figure, panels = panels_of(len(losses), 3, 4.0, 3.2, "loss")
+    for number, (axes, (method, frames)) in enumerate(zip(panels, losses.items(), strict=True)):
         colour, marker, _ = style(number)
         for frame in frames:
             every = max(1, len(frame) // 8)
@@ -76,7 +95,6 @@ def encoder_loss_figure(paths: Sequence[Path], title: str, losses: Mapping[str, 
         axes.set(xlabel="epoch", title=method if any(map(len, frames)) else f"{method} (not trained)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         grid(axes)
-    panels[0][0].set(ylabel="loss")
     figure.suptitle(title)
     save(figure, paths)
 
@@ -93,23 +111,24 @@ class Scores:
 
 def score_figure(paths: Sequence[Path], title: str, methods: Mapping[str, Scores]) -> None:
     """Draw how the scores of all candidates are distributed and where the chosen ones lie, a panel for each method."""
-    figure, panels = plt.subplots(
-        len(methods), 1, figsize=(6.8, 0.6 + 2.3 * len(methods)), squeeze=False, layout="constrained"
-    )
-    for number, (axes, (method, scores)) in enumerate(zip(panels[:, 0], methods.items(), strict=True)):
-        axes.hist(scores.every, bins=BINS, color=style(number).colour, alpha=0.55, log=True)
+    figure, panels = panels_of(len(methods), 2, 5.2, 2.3, "candidates")
+    for number, (axes, (method, scores)) in enumerate(zip(panels, methods.items(), strict=True)):
+        axes.hist(scores.every, bins=BINS, color=style(number).colour, alpha=0.55, log=len(scores.every) > FEW)
+        where = axes.get_xaxis_transform()
         for height, values, size, marker, label in (
-            (0.05, scores.tuned, 40, "|", f"tuned ({len(scores.tuned)})"),
-            (0.15, scores.trained, 30, "d", f"trained fully ({len(scores.trained)})"),
-        ):
+            (0.05, scores.tuned, 40, "|", "tuned"), (0.15, scores.trained, 30, "d", "trained fully"),
+        ):  # fmt: skip
             points: dict[str, Any] = {"color": "black", "marker": marker, "lw": 1, "label": label, "clip_on": False}
-            where = axes.get_xaxis_transform()
             axes.scatter(values, np.full(len(values), height), size, transform=where, **points)
         winner: dict[str, Any] = {"color": "#D55E00", "marker": "v", "label": "winner", "edgecolors": "black"}
-        axes.scatter([scores.winner], [0.27], 70, transform=axes.get_xaxis_transform(), zorder=3, **winner)
-        axes.set(ylabel="candidates", title=f"{method}: {len(scores.every):,} candidates")
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.scatter([scores.winner], [0.27], 70, transform=where, zorder=3, **winner)
+        numbers = f"{len(scores.every):,} candidates, {len(scores.tuned)} tuned, {len(scores.trained)} trained"
+        axes.set_title(f"{method}: {numbers}", fontsize=9)
+        axes.set(xlabel="score")
+        if len(scores.every) <= FEW:
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         grid(axes)
-    panels[-1][0].set(xlabel="score")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=9, frameon=False, ncols=3, loc="outside lower center")
     figure.suptitle(title)
     save(figure, paths)
