@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sacp.report import score_figures
@@ -14,3 +15,19 @@ def test_responses_are_means_by_step_in_standard_deviations(tmp_path):
     assert np.nanmax(np.abs(constant)) == 0
     score_figures.response_figure(paths, "net", ["conv1", "conv2"], {"a": found, "b": constant})
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_embeddings_have_one_legend_and_no_type_below_eight_points(monkeypatch):
+    saved = []
+    monkeypatch.setattr(score_figures, "save", lambda figure, paths: saved.append(figure))
+    rng = np.random.default_rng(0)
+    every = rng.normal(size=(30, 4))
+    found = score_figures.Embeddings(every, rng.uniform(size=30), every[:5], every[0], every[1])
+    score_figures.embedding_figure([], "net", {name: found for name in "abcd"})
+    score_figures.response_figure([], "net", ["conv1"], {name: np.eye(1, 4) for name in "abcde"})
+    for figure in saved:
+        figure.draw_without_rendering()
+        assert min(text.get_fontsize() for text in figure.findobj(plt.Text) if text.get_text()) >= 8
+        assert figure.get_figwidth() < 13.5  # inches: wider ones are shrunk on the page of a run
+        plt.close(figure)
+    assert len(saved[0].legends) == 1

@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from sacp.pruning.space import Steps
-from sacp.report.drawing import grid, save
+from sacp.report.drawing import SMALL, grid, panels_of, save
 
 Values = NDArray[np.float64]
+Look = dict[str, Any]  # of points
+CIRCLES: Look = {"s": 26, "c": "none", "lw": 0.8}
+TRIANGLE: Look = {"s": 110, "c": "#D55E00", "marker": "v"}
+STAR: Look = {"s": 130, "c": "#CC79A7", "marker": "*"}
 
 
 @dataclass(frozen=True)
@@ -27,24 +31,25 @@ class Embeddings:
 
 def embedding_figure(paths: Sequence[Path], title: str, methods: Mapping[str, Embeddings]) -> None:
     """Draw embeddings in the plane of their two largest components, a panel for each method; colour is FLOPs."""
-    figure, panels = plt.subplots(
-        1, len(methods), figsize=(0.8 + 4.4 * len(methods), 4.2), squeeze=False, layout="constrained"
-    )
-    for axes, (method, found) in zip(panels[0], methods.items(), strict=True):
+    figure, panels = panels_of(len(methods), 3, 3.8, 3.7)
+    for axes, (method, found) in zip(panels, methods.items(), strict=True):
         plane, shares = principal_plane(found.every)
         centre = found.every.mean(axis=0)
         points = (found.every - centre) @ plane
-        drawn = axes.scatter(*points.T, 8, 100 * found.share, cmap="viridis", lw=0, alpha=0.7)
-        axes.scatter(*((found.tuned - centre) @ plane).T, 26, "none", edgecolors="black", lw=0.8, label="tuned")
-        axes.scatter(*((found.winner - centre) @ plane), 110, "#D55E00", marker="v", edgecolors="black", label="winner")
-        axes.scatter(
-            *((found.original - centre) @ plane), 130, "#CC79A7", marker="*", edgecolors="black", label="unpruned"
-        )
+        drawn = axes.scatter(points[:, 0], points[:, 1], s=8, c=100 * found.share, cmap="viridis", lw=0, alpha=0.7)
+        for values, name, look in (
+            (found.tuned, "tuned", CIRCLES), (found.winner, "winner", TRIANGLE), (found.original, "unpruned", STAR)
+        ):  # fmt: skip
+            x, y = ((values - centre) @ plane).T
+            axes.scatter(x, y, edgecolors="black", label=name, **look)
         names = [f"component {n + 1} ({share:.0%} of the variance)" for n, share in enumerate(shares)]
         axes.set(xlabel=names[0], ylabel=names[1], title=method)
-        axes.legend(fontsize=8, framealpha=0.8, edgecolor="none")
+        axes.tick_params(labelsize=SMALL)
+        axes.locator_params(nbins=5)
         grid(axes)
-    figure.colorbar(drawn, ax=panels[0].tolist(), label="FLOPs kept (% of the base)")
+    figure.colorbar(drawn, ax=panels, label="FLOPs kept (% of the base)", pad=0.01)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=9, frameon=False, ncols=3, loc="outside lower center")
     figure.suptitle(title)
     save(figure, paths)
 
@@ -81,19 +86,16 @@ def response_figure(paths: Sequence[Path], title: str, groups: Sequence[str], me
         groups: names, in the order of the data flow, [G].
         methods: responses by method, [G, levels].
     """
-    width = 1.8 + 0.012 * max(map(len, groups)) + 2.4 * len(methods)
-    figure, panels = plt.subplots(
-        1, len(methods), figsize=(width, 1.6 + 0.2 * len(groups)), squeeze=False, sharey=True, layout="constrained"
-    )
+    figure, panels = panels_of(len(methods), 4, 2.7, 1.0 + 0.22 * len(groups), sharey=True)
     largest = max(1e-9, *(float(np.nanmax(np.abs(values))) for values in methods.values()))
-    for axes, (method, values) in zip(panels[0], methods.items(), strict=True):
+    for axes, (method, values) in zip(panels, methods.items(), strict=True):
         drawn = axes.imshow(values, cmap="PuOr_r", vmin=-largest, vmax=largest, aspect="auto")
         levels = values.shape[1]
         ticks = [0, levels // 2, levels - 1]
         axes.set_xticks(ticks, [f"{100 * tick / levels:.0f}" for tick in ticks])
+        axes.set_yticks(range(len(groups)), groups, fontsize=SMALL)
         axes.set(title=method, xlabel="pruned (%)")
         axes.title.set_fontsize(10)
-    panels[0][0].set_yticks(range(len(groups)), groups, fontsize=7)
-    figure.colorbar(drawn, ax=panels[0].tolist(), label="mean score (standard deviations)", pad=0.01)
+    figure.colorbar(drawn, ax=panels, label="mean score (standard deviations)", pad=0.01)
     figure.suptitle(title)
     save(figure, paths)
