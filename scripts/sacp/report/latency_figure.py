@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from sacp.report.drawing import grid, save, style
+from sacp.report.drawing import grid, method_legend, panels_of, save, style
 
 
 def latency_figure(paths: Sequence[Path], title: str, kept: Mapping[str, float], times: pd.DataFrame) -> None:
@@ -20,22 +20,26 @@ def latency_figure(paths: Sequence[Path], title: str, kept: Mapping[str, float],
         times: columns `method`, `runtime`, `batch`, `threads`, `device`, `speedup`, `speedup_lower`, `speedup_upper`.
     """
     settings = list(times[["runtime", "batch"]].drop_duplicates().itertuples(index=False))
-    figure, panels = plt.subplots(
-        1, len(settings), figsize=(1.5 + 4 * len(settings), 4.2), layout="constrained", squeeze=False, sharey=True
-    )
-    for axes, (runtime, batch) in zip(panels[0], settings, strict=True):
+    figure, panels = panels_of(len(settings), 2, 4.6, 3.8, "times as fast as the base", sharey=True)
+    for axes, (runtime, batch) in zip(panels, settings, strict=True):
         rows = times[(times["runtime"] == runtime) & (times["batch"] == batch)].set_index("method")
         for number, (method, share) in enumerate(kept.items()):
             row, (colour, marker, _) = rows.loc[method], style(number)
             ends = [[row["speedup"] - row["speedup_lower"]], [row["speedup_upper"] - row["speedup"]]]
-            axes.errorbar(100 * share, row["speedup"], ends, color=colour, marker=marker, ms=7, lw=1, label=method)
+            look: dict[str, Any] = {"marker": marker, "ms": 7, "mec": "black", "mew": 0.7}
+            axes.errorbar(100 * share, row["speedup"], ends, color=colour, lw=1, label=method, **look)
         shares = np.linspace(min(kept.values()), 1, 50)
         axes.plot(100 * shares, 1 / shares, color="0.7", lw=1, zorder=0, label="as the FLOPs say")
         axes.axhline(1, color="0.4", lw=1, ls="--")
         axes.set(title=f"{runtime}\n{batch} at once", xlabel="FLOPs kept (% of the base)")
+        axes.title.set_fontsize(10)
         grid(axes)
-    first = times.iloc[0]
-    panels[0][0].set_ylabel("times as fast as the base")
-    panels[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    figure.suptitle(f"{title}, {first['threads']} threads, {first['device']}", fontsize=11)
+    method_legend(figure, *panels[0].get_legend_handles_labels())
+    figure.suptitle(f"{title}, {where(times)}", fontsize=11)
     save(figure, paths)
+
+
+def where(times: pd.DataFrame) -> str:
+    """What times were measured on, of rows with `threads` and `device`."""
+    first = times.iloc[0]
+    return f"{first['threads']} {'thread' if first['threads'] == 1 else 'threads'}, {first['device']}"
