@@ -208,3 +208,60 @@ rule draw_learning_curves:
         code=code("draw_learning_curves"),
     script:
         "../scripts/draw_learning_curves.py"
+
+
+rule draw_accuracy_latency:
+    input:
+        latency=paths.first_seed("latency.csv"),
+        base=paths.first_seed("base_metrics.json"),
+        winners=paths.of_methods("winner/metrics.json", experiments.methods),
+    output:
+        **figure("accuracy_latency"),
+    log:
+        "<results>/logs/draw_accuracy_latency/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        cfg=stages.methods,
+        code=code("draw_accuracy_latency"),
+    script:
+        "../scripts/draw_accuracy_latency.py"
+
+
+rule draw_accuracy_cost:
+    input:
+        table="<results>/tables/table3.csv",
+    output:
+        **figure("accuracy_cost"),
+    log:
+        "<results>/logs/draw_accuracy_cost/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        code=code("draw_accuracy_cost"),
+    script:
+        "../scripts/draw_accuracy_cost.py"
+
+
+rule draw_predictors:
+    input:
+        table="<results>/tables/predictors.csv",
+    output:
+        **figure("predictors"),
+    log:
+        "<results>/logs/draw_predictors/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=minutes(10),
+    params:
+        code=code("draw_predictors"),
+    script:
+        "../scripts/draw_predictors.py"

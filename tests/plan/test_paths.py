@@ -312,7 +312,8 @@ def test_latency_is_measured_of_all_winners_of_a_seed_where_it_is_asked_for():
     value["experiments"][DEMO]["latency"]["batches"] = [1, 8]
     paths = Paths(Experiments(value))
     here = Values(DEMO, "0")
-    assert "<results>/figures/latency/digits-resnet14.png" in paths.figures()
+    for name in ("latency", "accuracy_latency"):
+        assert f"<results>/figures/{name}/digits-resnet14.png" in paths.figures()
     assert paths.table3()["latency"] == [paths.latency(here)] == [f"<results>/{DEMO}/seed0/latency.csv"]
     assert f"<results>/{DEMO}/seed0/latency.provenance.json" in paths.records()
     timed = paths.timed(here)

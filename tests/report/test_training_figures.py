@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from sacp.artefacts import files
 from sacp.report import training_figures
+from sacp.report.drawing import MOVED
 from sacp.training.loop import HISTORY_COLUMNS
 
 
@@ -74,7 +75,7 @@ def test_winners_at_one_place_are_moved_apart_and_the_title_says_so(paths, monke
     for rows in (table[:3], table[:3].assign(flops=2e6, test_accuracy_percent=90.0, winner=True)):
         training_figures.accuracy_figure(paths, "net", BASE, TUNED, rows, REPORTED[:0])
     apart, moved = saved
-    assert (apart.get_suptitle(), moved.get_suptitle()) == ("net", f"net; {training_figures.MOVED}")
+    assert (apart.get_suptitle(), moved.get_suptitle()) == ("net", f"net; {MOVED}")
     for figure in saved:
         plt.close(figure)
 

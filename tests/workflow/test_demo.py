@@ -18,7 +18,7 @@ BASELINES = [name for name, settings in METHODS.items() if settings["kind"] not 
 NARROW = "oto-own"  # its global ranking leaves a stream one channel
 FIGURES = (
     "method", "sweeps", "encoder_loss", "scores", "responses", "embedding", "kept_channels", "accuracy_flops",
-    "learning_curves",
+    "accuracy_cost", "learning_curves", "predictors",
 )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ RUN = os.environ.get("RERUNS") == "run"
 OF_ENCODERS = ("encoder_loss", "responses")  # figures that do not show what was chosen
 OF_WINNERS = frozenset({"draw_kept_channels", "draw_learning_curves"})  # dropped again where every winner stays
 # Dropped again where tuned candidates and winners come out as they were.
-DRAWN = [name for name, figure in FIGURES.items() if not figure.needs_latency]  # none is measured in the demo
+# Neither latency is measured nor predictors are compared in this demo.
+DRAWN = [name for name, figure in FIGURES.items() if not (figure.needs_latency or figure.needs_sample)]
 OF_RESULTS = frozenset({"select_winner", "make_table3", "make_table4", *(f"draw_{figure}" for figure in DRAWN)})
 
 

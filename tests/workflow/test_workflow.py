@@ -150,6 +150,8 @@ def test_every_artefact_says_how_it_was_made(folder: Path) -> None:
         "measure_latency",
         "measure_sensitivity",
         "draw_latency",
+        "draw_accuracy_latency",
+        "draw_predictors",
         "rescore_candidates",
         "search_colony",
         "train_baseline",
@@ -238,7 +240,7 @@ def test_raising_k_trains_the_new_candidates_and_raising_m_tunes_the_new_shard(d
     run = demo_copy.demo()
     assert run.status == 0, run.output
     new_winner = read(demo_copy.path / SEED / "sacp/winner/metrics.json")["candidate"]
-    drawn = ["accuracy_flops", "embedding", "method", "scores", "sweeps"]
+    drawn = ["accuracy_cost", "accuracy_flops", "embedding", "method", "scores", "sweeps"]
     if new_winner != winner:  # otherwise network and history of the winner are what they were
         drawn += ["kept_channels", "learning_curves"]
     report = [*(f"draw_{figure}" for figure in drawn), "make_summary", "make_table3", "make_table4"]
@@ -339,10 +341,11 @@ def test_winners_are_timed_where_a_config_asks_for_it(demo_copy: Checkout) -> No
     timed = {"batches": [1, 8], "runtimes": ["eager", "onnxruntime"], "seconds": 0.01}
     more = {"experiments": {"digits-resnet14": {"latency": timed}}}
     (demo_copy.path / "more.yaml").write_text(yaml.safe_dump(more))
-    files = ("results/demo/tables/table3.csv", "results/demo/figures/latency/digits-resnet14.png")
+    figures = [f"results/demo/figures/{name}/digits-resnet14.png" for name in ("latency", "accuracy_latency")]
+    files = ("results/demo/tables/table3.csv", *figures)
     run = demo_copy.snakemake(*files, "--configfile", "config/demo.yaml", "more.yaml")
     assert run.status == 0, run.output
-    assert set(run.jobs) == {"measure_latency", "make_table3", "draw_latency"}
+    assert set(run.jobs) == {"measure_latency", "make_table3", "draw_latency", "draw_accuracy_latency"}
     times = pd.read_csv(demo_copy.path / SEED / "latency.csv")
     table = pd.read_csv(demo_copy.path / files[0])
     measured = table[table["source"] == "measured"]

@@ -12,6 +12,7 @@ class Figure:
     title: str
     needs_encoder: bool = False  # only drawn where a search has an encoder
     needs_latency: bool = False  # only drawn where an experiment measures latency
+    needs_sample: bool = False  # only drawn where an experiment compares predictors
     scores: bool = False  # whether candidates are scored for it, by the base's weights
 
 
@@ -24,8 +25,11 @@ FIGURES = {
     "embedding": Figure("What the encoders see", needs_encoder=True, scores=True),
     "kept_channels": Figure("Channels that each method keeps"),
     "accuracy_flops": Figure("Accuracy against FLOPs"),
+    "accuracy_latency": Figure("Accuracy against latency", needs_latency=True),
+    "accuracy_cost": Figure("Accuracy against the time to find the network"),
     "latency": Figure("Speed against FLOPs", needs_latency=True),
     "learning_curves": Figure("Learning curves"),
+    "predictors": Figure("What predicts accuracy, with intervals", needs_sample=True),
 }
 
 

@@ -174,11 +174,15 @@ class Experiments:
 
     def figures(self, experiment: str) -> list[str]:
         """Names of an experiment's figures."""
-        has_encoder, is_timed = bool(self.with_encoder(experiment)), experiment in self.timed()
+        has = {
+            "encoder": bool(self.with_encoder(experiment)),
+            "latency": experiment in self.timed(),
+            "sample": experiment in self.studied(),
+        }
         return [
             name
             for name, figure in outputs.FIGURES.items()
-            if (has_encoder or not figure.needs_encoder) and (is_timed or not figure.needs_latency)
+            if all(has[each] or not getattr(figure, f"needs_{each}") for each in has)
         ]
 
     def tables(self) -> list[str]:

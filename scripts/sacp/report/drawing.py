@@ -24,6 +24,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X<p>d"
 LINES = ["-", "--", ":"]
 SMALL = 8  # points, of the smallest type
+MOVED = "points that would hide one another are moved to the right"
 
 
 class Style(NamedTuple):

@@ -16,6 +16,7 @@ from sacp.report.opening import asked, best
 from sacp.report.page import Part
 from sacp.report.predictors import ALL
 from sacp.report.tables import CAPTIONS, Metrics, runs
+from sacp.report.units import duration
 
 CHECKED = (
     "Nothing looks wrong: no training diverged or failed, no network is at the level of chance or far below its base, "
@@ -84,21 +85,6 @@ def predictors_html(table: pd.DataFrame, caption: str) -> str:
     whole = table["band"] == ALL
     bands = page.folded("The same within bands of FLOPs", page.table_html(table[~whole], ""))
     return page.table_html(table[whole], caption) + bands
-
-
-def duration(hours: float) -> str:
-    """Hours as text in days, hours, minutes or seconds; empty where there are none."""
-    if pd.isna(hours):
-        return ""
-    seconds = 3600 * hours
-    if seconds < 59.5:
-        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{round(hours) // 24} d {round(hours) % 24} h"
 
 
 def cost_table(records: Iterable[Record]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sacp.report.drawing import (
     BASE_STYLE,
+    MOVED,
     SMALL,
     Style,
     apart,
@@ -26,7 +27,6 @@ from sacp.report.drawing import (
     style,
 )
 
-MOVED = "winners that would hide one another are moved to the right"
 PANELS = 7  # of a row
 VALIDATION: dict[str, Any] = {"color": "black", "ls": "none", "marker": "o", "ms": 5, "mfc": "none"}
 
