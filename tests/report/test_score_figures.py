@@ -31,3 +31,12 @@ def test_embeddings_have_one_legend_and_no_type_below_eight_points(monkeypatch):
         assert figure.get_figwidth() < 13.5  # inches: wider ones are shrunk on the page of a run
         plt.close(figure)
     assert len(saved[0].legends) == 1
+
+
+def test_low_responses_have_a_sign_for_readers_in_black_and_white(monkeypatch):
+    saved = []
+    monkeypatch.setattr(score_figures, "save", lambda figure, paths: saved.append(figure))
+    values = np.array([[1.0, -0.05, -0.5], [np.nan, 0.2, -1.0]])
+    score_figures.response_figure([], "net", ["conv1", "conv2"], {"a": values})
+    assert [text.xy for text in saved[0].axes[0].texts] == [(2, 0), (2, 1)]
+    plt.close(saved[0])

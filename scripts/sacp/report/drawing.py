@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -21,7 +21,10 @@ from sacp.artefacts.files import atomic
 
 # Okabe & Ito's palette: told apart by colour-blind readers; markers and lines repeat what the colours say.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-MARKERS = "osD^vP*X<p>d"
+Marker = str | tuple[int, Literal[0, 1, 2], int]
+# Stars of so many points, turned by so many degrees, and suits of cards: told apart in black and white.
+STARS: list[Marker] = [(4, 1, 0), (6, 1, 0), (4, 1, 45), (8, 1, 0), (5, 1, 180)]
+MARKERS: list[Marker] = [*"osD^vP*X<p>d", *STARS, r"$\spadesuit$", r"$\clubsuit$"]
 LINES = ["-", "--", ":"]
 SMALL = 8  # points, of the smallest type
 MOVED = "points that would hide one another are moved to the right"
@@ -31,7 +34,7 @@ class Style(NamedTuple):
     """How a method is drawn."""
 
     colour: str
-    marker: str
+    marker: Marker
     line: str
 
 
@@ -41,7 +44,7 @@ BASE_STYLE = Style("0.35", "h", "-")
 def style(number: int) -> Style:
     """How the method of this number is drawn, the same in every figure.
 
-    Twelve are told apart by their markers, 96 by marker and colour.
+    19 are told apart by their markers, 152 by marker and colour.
     """
     line = LINES[number // len(COLOURS) % len(LINES)]
     turn = math.lcm(len(COLOURS), len(MARKERS))  # methods after which pairs of colour and marker would come again

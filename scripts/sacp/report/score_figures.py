@@ -12,6 +12,7 @@ from sacp.pruning.space import Steps
 from sacp.report.drawing import SMALL, grid, panels_of, save
 
 Values = NDArray[np.float64]
+NOTABLE = 0.1  # of the largest response: below it, the sign does not matter
 Look = dict[str, Any]  # of points
 CIRCLES: Look = {"s": 26, "c": "none", "lw": 0.8}
 TRIANGLE: Look = {"s": 110, "c": "#D55E00", "marker": "v"}
@@ -90,6 +91,10 @@ def response_figure(paths: Sequence[Path], title: str, groups: Sequence[str], me
     largest = max(1e-9, *(float(np.nanmax(np.abs(values))) for values in methods.values()))
     for axes, (method, values) in zip(panels, methods.items(), strict=True):
         drawn = axes.imshow(values, cmap="PuOr_r", vmin=-largest, vmax=largest, aspect="auto")
+        # In black and white both ends of the colours are dark: low scores have a sign.
+        for group, level in np.argwhere(values < -NOTABLE * largest):
+            colour = "white" if values[group, level] < -0.5 * largest else "black"
+            axes.annotate("\N{MINUS SIGN}", (level, group), ha="center", va="center", fontsize=10, color=colour)
         levels = values.shape[1]
         ticks = [0, levels // 2, levels - 1]
         axes.set_xticks(ticks, [f"{100 * tick / levels:.0f}" for tick in ticks])
