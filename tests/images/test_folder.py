@@ -113,19 +113,19 @@ def test_the_index_holds_no_pixels(tmp_path):
 
 
 def test_digest_follows_names_sizes_and_labels_but_not_contents(tree):
-    train, val = scan(tree, 3, SIZE)
+    train, val = scan(tree, 3, SIZE, headers=0)
     digest = folder.digest(train, val)
-    assert digest == folder.digest(*scan(tree, 3, SIZE))
+    assert digest == folder.digest(*scan(tree, 3, SIZE, headers=0))
     assert digest != folder.digest(replace(train, labels=train.labels.flip(0)), val)
     first = tree / "train/ant/0.jpeg"
     content = first.read_bytes()
     first.write_bytes(bytes(len(content)))
-    assert digest == folder.digest(*scan(tree, 3, SIZE))
+    assert digest == folder.digest(*scan(tree, 3, SIZE, headers=0))
     first.write_bytes(content + b" ")
-    assert digest != folder.digest(*scan(tree, 3, SIZE))
+    assert digest != folder.digest(*scan(tree, 3, SIZE, headers=0))
     first.write_bytes(content)
     first.rename(tree / "train/ant/00.jpeg")
-    assert digest != folder.digest(*scan(tree, 3, SIZE))
+    assert digest != folder.digest(*scan(tree, 3, SIZE, headers=0))
 
 
 def without_images(folder: Path) -> None:
@@ -139,9 +139,9 @@ def without_images(folder: Path) -> None:
         (lambda tree: (tree / "val").rename(tree / "test"), "tree: no folder 'val' here; expected train/ and val/"),
         (lambda tree: (tree / "val/cat").rename(tree / "val/dog"), "tree: class folder 'cat' is in train/ alone"),
         (lambda tree: (tree / "val/dog").mkdir(), "tree: class folder 'dog' is in val/ alone"),
-        (lambda tree: without_images(tree / "val/bee"), "tree/val: Found no valid file for the classes bee"),
+        (lambda tree: without_images(tree / "val/bee"), "tree/val: class folder 'bee' has no image; expected files"),
         (lambda tree: [(tree / part / "d").mkdir() for part in ("train", "val")], "tree: 4 class folders, expected 3"),
-        (lambda tree: [(tree / "train" / name).rename(tree / name) for name in CLASSES], "Couldn't find any class"),
+        (lambda tree: [(tree / "train" / name).rename(tree / name) for name in CLASSES], "train: no class folders here"),
         (lambda tree: (tree / "val/bee/9.jpeg").symlink_to("nowhere"), "val/bee/9.jpeg: cannot be read (No such file"),
     ],
 )  # fmt: skip
@@ -329,14 +329,28 @@ def test_the_problem_of_a_tree_has_the_configs_size_and_classes(tree):
     unsized = {"source": "imagefolder", "path": str(tree), "classes": 1000}
     assert sources.shape(unsized) == (3, 224, 1000)
     assert sources.shape(dataset(tree)) == (3, SIZE, 3)
-    assert folder.count(dataset(tree)) is None
-    assert training_images(unsized) is None
+    assert folder.count(dataset(tree)) == (21, 9)
+    assert training_images(unsized) == 21
+
+
+def test_a_small_tree_is_looked_at_before_a_run_and_a_large_one_is_not(tree, monkeypatch):
     folder.check(dataset(tree))
-
-
-def test_a_check_wants_the_folders_of_both_parts_and_no_more(tree):
     without_images(tree / "val/bee")
+    with pytest.raises(InputError, match="class folder 'bee' has no image"):
+        folder.check(dataset(tree))
+    monkeypatch.setattr(folder, "SMALL", 26)
     folder.check(dataset(tree))
+    assert folder.count(dataset(tree)) is None
+
+
+def test_a_run_can_be_planned_with_two_empty_folders_alone(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part).mkdir()
+    folder.check(dataset(tmp_path))
+    assert training_images(dataset(tmp_path)) is None
+
+
+def test_a_check_wants_the_folders_of_both_parts(tree):
     (tree / "val").rename(tree / "test")
     with pytest.raises(InputError, match="tree: no folder 'val' here; expected train/ and val/"):
         folder.check(dataset(tree))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from sacp.errors import InputError, one_line
 from sacp.images.folder import FileSet
 from sacp.images.forking import Fork
+from sacp.images.pixels import in_rgb
 from sacp.seeds import derive
 
 View = Callable[[Image.Image, int], Image.Image]  # what is shown of an image, given its row
@@ -67,7 +68,7 @@ class _Pictures(Dataset[Tensor | InputError]):
         path = self.files.path(row)
         try:
             with Image.open(path) as image:
-                picture: Tensor = pil_to_tensor(self.view(image.convert("RGB"), row))
+                picture: Tensor = pil_to_tensor(self.view(in_rgb(image), row))
         except Exception as error:  # decoders meet arbitrary bytes with arbitrary exceptions
             raise InputError(f"{path}: cannot be read as an image ({one_line(error)})") from None
         return picture

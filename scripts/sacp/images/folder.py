@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sacp.errors import InputError, one_line
+from sacp.errors import InputError
+from sacp.images import tree
 
 KIND = "imagefolder"  # of an index, in its metadata
 PARTS = ("train", "val")
+SMALL = 20_000  # files of a tree that is looked at whole before a run
+HEADERS, PLANNED = 10_000, 500  # files of each part whose first bytes are read, when it is prepared and before a run
 # Of ImageNet's training images; the published weights of torchvision were trained with them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Names = np.ndarray[Any, Any]
@@ -42,13 +45,25 @@ class FileSet:
 
 
 def check(dataset: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless the folders of both parts are there."""
-    _check_parts(Path(dataset["path"]))
+    """Raise `InputError` unless both parts are there and, in a small tree, are as `read` expects them.
+
+    Folders without any class pass: a run can be planned before the images are there.
+    """
+    root = Path(dataset["path"])
+    _check_parts(root)
+    if count(dataset) is not None:
+        scan(root, dataset["classes"], dataset.get("image_size", 0), headers=PLANNED)
 
 
-def count(dataset: Mapping[str, Any]) -> None:
-    """Numbers of images: None, as counting them takes minutes."""
-    return None
+def count(dataset: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Numbers of training and test images; None of a tree so large that counting takes long, and of an empty one."""
+    root = Path(dataset["path"])
+    _check_parts(root)
+    names = [tree.class_names(root / part) for part in PARTS]
+    if not any(names):
+        return None
+    numbers = [tree.count(root / part, SMALL) for part in PARTS]
+    return None if sum(numbers) > SMALL else (numbers[0], numbers[1])
 
 
 def read(dataset: Mapping[str, Any]) -> tuple[FileSet, FileSet]:
@@ -59,39 +74,38 @@ def read(dataset: Mapping[str, Any]) -> tuple[FileSet, FileSet]:
 def _check_parts(root: Path) -> None:
     for part in PARTS:
         if not (root / part).is_dir():
-            raise InputError(f"{root}: no folder '{part}' here; expected train/ and val/, each with a folder per class")
+            raise InputError(
+                f"{root}: no folder '{part}' here; expected train/ and val/ (the test images), each with a folder per class"
+            )
 
 
-def scan(root: Path, classes: int, image_size: int) -> tuple[FileSet, FileSet]:
+def scan(root: Path, classes: int, image_size: int, headers: int = HEADERS) -> tuple[FileSet, FileSet]:
     """List the files of train/ and val/; labels number the class folders by name.
 
-    Raises:
-        InputError: a folder is missing or has no images, the parts have different classes, or not `classes` of them.
-    """
-    from torchvision.datasets.folder import find_classes
+    The first bytes of the files are read, of `headers` evenly spread ones where there are more.
 
+    Raises:
+        InputError: a folder is missing or has no images, the parts have different classes, or not `classes` of them; a
+            file is no image, or one of more than 8 bits a channel.
+    """
     _check_parts(root)
-    try:
-        (names, numbers), (others, _) = (find_classes(root / part) for part in PARTS)
-    except OSError as error:
-        raise InputError(f"{root}: {one_line(error)}") from None
+    names, others = (tree.class_names(root / part) for part in PARTS)
+    if not names:
+        raise InputError(f"{root / PARTS[0]}: no class folders here; expected {classes} as the config's `classes` says")
     odd = sorted(set(names) ^ set(others))
     if odd:
         part = PARTS[odd[0] in others]
         raise InputError(f"{root}: class folder '{odd[0]}' is in {part}/ alone; expected the same in train/ and val/")
     if len(names) != classes:
         raise InputError(f"{root}: {len(names)} class folders, expected {classes} as the config's `classes` says")
-    train, val = (_listed(root, part, numbers, image_size) for part in PARTS)
+    numbers = {name: number for number, name in enumerate(names)}
+    train, val = (_file_set(root, tree.listed(root / part, numbers), image_size) for part in PARTS)
+    for files in (train, val):
+        tree.check_headers([files.path(row) for row in range(len(files.labels))], headers)
     return train, val
 
 
-def _listed(root: Path, part: str, numbers: dict[str, int], image_size: int) -> FileSet:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
-    try:
-        found = make_dataset(root / part, numbers, IMG_EXTENSIONS)
-    except OSError as error:
-        raise InputError(f"{root / part}: {one_line(error)}") from None
+def _file_set(root: Path, found: tree.Listed, image_size: int) -> FileSet:
     names = np.array([os.fsencode(os.path.relpath(path, root)) for path, _ in found])
     return FileSet(str(root), names, torch.tensor([label for _, label in found]), image_size)
 
