@@ -222,7 +222,6 @@ def test_names_are_looked_up_as_they_are_known():
     ("dataset", "shape"),
     [
         ({"source": "digits"}, (1, 8, 10)),
-        ({"source": "parquet", "path": "x"}, (3, 32, 10)),
         ({"source": "imagefolder", "path": "x", "classes": 7}, (3, 224, 7)),
         ({"source": "imagefolder", "path": "x", "classes": 7, "image_size": 64}, (3, 64, 7)),
     ],

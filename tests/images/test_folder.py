@@ -141,7 +141,7 @@ def without_images(folder: Path) -> None:
         (lambda tree: (tree / "val/dog").mkdir(), "tree: class folder 'dog' is in val/ alone"),
         (lambda tree: without_images(tree / "val/bee"), "tree/val: class folder 'bee' has no image; expected files"),
         (lambda tree: [(tree / part / "d").mkdir() for part in ("train", "val")], "tree: 4 class folders, expected 3"),
-        (lambda tree: [(tree / "train" / name).rename(tree / name) for name in CLASSES], "train: no class folders here"),
+        (lambda tree: [(tree / "train" / name).rename(tree / name) for name in CLASSES], "no class folders here"),
         (lambda tree: (tree / "val/bee/9.jpeg").symlink_to("nowhere"), "val/bee/9.jpeg: cannot be read (No such file"),
     ],
 )  # fmt: skip

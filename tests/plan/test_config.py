@@ -190,7 +190,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with broken data and the user's module `mine`, which is where the check is run."""
     content = write_parquet(tmp_path / "truncated/train.parquet", img=["x"] * 500, label=[0] * 500)
     (tmp_path / "truncated/train.parquet").write_bytes(content[: len(content) // 2])
-    write_parquet(tmp_path / "foreign/train.parquet", image=["x"], label=[0])
+    write_parquet(tmp_path / "foreign/train.parquet", picture=["x"], label=[0])
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "NUMBER = 3\n"
@@ -539,7 +539,7 @@ MISTAKES = [
     ("datasets/cifar", {"source": "parquet"}, "datasets.cifar.path: missing; source 'parquet' needs a folder"),
     ("datasets/cifar", {"source": "parquet", "path": "nowhere"}, "cifar.path: nowhere/train.parquet: no such file"),
     ("datasets/cifar", PARQUET, "cifar.path: truncated/train.parquet: truncated or not a parquet file"),
-    ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['image'"),
+    ("datasets/cifar", PARQUET | {"path": "foreign"}, "foreign/train.parquet: column 'img' is missing; found ['pict"),
     ("experiments/net/search/budget", {"flops": 100}, "search.budget.flops: no configuration is within 100 (100"),
     ("experiments/net/search/budget", {"parameters": 1e-4}, "the smallest reachable is 772"),
     *(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sacp import imports
 from sacp.catalogue.names import entry
 
 IMAGE_SIZE = 224  # pixels of a side, of image files where a config gives no other
@@ -15,11 +16,12 @@ class Source:
 
     module: str  # has `read`, `check` and `count`, each of an entry of the config's `datasets`
     channels: int
-    image_size: int | None  # pixels of a side; None: the config's entry says it, and how many classes there are
+    image_size: int | None  # pixels of a side; None: the config's entry or `shape` says it, and how many classes
     classes: int | None
     keys: tuple[str, ...]  # of a config's entry, beside `source`
     text: str
-    files: tuple[str, ...] = ()  # below `path`, that the prepared data depend on; none where they are a million
+    files: str = ""  # import path: paths that the prepared data depend on; none where they are a million
+    shape: str = ""  # import path: channels, image size and classes as the files say
     preparation: str = ""  # import path: measures how long reading takes; not where `count` gives None
 
 
@@ -36,8 +38,9 @@ SOURCES = {
     ),
     "folder": Source("sacp.images.cifar10", *CIFAR, IN_MEMORY, "CIFAR-10 in torchvision's layout", preparation=HASHED),
     "parquet": Source(
-        "sacp.images.parquet", *CIFAR, IN_MEMORY, "CIFAR-10 in Hugging Face's layout",
-        ("train.parquet", "test.parquet"), "sacp.forecast.preparation:parquet",
+        "sacp.images.parquet", 3, None, None, (*IN_MEMORY, "image", "label", "test", "classes"),
+        "any data set in Hugging Face's layout of parquet files, images of one size", "sacp.images.parquet_parts:files",
+        "sacp.images.parquet_parts:shape", "sacp.forecast.preparation:parquet",
     ),
     "imagefolder": Source(
         "sacp.images.folder", 3, None, None, ("path", "image_size", "classes"),
@@ -52,7 +55,20 @@ def source(dataset: Mapping[str, Any]) -> Source:
 
 
 def shape(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Channels, image size in pixels and number of classes of an entry of the config's `datasets`."""
+    """Channels, image size in pixels and number of classes of an entry of the config's `datasets`.
+
+    Raises:
+        InputError: files that say it cannot be read.
+    """
     known = source(dataset)
+    if known.shape:
+        found: tuple[int, int, int] = imports.load(known.shape)(dataset)
+        return found
     size = known.image_size or dataset.get("image_size", IMAGE_SIZE)
     return known.channels, size, known.classes or dataset["classes"]
+
+
+def files(dataset: Mapping[str, Any]) -> list[str]:
+    """Paths of the files that a prepared data set depends on: none where a library brings them, or there are many."""
+    known = source(dataset)
+    return list(imports.load(known.files)(dataset)) if known.files else []

@@ -13,6 +13,7 @@ from PIL import Image
 from sacp.artefacts.files import atomic
 from sacp.images import digits as digits_source
 from sacp.images import parquet as parquet_source
+from sacp.images.parquet_parts import PARTS
 from sacp.images.splits import ImageSet, digest
 from sacp.network.spec import NetworkSpec
 
@@ -29,7 +30,7 @@ def digits(images: int, spec: NetworkSpec) -> float:
 def parquet(images: int, spec: NetworkSpec) -> float:
     """Seconds to decode parquet files, from decoding small ones of the same kind."""
     with TemporaryDirectory() as folder:
-        for part in parquet_source.PARTS:
+        for part in PARTS:
             _write_parquet(Path(folder) / f"{part}.parquet", spec.image_size)
         started = time.monotonic()
         parquet_source.read({"path": folder})

@@ -75,7 +75,7 @@ def _check_parts(root: Path) -> None:
     for part in PARTS:
         if not (root / part).is_dir():
             raise InputError(
-                f"{root}: no folder '{part}' here; expected train/ and val/ (the test images), each with a folder per class"
+                f"{root}: no folder '{part}' here; expected train/ and val/, the test images, with a folder per class"
             )
 
 

@@ -1,71 +1,57 @@
-"""CIFAR-10 from train.parquet and test.parquet in Hugging Face's layout: columns `img` {bytes, path} and `label`."""
+"""Images and labels of any data set in Hugging Face's layout of parquet files, all of one size, held in memory."""
 
-import io
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
 
-from sacp.errors import InputError, one_line
+from sacp.errors import InputError
+from sacp.images.parquet_parts import CHANNELS, PARTS, shape, tables_of
+from sacp.images.parquet_table import Table
 from sacp.images.splits import ImageSet
-
-PARTS = ("train", "test")
 
 
 def check(dataset: Mapping[str, Any]) -> None:
-    """Raise `InputError` if a file is missing or truncated, or lacks a column."""
-    for part in PARTS:
-        _opened(_path(dataset, part))
+    """Raise `InputError` if files or columns are missing, truncated or of another form, or labels are no classes."""
+    _, size, classes = shape(dataset)
+    for table in chain(*_parts(dataset)):
+        table.labels(classes)
+        next(table.images(size))
 
 
 def count(dataset: Mapping[str, Any]) -> tuple[int, int]:
     """Numbers of training and test images."""
-    train, test = (int(_opened(_path(dataset, part)).metadata.num_rows) for part in PARTS)
+    train, test = (sum(table.rows for table in tables_of(dataset, part)) for part in PARTS)
     return train, test
 
 
 def read(dataset: Mapping[str, Any]) -> tuple[ImageSet, ImageSet]:
-    """Training and test images; `InputError` if they are missing, truncated or foreign."""
-    train, test = (_read_part(_path(dataset, part)) for part in PARTS)
+    """Training and test images; `InputError` names the file, column and row of what is not as it should be."""
+    _, size, classes = shape(dataset)
+    train, test = (_read_part(tables, size, classes) for tables in _parts(dataset))
     return train, test
 
 
-def _path(dataset: Mapping[str, Any], part: str) -> Path:
-    return Path(dataset["path"]) / f"{part}.parquet"
+def _parts(dataset: Mapping[str, Any]) -> list[list[Table]]:
+    """The files of both parts; `InputError` if they name their classes in different ways."""
+    parts = [tables_of(dataset, part) for part in PARTS]
+    named = [(table.path, names) for table in chain(*parts) if (names := table.class_names())]
+    for path, names in named[1:]:
+        if names != named[0][1]:
+            raise InputError(
+                f"{path}: has other class names, or in another order, than {named[0][0]}; expected the same"
+            )
+    return parts
 
 
-def _opened(path: Path) -> pq.ParquetFile:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected CIFAR-10 as parquet with columns 'img' and 'label'")
-    try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: truncated or not a parquet file ({one_line(error)})") from None
-    missing = {"img", "label"} - set(table.schema_arrow.names)
-    if missing:
-        raise InputError(f"{path}: column {sorted(missing)[0]!r} is missing; found {table.schema_arrow.names}")
-    return table
-
-
-def _read_part(path: Path) -> ImageSet:
-    table = _opened(path)
-    try:
-        rows = table.read(columns=["img", "label"]).to_pydict()
-        images = np.stack([_decode(row["bytes"]) for row in rows["img"]])
-        labels = torch.tensor(rows["label"], dtype=torch.int64)
-    except (pa.ArrowInvalid, OSError, UnidentifiedImageError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: cannot be decoded ({one_line(error)})") from None
-    if images.shape[1:] != (32, 32, 3):
-        raise InputError(f"{path}: images have shape {images.shape[1:]}, expected 32 x 32 in RGB")
-    if not 0 <= int(labels.min()) <= int(labels.max()) < 10:
-        raise InputError(f"{path}: labels reach from {labels.min()} to {labels.max()}, expected 0 to 9")
-    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
-
-
-def _decode(encoded: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+def _read_part(tables: Sequence[Table], size: int, classes: int) -> ImageSet:
+    labels = np.concatenate([table.labels(classes) for table in tables])
+    images = torch.empty((len(labels), CHANNELS, size, size), dtype=torch.uint8)
+    row = 0
+    for table in tables:
+        for pixels in table.images(size):
+            images[row] = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+            row += 1
+    return ImageSet(images, torch.from_numpy(labels))

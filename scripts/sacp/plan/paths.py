@@ -40,7 +40,7 @@ class Paths:
 
     def dataset_files(self, dataset: Tree) -> list[str]:
         """The files that a prepared data set depends on: none where a library brings them, or there are a million."""
-        return [f"{dataset['path']}/{name}" for name in sources.source(dataset).files]
+        return sources.files(dataset)
 
     def shards(self, place: Place) -> list[str]:
         """Shards of the m best by rank; raising m adds shards and renames none but a last one that was cut short.

@@ -20,7 +20,7 @@ from sacp.network.constraints import ConstraintError, Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
-from sacp.plan import baselines
+from sacp.plan import baselines, sizes
 from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.pruning import within
 from sacp.pruning.proof import rehearse
@@ -109,7 +109,7 @@ def _existing(folder: Path) -> Path:
 def _check_dataset(dataset: Mapping[str, Any]) -> None:
     known, kind = sources.source(dataset), dataset["source"]
     for key, expected in NEEDED.items():
-        if key in known.keys and key not in dataset:
+        if key in known.keys and key not in dataset and not (key == "classes" and known.shape):
             raise InputError(f"{key}: missing; source '{kind}' needs {expected}")
     for key in dataset:
         if key not in ("source", *known.keys):
@@ -142,6 +142,8 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
     images = training_images(dataset)
     if images is not None:
         _check_validation(images, experiment["validation"])
+    if sources.source(dataset).shape:
+        sizes.check_padding(experiment, sources.shape(dataset)[1])
     if "weights" in experiment["network"]:
         with _naming("network.weights: "):
             weights.check(experiment["network"]["weights"])

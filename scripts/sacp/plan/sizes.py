@@ -20,7 +20,8 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
 
     Args:
         experiment: its settings.
-        image_size: pixels of a side where images are cropped after padding; None where they are not.
+        image_size: pixels of a side where images are cropped after padding; None where they are not, or where only
+            the files say it.
         processes: that share a training.
 
     Raises:
@@ -32,10 +33,12 @@ def check(experiment: Settings, image_size: int | None, processes: int) -> None:
     _check_teacher(experiment)
     for stage in filter(experiment.__contains__, RECIPES):
         try:
-            _check_recipe(experiment[stage], image_size, processes if stage in SHARED else 1)
+            _check_recipe(experiment[stage], processes if stage in SHARED else 1)
             _check_teaching(stage, experiment[stage])
         except InputError as error:
             raise InputError(f"{stage}.{error}") from None
+    if image_size is not None:
+        check_padding(experiment, image_size)
     if experiment.get(kinds.SELECTION, {}).get("epochs") == 0:
         raise InputError("selection.epochs: found 0, but channels are chosen while it trains; expected at least 1")
     for name, method in experiment["methods"].items():
@@ -137,17 +140,24 @@ def _finders(experiment: Settings) -> bool:
     return not all(map(shares_sample, searches))
 
 
-def _check_recipe(recipe: Settings, image_size: int | None, processes: int) -> None:
+def check_padding(experiment: Settings, image_size: int) -> None:
+    """Raise `InputError` if crops of images of so many pixels, padded as a recipe says, may miss them."""
+    for stage in filter(experiment.__contains__, RECIPES):
+        padding = experiment[stage]["crop_padding"]
+        if padding >= image_size:
+            raise InputError(
+                f"{stage}.crop_padding: found {padding}, with which crops may miss images of {image_size} pixels; "
+                "expected less"
+            )
+
+
+def _check_recipe(recipe: Settings, processes: int) -> None:
     if recipe["nesterov"] and recipe["momentum"] == 0:
         raise InputError("nesterov: found true with momentum 0; expected a momentum above 0, or false")
     warmup, epochs = recipe["warmup_epochs"], recipe["epochs"]
     if warmup > 0 and warmup >= epochs:
         raise InputError(f"warmup_epochs: found {warmup}, expected less than the {epochs} epochs")
-    padding, images = recipe["crop_padding"], recipe["batch_size"]
-    if image_size is not None and padding >= image_size:
-        raise InputError(
-            f"crop_padding: found {padding}, with which crops may miss images of {image_size} pixels; expected less"
-        )
+    images = recipe["batch_size"]
     if images < LEAST_IMAGES * processes:
         raise InputError(
             f"batch_size: found {images}, shared by {processes} processes; expected at least {LEAST_IMAGES} for each"
