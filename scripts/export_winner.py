@@ -15,7 +15,7 @@ with job.running(snakemake) as work:
     spec, winner = NetworkSpec(**work.cfg["network"]), Path(work.given.description)
     network = load(winner.parent, lambda num_classes: build(spec))
     about = read_json(winner)
-    images = {key: about[key] for key in ("mean", "std")}  # how they are normalised
+    images = {key: about[key] for key in ("mean", "std", "resize", "crop") if key in about}  # how they are prepared
     export(network, Path(work.out.description).parent, spec.input_shape, more=images)
     work.facts["exporters"] = {name: version(name) for name in PACKAGES}
     job.log.info("batches of images [batch, %s]", ", ".join(map(str, spec.input_shape[1:])))

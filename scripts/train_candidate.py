@@ -43,7 +43,7 @@ with long_job.running(snakemake) as work:
     if work.team.leads:
         metrics = {"candidate": candidate, **metrics}
         write_csv(work.out.history, history, HISTORY_COLUMNS)
-        description = {"widths": widths(graph, kept), "mean": splits.mean.tolist(), "std": splits.std.tolist()}
+        description = {"widths": widths(graph, kept), **splits.preprocessing()}
         save_network(Path(work.out.description).parent, network, spec, description | {"metrics": metrics})
         write_json(work.out.metrics, metrics)
         work.facts["data_digest"] = splits.digest

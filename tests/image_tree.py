@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 CLASSES = ("ant", "bee", "cat")
-SIZE = 16
+SIZE, RESIZE = 16, 18  # pixels that networks see, and of the shorter side: 256/224 of them
 
 
 def write_image(path: Path, seed: int, mode: str = "RGB") -> None:

@@ -143,17 +143,22 @@ def latency(
 
 
 def data(
-    path: str | Path, *, image_size: int = 224, mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None, validation: float = 0.1, seed: int = 0,
+    path: str | Path, *, image_size: int = 224, resize: int | tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, image: str | None = None,
+    label: str | None = None, validation: float = 0.1, seed: int = 0,
 ) -> Data:  # fmt: skip
     """Images to calibrate, train and measure a network with.
 
     Args:
         path: a folder with `train/` and `val/`, each with a folder of image files for each class; or with
-            `train.parquet` and `test.parquet`, CIFAR-10 in Hugging Face's layout.
+            `train.parquet` and `test.parquet`, or their shards, any data set in Hugging Face's layout.
         image_size: pixels of a side that networks see, of image files.
+        resize: to what image files are scaled in evaluation before their middle is cut out: pixels of the shorter side,
+            or height and width; None is 256/224 of `image_size`.
         mean: of each channel on the scale 0..1; None is ImageNet's of image files, the training images' of others.
         std: deviations, in the same way.
+        image: column of the images in parquet files; None is `img` or `image`.
+        label: column of the labels, as `fine_label`; None is `label`.
         validation: share of the training images that is held out, or their number.
         seed: decides which.
 
@@ -167,7 +172,10 @@ def data(
     with _needing("command"):
         from sacp.api import data
 
-        return data.data(path, image_size=image_size, mean=mean, std=std, validation=validation, seed=seed)
+        return data.data(
+            path, image_size=image_size, resize=resize, mean=mean, std=std, image=image, label=label,
+            validation=validation, seed=seed,
+        )  # fmt: skip
 
 
 def train(

@@ -1,15 +1,19 @@
 """A network in memory is trained on a folder of images: measured, the same each time, and after a stop too."""
 
 import copy
+import io
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sacp
 import torch
 from image_tree import CLASSES, SIZE, write_tree
+from PIL import Image
 from sacp.api.training import _key
 from sacp.errors import InputError, Stopped
 from sacp.training.recipe import Recipe
@@ -69,6 +73,27 @@ def test_mean_and_deviation_are_those_that_are_given(tree: Path) -> None:
     before, after = (torch.cat(each.batches(10)) for each in (usual, other))
     pixels = before * usual.splits.std.view(3, 1, 1) + usual.splits.mean.view(3, 1, 1)
     torch.testing.assert_close(after, (pixels - 0.5) / 0.25, atol=1e-5, rtol=1e-5)
+
+
+def test_files_are_scaled_as_it_is_said_and_parquet_has_columns(tree: Path, tmp_path: Path) -> None:
+    assert sacp.data(tree, image_size=SIZE).splits.preprocessing()["resize"] == round(SIZE * 256 / 224)
+    found = sacp.data(tree, image_size=SIZE, resize=(SIZE, SIZE)).splits.preprocessing()
+    assert (found["resize"], found["crop"]) == ((SIZE, SIZE), SIZE)
+    write(tmp_path / "data/train-00000-of-00001.parquet")
+    write(tmp_path / "data/test-00000-of-00001.parquet")
+    assert sacp.data(tmp_path, label="fine_label").shape == (1, 3, 8, 8)
+    with pytest.raises(InputError, match="column 'label' is missing"):
+        sacp.data(tmp_path)
+    with pytest.raises(InputError, match="whose images are not scaled; expected none"):
+        sacp.data(tmp_path, label="fine_label", resize=9)
+
+
+def write(path: Path) -> None:
+    """Ten images of 8 x 8 pixels in two classes."""
+    path.parent.mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (10, 20, 30)).save(buffer, "PNG")
+    pq.write_table(pa.table({"img": [buffer.getvalue()] * 10, "fine_label": [0, 1] * 5}), path)
 
 
 def test_a_pruned_network_is_calibrated_trained_and_measured(tree: Path) -> None:
@@ -195,7 +220,7 @@ def test_modules_are_in_their_own_modes_after_a_training(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"path": "nowhere"}, "nowhere: found no images as they are read; expected a folder with train and val or tra"),
+        ({"path": "nowhere"}, "nowhere: found no images as they are read; expected a folder with train and val, or tr"),
         ({"mean": [0.5]}, "mean: found [0.5], expected 3 numbers on the scale 0..1, one for each channel"),
         ({"mean": "grey"}, "mean: found 'grey', expected 3 numbers"),
         ({"std": [0.5, 0.5, 0]}, "std: found [0.5, 0.5, 0], expected 3 numbers above 0"),
@@ -205,6 +230,9 @@ def test_modules_are_in_their_own_modes_after_a_training(tree: Path) -> None:
         ({"validation": 2.5}, "validation: found 2.5, expected a share below 1, or a number of images"),
         ({"path": None}, "path: found a NoneType, expected the path of a folder"),
         ({"validation": 1000}, "validation: 1000 holds out 1000 of 60 training images"),
+        ({"resize": SIZE - 1}, f"resize: found {SIZE - 1}, expected at least {SIZE} pixels, which are cut out of the"),
+        ({"resize": "large"}, "resize: found 'large', expected a number of pixels, or (height, width)"),
+        ({"label": "fine_label"}, "label: "),
         ({"image_size": 0}, "image_size: found 0, expected an integer from 1"),
         ({"seed": "a"}, "seed: found 'a', expected an integer from 0"),
     ],

@@ -17,7 +17,7 @@ from PIL import Image
 from sacp.images.decoding import View, central_view, load, random_view
 from sacp.images.folder import FileSet
 
-WIDTH, HEIGHT, QUALITY, SHOWN = 500, 375, 90, 224  # pixels, JPEG quality, pixels
+WIDTH, HEIGHT, QUALITY, SHOWN, RESIZE = 500, 375, 90, 224, 256  # pixels, JPEG quality, pixels, pixels
 IMAGES, BATCH, TURNS = 640, 64, 3
 
 
@@ -28,7 +28,7 @@ def write_images(folder: Path) -> FileSet:
         pixels = np.asarray(coarse, np.int16) + rng.normal(0, 20, (HEIGHT, WIDTH, 1)).astype(np.int16)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number:04d}.jpg", quality=QUALITY)
     names = np.array([f"{number:04d}.jpg".encode() for number in range(IMAGES)])
-    return FileSet(str(folder), names, torch.zeros(IMAGES, dtype=torch.int64), SHOWN)
+    return FileSet(str(folder), names, torch.zeros(IMAGES, dtype=torch.int64), SHOWN, RESIZE)
 
 
 def images_per_second(files: FileSet, view: View, workers: int) -> float:
@@ -47,5 +47,5 @@ with tempfile.TemporaryDirectory() as name:
     files = write_images(Path(name))
     kilobytes = np.mean([path.stat().st_size for path in Path(name).iterdir()]) / 1000
     print(f"{platform.machine()}, torch {torch.__version__}; {IMAGES} JPEGs {WIDTH}x{HEIGHT}, {kilobytes:.0f} kB each")
-    for what, view in (("training", random_view(SHOWN, True, 0, 0)), ("evaluation", central_view(SHOWN))):
+    for what, view in (("training", random_view(SHOWN, True, 0, 0)), ("evaluation", central_view(SHOWN, RESIZE))):
         print(f"{what}: {images_per_second(files, view, workers=1):.0f} images/s by one worker process")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_tree import SIZE, dataset, write_image, write_tree
+from image_tree import RESIZE, SIZE, dataset, write_image, write_tree
 from PIL import Image
 from sacp.errors import InputError
 from sacp.images import folder
@@ -33,7 +33,7 @@ def tree(tmp_path: Path) -> Path:
 def refused(tree: Path) -> str:
     """The one line with which a tree is refused."""
     with pytest.raises(InputError) as caught:
-        scan(tree, 3, SIZE)
+        scan(tree, 3, SIZE, RESIZE)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -51,7 +51,7 @@ def test_an_image_of_more_than_8_bits_is_refused_by_its_file_and_mode(tree, kind
 def test_it_is_refused_while_training_too_if_no_header_was_read(tree, kind):
     suffix, pixels = DEEP[kind]
     Image.fromarray(pixels).save(tree / f"val/bee/deep.{suffix}")
-    _, val = scan(tree, 3, SIZE, headers=0)
+    _, val = scan(tree, 3, SIZE, RESIZE, headers=0)
     with pytest.raises(InputError, match=rf"deep\.{suffix}: cannot be read as an image \(pixels of the mode"):
         list(evaluation_batches(val, PLAIN))
 
@@ -76,7 +76,7 @@ def shown_suffixes(files: FileSet) -> set[str]:
 def test_the_other_suffixes_of_jpeg_are_read(tree):
     for suffix in (".jfif", ".jpe", ".JPG"):
         (tree / "train/ant/0.jpeg").rename(tree / f"train/ant/first{suffix}")
-        assert suffix in shown_suffixes(scan(tree, 3, SIZE)[0])
+        assert suffix in shown_suffixes(scan(tree, 3, SIZE, RESIZE)[0])
         (tree / f"train/ant/first{suffix}").rename(tree / "train/ant/0.jpeg")
 
 
@@ -85,7 +85,7 @@ def test_files_that_are_left_out_are_counted_by_suffix(tree, caplog):
         (tree / "train/bee" / name).write_text("no image")
     (tree / "val/list.csv").write_text("no image")
     with caplog.at_level(logging.WARNING):
-        train, _ = scan(tree, 3, SIZE)
+        train, _ = scan(tree, 3, SIZE, RESIZE)
     assert len(train.labels) == 21
     left, beside = [record.getMessage() for record in caplog.records]
     kinds = "2 .gif, 2 hidden, 1 .txt, 1 without a suffix"
@@ -104,7 +104,7 @@ def test_a_class_of_other_suffixes_alone_is_refused_with_their_number(tree):
 def test_a_hidden_folder_is_no_class(tree):
     for part in ("train", "val"):
         write_image(tree / part / ".ipynb_checkpoints/0.jpeg", 1)
-    assert scan(tree, 3, SIZE)[0].labels.max() == 2
+    assert scan(tree, 3, SIZE, RESIZE)[0].labels.max() == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"version https://git-lfs.github.com/spec/v1\n"])
@@ -121,7 +121,7 @@ def test_a_bad_file_ends_a_run_before_its_first_job(tree):
 
 def test_of_many_files_evenly_spread_ones_are_opened(tree):
     (tree / "train/ant/1.jpeg").write_bytes(b"no image")
-    scan(tree, 3, SIZE, headers=2)  # the first and the last
+    scan(tree, 3, SIZE, RESIZE, headers=2)  # the first and the last
     (tree / "train/cat/6.jpeg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"train/cat/6\.jpeg"):
-        scan(tree, 3, SIZE, headers=2)
+        scan(tree, 3, SIZE, RESIZE, headers=2)

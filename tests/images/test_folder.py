@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from checkout import Checkout
-from image_tree import CLASSES, SIZE, dataset, write_image, write_tree
+from image_tree import CLASSES, RESIZE, SIZE, dataset, write_image, write_tree
 from networks_zoo import thop_count
 from PIL import Image
 from sacp.artefacts import lookup
@@ -51,7 +51,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(tree: Path) -> FileSet:
-    return scan(tree, 3, SIZE)[0]
+    return scan(tree, 3, SIZE, RESIZE)[0]
 
 
 def with_reader(root: Path) -> dict:
@@ -91,7 +91,7 @@ def test_files_are_listed_by_class_and_name_whatever_their_extension(tree):
 
 def test_the_index_gives_back_the_files_and_holds_a_validation_part_out(tree):
     splits = load_splits(prepared(tree), 5, seed=0)
-    train, val = scan(tree, 3, SIZE)
+    train, val = scan(tree, 3, SIZE, RESIZE)
     assert listed(splits.test) == listed(val)
     assert torch.equal(splits.test.labels, val.labels)
     assert (len(splits.validation.labels), splits.train.image_size) == (5, SIZE)
@@ -113,19 +113,19 @@ def test_the_index_holds_no_pixels(tmp_path):
 
 
 def test_digest_follows_names_sizes_and_labels_but_not_contents(tree):
-    train, val = scan(tree, 3, SIZE, headers=0)
+    train, val = scan(tree, 3, SIZE, RESIZE, headers=0)
     digest = folder.digest(train, val)
-    assert digest == folder.digest(*scan(tree, 3, SIZE, headers=0))
+    assert digest == folder.digest(*scan(tree, 3, SIZE, RESIZE, headers=0))
     assert digest != folder.digest(replace(train, labels=train.labels.flip(0)), val)
     first = tree / "train/ant/0.jpeg"
     content = first.read_bytes()
     first.write_bytes(bytes(len(content)))
-    assert digest == folder.digest(*scan(tree, 3, SIZE, headers=0))
+    assert digest == folder.digest(*scan(tree, 3, SIZE, RESIZE, headers=0))
     first.write_bytes(content + b" ")
-    assert digest != folder.digest(*scan(tree, 3, SIZE, headers=0))
+    assert digest != folder.digest(*scan(tree, 3, SIZE, RESIZE, headers=0))
     first.write_bytes(content)
     first.rename(tree / "train/ant/00.jpeg")
-    assert digest != folder.digest(*scan(tree, 3, SIZE, headers=0))
+    assert digest != folder.digest(*scan(tree, 3, SIZE, RESIZE, headers=0))
 
 
 def without_images(folder: Path) -> None:
@@ -237,7 +237,7 @@ def test_evaluation_shows_the_middle_of_every_image_in_order(files, monkeypatch)
     parts = list(evaluation_batches(files, PLAIN))
     assert [len(labels) for _, labels in parts] == [4] * 5 + [1]
     assert torch.cat([labels for _, labels in parts]).tolist() == files.labels.tolist()
-    middle = v2.Compose([v2.Resize(18), v2.CenterCrop(16)])  # 16 * 256 / 224, rounded
+    middle = v2.Compose([v2.Resize(RESIZE), v2.CenterCrop(16)])
     for row, image in enumerate(torch.cat([images for images, _ in parts])):
         assert torch.allclose(image, pil_to_tensor(middle(decoded(files, row))).float())
     mine = list(evaluation_batches(files, PLAIN, Team(1, 4)))
@@ -248,14 +248,14 @@ def test_evaluation_shows_the_middle_of_every_image_in_order(files, monkeypatch)
 def test_evaluation_at_224_pixels_resizes_the_shorter_side_to_256():
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 500, 3), dtype=np.uint8))
     expected = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(wide)
-    assert torch.equal(pil_to_tensor(central_view(224)(wide, 0)), pil_to_tensor(expected))
+    assert torch.equal(pil_to_tensor(central_view(224, 256)(wide, 0)), pil_to_tensor(expected))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
 def test_images_of_every_mode_are_shown_in_rgb(tree, mode):
     for name in CLASSES:
         write_image(tree / f"val/{name}/0.png", 1, mode)
-    _, val = scan(tree, 3, SIZE)
+    _, val = scan(tree, 3, SIZE, RESIZE)
     for images, _ in evaluation_batches(val, PLAIN):
         assert images.shape == (12, 3, SIZE, SIZE)
 

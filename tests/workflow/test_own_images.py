@@ -9,11 +9,13 @@ import pytest
 import yaml
 from checkout import Checkout, copy_checkout
 from PIL import Image
+from sacp.artefacts.files import read_json
 from sklearn.datasets import load_digits
 
 pytestmark = pytest.mark.workflow
 CLASSES, TRAIN, VAL = 5, 48, 12  # images of a class in each part: 300 in all
 CHANCE = 100 / CLASSES
+OWN = {"resize": [24, 24], "mean": [0.3] * 3, "std": [0.25] * 3}  # how the owner prepares them
 
 
 def write_images(root: Path) -> None:
@@ -31,7 +33,7 @@ def config() -> dict[str, Any]:
     recipe = {"batch_size": 16, "flip": False}
     return {
         "pathvars": {"results": "results/own"},
-        "datasets": {"own": {"source": "imagefolder", "path": "images", "classes": CLASSES, "image_size": 24}},
+        "datasets": {"own": {"source": "imagefolder", "path": "images", "classes": CLASSES, "image_size": 24, **OWN}},
         "defaults": {
             "dataset": "own",
             "validation": 0.25,
@@ -68,3 +70,19 @@ def test_candidates_tuned_on_few_images_are_far_above_chance(finished: Checkout)
     assert len(tuned) == 6
     assert tuned.min() > 4 * CHANCE
     assert top1["log-mass"] > top1["Base"] - 8
+
+
+def test_the_winner_says_what_its_images_go_through(finished: Checkout) -> None:
+    found = read_json(finished.path / "results/own/net/seed0/log-mass/winner/network.json")
+    assert {key: found[key] for key in (*OWN, "crop")} == {
+        "resize": [24, 24], "crop": 24, "mean": pytest.approx([0.3] * 3), "std": [0.25] * 3,
+    }  # fmt: skip
+
+
+def test_other_deviations_rerun_the_data_and_what_is_trained_on_them_and_no_trace(finished: Checkout) -> None:
+    value = config()
+    value["datasets"]["own"]["std"] = [0.2] * 3
+    (finished.path / "other.yaml").write_text(yaml.safe_dump(value))
+    run = finished.snakemake("results/own/tables/table3.csv", "--configfile", "other.yaml", "--dry-run")
+    assert {"prepare_data", "train_base", "tune_shard", "train_candidate", "select_winner"} <= set(run.jobs)
+    assert not {"trace_network", "sample_configs"} & set(run.jobs)

@@ -1,5 +1,6 @@
 """Images to calibrate, train and measure a network with, from a folder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,13 @@ from torch import Tensor
 from sacp import imports
 from sacp.catalogue import sources
 from sacp.errors import InputError, shown
+from sacp.images import hugging_face, preprocessing
 from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.folder import PARTS
 from sacp.images.splits import Splits, split
+from sacp.images.tree import class_names
 
-KINDS = {  # what a folder holds -> the source that reads it
-    PARTS: "imagefolder",
-    ("train.parquet", "test.parquet"): "parquet",
-}
+EXPECTED = "a folder with train and val, or train.parquet and test.parquet or their shards"
 BATCH = 100  # images at a time that networks are calibrated with
 
 
@@ -38,8 +38,8 @@ class Data:
 
 
 def data(
-    path: str | Path, *, image_size: int = sources.IMAGE_SIZE, mean: Any = None, std: Any = None,
-    validation: float = 0.1, seed: int = 0,
+    path: str | Path, *, image_size: int = sources.IMAGE_SIZE, resize: Any = None, mean: Any = None, std: Any = None,
+    image: str | None = None, label: str | None = None, validation: float = 0.1, seed: int = 0,
 ) -> Data:  # fmt: skip
     """See `sacp.data`."""
     for name, number, least in (("image_size", image_size, 1), ("seed", seed, 0)):
@@ -48,14 +48,7 @@ def data(
         raise InputError(f"validation: found {validation!r}, expected a share below 1, or a number of images")
     if not isinstance(path, (str, Path)):
         raise InputError(f"path: found a {type(path).__name__}, expected the path of a folder")
-    root = Path(path)
-    found = next((kind for names, kind in KINDS.items() if all((root / name).exists() for name in names)), None)
-    if found is None:
-        expected = " or ".join(" and ".join(names) for names in KINDS)
-        raise InputError(f"{root}: found no images as they are read; expected a folder with {expected}")
-    dataset: dict[str, Any] = {"source": found, "path": str(root), "image_size": image_size}
-    if found == "imagefolder":
-        dataset["classes"] = _classes(root / PARTS[0])
+    dataset = _dataset(Path(path), {"image": image, "label": label}, {"image_size": image_size, "resize": resize})
     channels, size, classes = sources.shape(dataset)
     train, test = imports.load(f"{sources.source(dataset).module}:read")(dataset)
     whole = split(train, test, validation, seed)
@@ -66,8 +59,35 @@ def data(
     return Data(whole, classes, (1, channels, size, size))
 
 
+def _dataset(root: Path, columns: Mapping[str, str | None], view: Mapping[str, Any]) -> dict[str, Any]:
+    """What a folder holds, as an entry of a config's `datasets`; columns are those of parquet, the view is of files."""
+    given = {key: name for key, name in columns.items() if name is not None}
+    if all((root / part).is_dir() for part in PARTS):
+        if given:
+            raise InputError(f"{next(iter(given))}: {root} has image files; expected none, as only parquet has columns")
+        shown_of = {**view, "resize": _resize(view["resize"], view["image_size"])}
+        return {"source": "imagefolder", "path": str(root), "classes": _classes(root / PARTS[0]), **shown_of}
+    if not hugging_face.files(root, "train"):
+        raise InputError(f"{root}: found no images as they are read; expected {EXPECTED}")
+    if view["resize"] is not None:
+        raise InputError(f"resize: {root} has parquet files, whose images are not scaled; expected none")
+    return {"source": "parquet", "path": str(root), **given}
+
+
+def _resize(given: Any, image_size: int) -> preprocessing.Resize:
+    """`resize` as torchvision takes it; the usual one if it is None."""
+    if given is None:
+        return preprocessing.resize_of({}, image_size)
+    found = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if len(found) > 2 or not all(type(each) is int and each > 0 for each in found):
+        raise InputError(f"resize: found {shown(given)}, expected a number of pixels, or (height, width)")
+    resize = found if len(found) == 2 else found[0]
+    preprocessing.check_resize(resize, image_size)
+    return resize
+
+
 def _classes(folder: Path) -> int:
-    found = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    found = class_names(folder)
     if len(found) == 1:
         raise InputError(f"{folder}: found one class folder, '{found[0]}'; expected two at least")
     return len(found)
@@ -83,8 +103,5 @@ def _of_channels(key: str, value: Any, channels: int) -> Tensor:
         found = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         found = torch.empty(0)
-    is_scale = bool(((found >= 0) & (found <= 1)).all())  # neither NaN, nor of pixels from 0 to 255
-    if found.shape != (channels,) or not is_scale or (key == "std" and not (found > 0).all()):
-        expected = f"{channels} numbers{' above 0' if key == 'std' else ''} on the scale 0..1, one for each channel"
-        raise InputError(f"{key}: found {shown(value)}, expected {expected}")
+    preprocessing.check_statistics(key, found.tolist() if found.ndim == 1 else [], channels, value)
     return found

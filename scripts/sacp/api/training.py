@@ -168,9 +168,9 @@ def _check_logits(name: str, network: nn.Module, data: Data, training: bool) -> 
 
 def _key(networks: Sequence[nn.Module], data: Data, recipe: Recipe, seed: int, precision: str) -> str:
     """SHA-256 of what decides the result."""
-    sha = hashlib.sha256(repr((asdict(recipe), seed, precision, data.splits.digest, data.shape)).encode())
-    for parts in (data.splits.mean, data.splits.std, data.splits.train.labels):
-        sha.update(parts.numpy().tobytes())
+    prepared = data.splits.preprocessing()
+    sha = hashlib.sha256(repr((asdict(recipe), seed, precision, data.splits.digest, data.shape, prepared)).encode())
+    sha.update(data.splits.train.labels.numpy().tobytes())
     for name, tensor in (item for network in networks for item in network.state_dict().items()):
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

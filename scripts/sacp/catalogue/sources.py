@@ -27,10 +27,11 @@ class Source:
 
 HASHED = "sacp.forecast.preparation:hashed"
 CIFAR = (3, 32, 10)
-IN_MEMORY = ("path", "training_images")  # keys of sources whose images are held in memory
+STATISTICS = ("mean", "std")  # keys of all sources
+IN_MEMORY = ("path", "training_images", *STATISTICS)  # keys of sources whose images are held in memory
 SOURCES = {
     "digits": Source(
-        "sacp.images.digits", 1, 8, 10, ("training_images",), "scikit-learn's digits, embedded",
+        "sacp.images.digits", 1, 8, 10, ("training_images", *STATISTICS), "scikit-learn's digits, embedded",
         preparation="sacp.forecast.preparation:digits",
     ),
     "torchvision": Source(
@@ -43,7 +44,7 @@ SOURCES = {
         "sacp.images.parquet_parts:shape", "sacp.forecast.preparation:parquet",
     ),
     "imagefolder": Source(
-        "sacp.images.folder", 3, None, None, ("path", "image_size", "classes"),
+        "sacp.images.folder", 3, None, None, ("path", "image_size", "classes", *STATISTICS, "resize", "crop"),
         "image files as ImageNet is laid out",
     ),
 }  # fmt: skip
@@ -64,7 +65,7 @@ def shape(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
     if known.shape:
         found: tuple[int, int, int] = imports.load(known.shape)(dataset)
         return found
-    size = known.image_size or dataset.get("image_size", IMAGE_SIZE)
+    size = known.image_size or dataset.get("image_size", dataset.get("crop", IMAGE_SIZE))
     return known.channels, size, known.classes or dataset["classes"]
 
 

@@ -160,7 +160,9 @@ def plain_batches(data: Images, normalizer: Normalizer, shares: Sequence[Tensor]
     """Yield images float32 [B, C, H, W] and labels [B] by their numbers, share after share, without augmentation."""
     device = normalizer.scale.device
     if isinstance(data, FileSet):
-        images = load(data, shares, central_view(data.image_size), torch.get_num_threads(), device.type == "cuda")
+        images = load(
+            data, shares, central_view(data.image_size, data.resize), torch.get_num_threads(), device.type == "cuda"
+        )
     else:
         images = (data.images[numbers] for numbers in shares)
     for pixels, numbers in zip(images, shares, strict=True):

@@ -14,10 +14,10 @@ from sacp.errors import InputError, one_line
 from sacp.images.folder import FileSet
 from sacp.images.forking import Fork
 from sacp.images.pixels import in_rgb
+from sacp.images.preprocessing import Resize
 from sacp.seeds import derive
 
 View = Callable[[Image.Image, int], Image.Image]  # what is shown of an image, given its row
-SHOWN_SHARE = 224 / 256  # of the shorter side, in evaluation
 
 
 def random_view(image_size: int, flip: bool, seed: int, epoch: int) -> View:
@@ -37,11 +37,11 @@ def random_view(image_size: int, flip: bool, seed: int, epoch: int) -> View:
     return view
 
 
-def central_view(image_size: int) -> View:
-    """The middle of the image, the same each time."""
+def central_view(image_size: int, resize: Resize) -> View:
+    """The middle of the image, scaled to `resize` before, the same each time."""
     from torchvision.transforms import v2
 
-    middle = v2.Compose([v2.Resize(round(image_size / SHOWN_SHARE)), v2.CenterCrop(image_size)])
+    middle = v2.Compose([v2.Resize(resize), v2.CenterCrop(image_size)])
 
     def view(image: Image.Image, row: int) -> Image.Image:
         shown: Image.Image = middle(image)

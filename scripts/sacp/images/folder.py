@@ -1,6 +1,7 @@
 """Image files in class folders, as ImageNet is laid out: an index of them, and sets whose pixels stay on disk."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sacp.errors import InputError
 from sacp.images import tree
+from sacp.images.preprocessing import Resize, resize_of
 
 KIND = "imagefolder"  # of an index, in its metadata
 PARTS = ("train", "val")
@@ -27,6 +29,7 @@ Names = np.ndarray[Any, Any]
 class FileSet:
     """Image files under a root and their labels int64 [n]; networks see `image_size` x `image_size` pixels in RGB.
 
+    In evaluation these are the middle of the image, scaled to `resize` before.
     Names are bytes of one width [n], relative to the root: one block of memory, which worker processes share.
     """
 
@@ -34,6 +37,7 @@ class FileSet:
     names: Names
     labels: Tensor
     image_size: int
+    resize: Resize
 
     def path(self, row: int) -> Path:
         """Where image `row` lies."""
@@ -52,7 +56,7 @@ def check(dataset: Mapping[str, Any]) -> None:
     root = Path(dataset["path"])
     _check_parts(root)
     if count(dataset) is not None:
-        scan(root, dataset["classes"], dataset.get("image_size", 0), headers=PLANNED)
+        scan(root, dataset["classes"], 1, 1, headers=PLANNED)
 
 
 def count(dataset: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -67,8 +71,9 @@ def count(dataset: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def read(dataset: Mapping[str, Any]) -> tuple[FileSet, FileSet]:
-    """Training and test files of a data set with its `path`, `classes` and `image_size`; as `scan`."""
-    return scan(Path(dataset["path"]), dataset["classes"], dataset["image_size"])
+    """Training and test files of a data set with its `path`, `classes`, `image_size` and `resize`; as `scan`."""
+    size = dataset["image_size"]
+    return scan(Path(dataset["path"]), dataset["classes"], size, resize_of(dataset, size))
 
 
 def _check_parts(root: Path) -> None:
@@ -79,7 +84,9 @@ def _check_parts(root: Path) -> None:
             )
 
 
-def scan(root: Path, classes: int, image_size: int, headers: int = HEADERS) -> tuple[FileSet, FileSet]:
+def scan(
+    root: Path, classes: int, image_size: int, resize: Resize, headers: int = HEADERS
+) -> tuple[FileSet, FileSet]:  # fmt: skip
     """List the files of train/ and val/; labels number the class folders by name.
 
     The first bytes of the files are read, of `headers` evenly spread ones where there are more.
@@ -99,15 +106,15 @@ def scan(root: Path, classes: int, image_size: int, headers: int = HEADERS) -> t
     if len(names) != classes:
         raise InputError(f"{root}: {len(names)} class folders, expected {classes} as the config's `classes` says")
     numbers = {name: number for number, name in enumerate(names)}
-    train, val = (_file_set(root, tree.listed(root / part, numbers), image_size) for part in PARTS)
+    train, val = (_file_set(root, tree.listed(root / part, numbers), image_size, resize) for part in PARTS)
     for files in (train, val):
         tree.check_headers([files.path(row) for row in range(len(files.labels))], headers)
     return train, val
 
 
-def _file_set(root: Path, found: tree.Listed, image_size: int) -> FileSet:
+def _file_set(root: Path, found: tree.Listed, image_size: int, resize: Resize) -> FileSet:
     names = np.array([os.fsencode(os.path.relpath(path, root)) for path, _ in found])
-    return FileSet(str(root), names, torch.tensor([label for _, label in found]), image_size)
+    return FileSet(str(root), names, torch.tensor([label for _, label in found]), image_size, resize)
 
 
 def digest(train: FileSet, test: FileSet) -> str:
@@ -137,6 +144,7 @@ def to_index(train: FileSet, test: FileSet) -> tuple[dict[str, Tensor], dict[str
         "kind": KIND,
         "root": train.root,
         "image_size": str(train.image_size),
+        "resize": json.dumps(train.resize),
         "digest": digest(train, test),
     }
     return tensors, about
@@ -148,6 +156,8 @@ def from_index(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> tuple
     def part(name: str) -> FileSet:
         letters = tensors[f"{name}_names"].numpy()  # [n, width]
         names = letters.view(f"S{letters.shape[1]}")[:, 0]
-        return FileSet(about["root"], names, tensors[f"{name}_labels"], int(about["image_size"]))
+        return FileSet(about["root"], names, tensors[f"{name}_labels"], size, resize)
 
+    size = int(about["image_size"])
+    resize = resize_of({"resize": json.loads(about["resize"])}, size)
     return part("train"), part("test")

@@ -1,5 +1,6 @@
 """From a data set, whatever its source, to the one file that trainings read."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from sacp import imports
 from sacp.errors import InputError
 from sacp.images import folder
 from sacp.images.folder import FileSet
+from sacp.images.preprocessing import STATISTICS
 from sacp.images.splits import ImageSet, digest
 from sacp.seeds import derive
 
@@ -18,7 +20,8 @@ from sacp.seeds import derive
 def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What the prepared file of a data set holds: tensors, and metadata with their digest.
 
-    Images and labels of both parts; of image files, an index, whose digest does not cover their contents.
+    Images and labels of both parts; of image files, an index, whose digest does not cover their contents. The metadata
+    have `mean` and `std` too where the data set gives them.
 
     Args:
         dataset: an entry of the config's `datasets`, with the import path of its `reader`, and `channels`, `image_size`
@@ -28,8 +31,10 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
         InputError: missing, truncated or foreign files.
     """
     train, test = imports.load(dataset["reader"])(dataset)
+    given = {key: json.dumps(dataset[key]) for key in STATISTICS if key in dataset}
     if isinstance(train, FileSet):
-        return folder.to_index(train, test)
+        tensors, about = folder.to_index(train, test)
+        return tensors, about | given
     for part, images in (("training", train), ("test", test)):
         _check(images, part, dataset)
     wanted = dataset.get("training_images", len(train.labels))
@@ -40,7 +45,7 @@ def prepare(dataset: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
         "train_images": train.images, "train_labels": train.labels,
         "test_images": test.images, "test_labels": test.labels,
     }  # fmt: skip
-    return tensors, {"digest": digest(train, test)}
+    return tensors, {"digest": digest(train, test), **given}
 
 
 def _check(images: ImageSet, part: str, dataset: Mapping[str, Any]) -> None:

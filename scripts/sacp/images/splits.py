@@ -1,8 +1,11 @@
 """Data sets cut in three: images as uint8 tensors, or an index of image files."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -13,6 +16,7 @@ from torch import Tensor
 from sacp.errors import InputError
 from sacp.images import folder
 from sacp.images.folder import FileSet
+from sacp.images.preprocessing import STATISTICS
 from sacp.seeds import derive
 
 
@@ -35,7 +39,7 @@ Images = ImageSet | FileSet
 class Splits:
     """A data set cut in three, with the channel mean and deviation [C] on the scale 0..1.
 
-    They are those of the training part; of image files, ImageNet's.
+    They are those of the training part; of image files, ImageNet's; or what the data set gives.
     """
 
     train: Images
@@ -44,6 +48,13 @@ class Splits:
     mean: Tensor
     std: Tensor
     digest: str
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What images go through: `mean` and `std`, and before, of image files, `resize` and then `crop`, in pixels."""
+        found: dict[str, Any] = {"mean": self.mean.tolist(), "std": self.std.tolist()}
+        if isinstance(self.test, FileSet):
+            found |= {"resize": self.test.resize, "crop": self.test.image_size}
+        return found
 
 
 def digest(train: ImageSet, test: ImageSet) -> str:
@@ -63,8 +74,9 @@ def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
         validation: number of images held out, or a share of the training images if less than 1.
         seed: decides which images are held out.
     """
-    full, test, data_digest = _load_prepared(path)
-    return _cut(full, test, data_digest, validation, seed)
+    full, test, about = _load_prepared(path)
+    given = [torch.tensor(json.loads(about[key])) for key in STATISTICS if key in about]
+    return _cut(full, test, about["digest"], validation, seed, given)
 
 
 def split(full: Images, test: Images, validation: float, seed: int) -> Splits:
@@ -76,28 +88,35 @@ def split(full: Images, test: Images, validation: float, seed: int) -> Splits:
     return _cut(full, test, digest(full, test), validation, seed)
 
 
-def _cut(full: Images, test: Images, data_digest: str, validation: float, seed: int) -> Splits:
+def _cut(
+    full: Images, test: Images, data_digest: str, validation: float, seed: int, given: Sequence[Tensor] = ()
+) -> Splits:  # fmt: skip
+    """The parts; `given` is their mean and deviation, or nothing."""
     n = len(full.labels)
     held_out = validation_size(n, validation)
     order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(n))
     train, valid = full.part(order[held_out:].sort().values), full.part(order[:held_out].sort().values)
-    if isinstance(train, FileSet):
+    if given:
+        mean, std = given
+    elif isinstance(train, FileSet):
         mean, std = torch.tensor(folder.MEAN), torch.tensor(folder.STD)
     else:
         mean, std = channel_statistics(train.images)
     return Splits(train, valid, test, mean, std, data_digest)
 
 
-def _load_prepared(path: str | Path) -> tuple[Images, Images, str]:
-    """The training part, the test part and the digest."""
+def _load_prepared(path: str | Path) -> tuple[Images, Images, dict[str, str]]:
+    """The training part, the test part and the metadata, which have the digest."""
     try:
         tensors = load_file(path)
         with safetensors.safe_open(path, "pt") as handle:
-            about = handle.metadata()
+            about: dict[str, str] = handle.metadata()
+        if "digest" not in about:
+            raise KeyError("digest")
         if about.get("kind") == folder.KIND:
-            return *folder.from_index(tensors, about), about["digest"]
+            return *folder.from_index(tensors, about), about
         train, test = (ImageSet(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in ("train", "test"))
-        return train, test, about["digest"]
+        return train, test, about
     except (OSError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a prepared data set ({error})") from None
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.errors import InputError, nearest
+from sacp.images import preprocessing
 from sacp.plan import names, sizes
 from sacp.plan.experiments import labelled
 from sacp.training.halving import numbers
@@ -27,7 +28,9 @@ def check(config: Settings, source: str) -> None:
     """
     for name, dataset in config["datasets"].items():
         try:
-            _named("source", partial(sources.source, dataset))
+            known = _named("source", partial(sources.source, dataset))
+            is_scaled = "resize" in known.keys and "classes" in dataset
+            preprocessing.check(dataset, known.channels, sources.shape(dataset)[1] if is_scaled else None)
         except InputError as error:
             raise InputError(f"{source}: datasets.{name}.{error}") from None
     for name, experiment in config["experiments"].items():

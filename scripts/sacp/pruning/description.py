@@ -44,6 +44,10 @@ def _are_deviations(value: Any) -> bool:
     return _are_numbers(value) and all(each >= 0 for each in value)
 
 
+def _is_resize(value: Any) -> bool:
+    return _is_size(value) or (isinstance(value, list) and len(value) == 2 and all(map(_is_size, value)))
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
@@ -89,6 +93,8 @@ KINDS: dict[str, Kind] = {  # an object stands before what is in it
     "widths": ("an object", _is_object),
     "mean": ("a list of numbers", _are_numbers),
     "std": ("a list of numbers, none below 0", _are_deviations),
+    "resize": (f"{SIZE}, or two", _is_resize),
+    "crop": (SIZE, _is_size),
     "metrics": ("an object", _is_object),
     "metrics.failure": ("a text", _is_text),
 }
@@ -104,13 +110,16 @@ OF_SAVED: dict[str, Kind] = {
     "channels_last": ("a list of names", _are_texts),
     "mean": ("a list of numbers", _are_numbers),
     "std": ("a list of numbers, none below 0", _are_deviations),
+    "resize": (f"{SIZE}, or two", _is_resize),
+    "crop": (SIZE, _is_size),
 }
-MAY_LACK = ("widths", "mean", "std", "metrics", "metrics.failure")
+PREPROCESSING = ("mean", "std", "resize", "crop")
+MAY_LACK = ("widths", *PREPROCESSING, "metrics", "metrics.failure")
 
 
 def check_saved(description: Mapping[str, Any]) -> None:
     """Raise `InputError` unless a description of `sacp.save` has the form that it writes; names the key."""
-    _check_kinds(description, OF_SAVED, ("module.arguments", "module.options", "mean", "std"))
+    _check_kinds(description, OF_SAVED, ("module.arguments", "module.options", *PREPROCESSING))
     if description["module"]["builder"] is not None and not {"arguments", "options"} <= description["module"].keys():
         raise InputError("module: has a builder, expected its arguments and options too")
 

@@ -121,7 +121,8 @@ def save_network(folder: str | Path, network: nn.Module, spec: NetworkSpec, desc
 def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) -> nn.Module:
     """Load a pruned network, ready for use, in evaluation mode, on the CPU.
 
-    A winner takes images normalised with `mean` and `std` of `network.json` in the same folder.
+    A winner takes images as `network.json` in the same folder says: image files scaled to `resize`, their middle of
+    `crop` pixels cut out (torchvision's Resize and CenterCrop), values from 0 to 1 normalised with `mean` and `std`.
 
     Args:
         folder: what `save` wrote, or a winner's or a trained candidate's folder.
