@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from checkout import Checkout
+from checkout import ROOT, Checkout
+from configs import DEMO, read, resolved
 from image_tree import CLASSES, RESIZE, SIZE, dataset, write_image, write_tree
 from networks_zoo import thop_count
 from PIL import Image
@@ -27,6 +29,7 @@ from sacp.images.splits import Splits, load_splits
 from sacp.network.architectures import build
 from sacp.network.cost import cost_of_graph
 from sacp.network.spec import NetworkSpec
+from sacp.plan import preflight
 from sacp.plan.preflight import training_images
 from sacp.seeds import derive
 from sacp.tracing.trace import trace
@@ -341,6 +344,15 @@ def test_a_small_tree_is_looked_at_before_a_run_and_a_large_one_is_not(tree, mon
     monkeypatch.setattr(folder, "SMALL", 26)
     folder.check(dataset(tree))
     assert folder.count(dataset(tree)) is None
+
+
+@pytest.mark.parametrize(("validation", "is_refused"), [(None, False), (19, False), (20, True), (5000, True)])
+def test_more_held_out_images_than_a_small_tree_has_are_refused_before_a_run(tree, validation, is_refused):
+    value = read("demo")
+    value["datasets"]["tree"] = dataset(tree)
+    value["experiments"][DEMO] |= {"dataset": "tree", "validation": validation}
+    with pytest.raises(InputError, match=rf"{DEMO}\.validation: {validation} ") if is_refused else nullcontext():
+        preflight.check(resolved(value), "my.yaml", ROOT / "config/reported/table3.csv")
 
 
 def test_a_run_can_be_planned_with_two_empty_folders_alone(tmp_path):

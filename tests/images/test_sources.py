@@ -1,6 +1,7 @@
 import hashlib
 import importlib
 import io
+import logging
 import pickle
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sacp.errors import InputError
 from sacp.images import cifar10, digits, parquet
 from sacp.images.batches import Normalizer, ResidentBatches
 from sacp.images.sources import prepare
-from sacp.images.splits import ImageSet, channel_statistics, digest, load_splits
+from sacp.images.splits import ImageSet, channel_statistics, digest, load_splits, validation_size
 from sacp.plan.preflight import training_images
 from safetensors.torch import save_file
 from torch import Tensor
@@ -106,6 +107,19 @@ def test_statistics_are_those_of_the_training_part(file):
 def test_a_validation_part_that_is_empty_or_everything_is_refused(file, validation):
     with pytest.raises(InputError, match=rf"validation: {validation} holds out \d+ of 50 training images"):
         load_splits(file, validation, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "held_out"), [(2, 1), (9, 1), (240, 24), (49_000, 4900), (50_000, 5000), (1_281_167, 5000)]
+)
+def test_5000_are_held_out_or_a_tenth_where_that_is_less_if_nothing_is_said(images, held_out):
+    assert validation_size(images, None) == held_out
+
+
+def test_how_many_are_held_out_is_in_the_log(file, caplog):
+    with caplog.at_level(logging.INFO):
+        assert len(load_splits(file, None, seed=0).validation.labels) == 5
+    assert "5 of 50 training images are held out for validation, 4 are for the test" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])

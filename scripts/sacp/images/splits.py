@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from sacp.images import folder
 from sacp.images.folder import FileSet
 from sacp.images.preprocessing import STATISTICS
 from sacp.seeds import derive
+
+HELD_OUT, HELD_OUT_SHARE = 5000, 0.1  # at most, of the training images, where a config does not say how many
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,13 @@ def digest(train: ImageSet, test: ImageSet) -> str:
     return sha.hexdigest()
 
 
-def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
+def load_splits(path: str | Path, validation: float | None, seed: int) -> Splits:
     """Load what `prepare_data` wrote and hold a validation part out of the training images.
 
     Args:
         path: safetensors file with the tensors and metadata of `prepare`.
-        validation: number of images held out, or a share of the training images if less than 1.
+        validation: number of images held out, or a share of the training images if less than 1; None for 5,000, or a
+            tenth if that is less.
         seed: decides which images are held out.
     """
     full, test, about = _load_prepared(path)
@@ -79,7 +84,7 @@ def load_splits(path: str | Path, validation: float, seed: int) -> Splits:
     return _cut(full, test, about["digest"], validation, seed, given)
 
 
-def split(full: Images, test: Images, validation: float, seed: int) -> Splits:
+def split(full: Images, test: Images, validation: float | None, seed: int) -> Splits:
     """Hold a validation part out of training images that were read, as `load_splits` does."""
     if isinstance(full, FileSet) and isinstance(test, FileSet):
         return _cut(full, test, folder.digest(full, test), validation, seed)
@@ -89,11 +94,12 @@ def split(full: Images, test: Images, validation: float, seed: int) -> Splits:
 
 
 def _cut(
-    full: Images, test: Images, data_digest: str, validation: float, seed: int, given: Sequence[Tensor] = ()
+    full: Images, test: Images, data_digest: str, validation: float | None, seed: int, given: Sequence[Tensor] = ()
 ) -> Splits:  # fmt: skip
     """The parts; `given` is their mean and deviation, or nothing."""
     n = len(full.labels)
     held_out = validation_size(n, validation)
+    log.info("%d of %d training images are held out for validation, %d are for the test", held_out, n, len(test.labels))
     order = torch.from_numpy(np.random.default_rng(derive(seed, "validation split")).permutation(n))
     train, valid = full.part(order[held_out:].sort().values), full.part(order[:held_out].sort().values)
     if given:
@@ -121,11 +127,16 @@ def _load_prepared(path: str | Path) -> tuple[Images, Images, dict[str, str]]:
         raise InputError(f"{path}: not a prepared data set ({error})") from None
 
 
-def validation_size(images: int, validation: float) -> int:
-    """Number of held-out images; `InputError` if nothing would be left to train on."""
+def validation_size(images: int, validation: float | None) -> int:
+    """Number of held-out images, 5,000 or a tenth if None; `InputError` if nothing would be left to train on."""
+    if validation is None:
+        validation = max(1, min(HELD_OUT, round(HELD_OUT_SHARE * images)))
     size = round(validation * images) if validation < 1 else int(validation)
     if not 0 < size < images:
-        raise InputError(f"validation: {validation} holds out {size} of {images} training images; leave at least one")
+        raise InputError(
+            f"validation: {validation} holds out {size} of {images} training images; leave at least one, by another "
+            "number or a share such as 0.1 (val/ of a folder, and the test split, are the test images)"
+        )
     return size
 
 

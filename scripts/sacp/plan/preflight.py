@@ -172,10 +172,11 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
         _check_imports(method, settings)
 
 
-def _check_validation(images: int, validation: float) -> None:
-    left = images - validation_size(images, validation)
+def _check_validation(images: int, validation: float | None) -> None:
+    held_out = validation_size(images, validation)
+    left = images - held_out
     if left < LEAST_IMAGES:
-        raise InputError(f"validation: {validation} leaves {left} of {images} images to train on; leave at least two")
+        raise InputError(f"validation: {held_out} leaves {left} of {images} images to train on; leave at least two")
 
 
 def _check_imports(name: str, method: Mapping[str, Any]) -> None:
