@@ -3,30 +3,55 @@ from pathlib import Path
 
 import pytest
 from configs import DEMO, resolved, unresolved
+from image_tree import SIZE, dataset, write_tree
+from sacp.catalogue.predictors import ZERO_COST
 from sacp.compute.resume import Sidecar
-from sacp.errors import InputError
-from sacp.forecast import costs
-from sacp.forecast.costs import Measurements, _sizes
+from sacp.forecast import costs, measure_training
+from sacp.forecast.costs import Measurements, _write_data
 from sacp.forecast.jobs import BASE, TUNE, Sizes
 from sacp.forecast.processes import Idle
 from sacp.forecast.schedule import Limits
+from sacp.images.splits import load_splits
+from sacp.network.spec import NetworkSpec
 from sacp.plan.experiments import Experiments
 from sacp.plan.stages import Stages
 
 FLOPS = 600_000  # of a winner that searches match
+STEPS = {
+    "epochs": 0, "lr": 0.01, "batch_size": 8, "momentum": 0.9, "weight_decay": 0, "nesterov": False, "crop_padding": 0,
+    "flip": False,
+}  # fmt: skip
 
 
-def test_image_files_are_refused_before_anything_is_measured() -> None:
-    dataset = {"source": "imagefolder", "path": "photos", "classes": 10}
-    with pytest.raises(InputError, match="datasets: no forecast for source imagefolder"):
-        _sizes(dataset, {"validation": {"fraction": 0.1}})
+SETTINGS = {"validation": 0.15, "calibration": 500}
+DIGITS = NetworkSpec("resnet8", 0.5, 1, 8, 10)
 
 
-def test_sizes_are_those_of_the_splits() -> None:
-    settings = {"validation": 0.15, "calibration": 500}
-    assert _sizes({"source": "digits"}, settings) == Sizes(1222, 216, 359, 500)
+def test_sizes_are_those_of_the_splits(tmp_path: Path) -> None:
+    data = tmp_path / "data.safetensors"
+    assert _write_data(data, {"source": "digits"}, DIGITS, SETTINGS)[0] == Sizes(1222, 216, 359, 500)
     few = {"source": "digits", "training_images": 100}
-    assert _sizes(few, settings | {"validation": 40}) == Sizes(60, 40, 359, 60)  # all are calibrated with
+    sizes, seconds = _write_data(data, few, DIGITS, SETTINGS | {"validation": 40})
+    assert sizes == Sizes(60, 40, 359, 60)  # all are calibrated with
+    assert seconds > 0
+
+
+def test_image_files_are_measured_as_they_are(tmp_path: Path) -> None:
+    tree, data = write_tree(tmp_path / "tree"), tmp_path / "data.safetensors"
+    spec = NetworkSpec("resnet8", 0.5, 3, SIZE, 3)
+    sizes, seconds = _write_data(data, dataset(tree) | {"resize": [16, 16]}, spec, SETTINGS | {"validation": None})
+    assert (sizes, seconds > 0) == (Sizes(19, 2, 9, 19), True)
+    splits = load_splits(data, None, seed=0)
+    assert splits.train.path(0).is_file()
+    assert splits.preprocessing()["resize"] == (16, 16)
+    request = {
+        "network": vars(spec), "counts": [[4, 4, 8, 8, 16, 16]], "recipe": STEPS, "data": str(data), "seconds": 0,
+        "validation": None, "device": "cpu", "engine": {"precision": "float32", "deterministic": True},
+        "constraints": {"ignore": [], "round_to": 1, "at_least": 1},
+        "zero_cost": {"synflow": ZERO_COST["synflow"].function},
+    }  # fmt: skip
+    found = measure_training.measure(request)
+    assert min(found["train_seconds"] + found["evaluate_seconds"] + found["predict_seconds"]) > 0
 
 
 @pytest.fixture

@@ -74,7 +74,10 @@ def test_the_narrow_table_leaves_out_what_is_the_same_everywhere_and_fits():
 
 def called(*arguments: Path) -> subprocess.CompletedProcess[str]:
     """The command; it fails if torch was loaded."""
-    code = "import sys; from sacp.report import outcome; status = outcome.main(); sys.exit(status + ('torch' in sys.modules))"
+    code = (
+        "import sys; from sacp.report import outcome; status = outcome.main(); "
+        "sys.exit(status + ('torch' in sys.modules))"
+    )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     environment = {"PYTHONPATH": str(ROOT / "scripts")}
     return subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from sacp.forecast.jobs import BASE, FULL, TUNE, Costs, Sizes, Speed, line_at
 from sacp.forecast.processes import Answer, Idle, side_by_side
 from sacp.forecast.schedule import Limits
 from sacp.forecast.snakemake_overhead import overhead
+from sacp.images.sources import prepare
 from sacp.images.splits import validation_size
 from sacp.network.architectures import build
 from sacp.network.constraints import Constraints
@@ -31,7 +33,7 @@ from sacp.network.graph import Graph
 from sacp.network.spec import NetworkSpec
 from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.plan.preflight import training_images
-from sacp.plan.stages import score_settings, zero_cost_functions
+from sacp.plan.stages import dataset_settings, score_settings, zero_cost_functions
 from sacp.pruning.space import Space, kept_counts
 from sacp.search.matching import matched
 from sacp.tracing.trace import trace
@@ -161,10 +163,9 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
     graph = trace(build(spec), spec.input_shape, Constraints.of(**constraints(experiment)))
     flops, counts = _candidates(graph, experiment)
     pruned = [counts[_nearest(flops, quantile)].tolist() for quantile in MEASURED_QUANTILES]
-    sizes = _sizes(dataset, experiment)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "data.safetensors"
-        _write_synthetic(path, spec, sizes)
+        sizes, prepare_seconds = _write_data(path, dataset, spec, experiment)
         base = measured.trainings(BASE, name, [None], path)
         answers = {recipe: measured.trainings(recipe, name, pruned, path) for recipe in QUANTILES}
     of_base = {BASE: _speed(base, cost_of_graph(graph).flops)}
@@ -180,7 +181,7 @@ def _costs_of(measured: Measurements, name: str, job_seconds: float) -> Costs:
         light_start=measured.light_start(),
         search_start=min(idle.imports for idle, _ in searches.values()),
         turnover=job_seconds + measured.least.end,
-        prepare=_preparation_seconds(dataset, sizes, spec),
+        prepare=prepare_seconds,
         load=_mean(answers[TUNE], "load_seconds"),
         first=_mean(answers[TUNE], "first_seconds"),
         trace=_mean(base, "trace_seconds"),
@@ -215,12 +216,31 @@ def _nearest(flops: NDArray[np.int64], quantile: float) -> int:
     return int(np.abs(flops - np.quantile(flops, quantile)).argmin())
 
 
-def _sizes(dataset: Mapping[str, Any], experiment: Mapping[str, Any]) -> Sizes:
-    images = training_images(dataset)
-    if images is None:
-        raise InputError(f"datasets: no forecast for source {dataset['source']}; it is made for images held in memory")
+def _write_data(
+    path: Path, dataset: Mapping[str, Any], spec: NetworkSpec, experiment: Mapping[str, Any]
+) -> tuple[Sizes, float]:
+    """Write what stands for the prepared data: random images, or the index of the user's files, which are decoded anew.
+
+    Returns:
+        Numbers of images, and the seconds that it takes to prepare them.
+    """
+    known = sources.source(dataset)
+    if known.preparation:
+        _, test = imports.load(f"{known.module}:count")(dataset)
+        sizes = _sizes(training_images(dataset) or 0, test, experiment)
+        _write_synthetic(path, spec, sizes)
+        measure = imports.load(known.preparation)
+        return sizes, float(measure(sizes.train + sizes.validation + sizes.test, spec))
+    started = time.monotonic()
+    tensors, about = prepare(dataset_settings(dataset))
+    save_safetensors(path, tensors, about)
+    sizes = _sizes(len(tensors["train_labels"]), len(tensors["test_labels"]), experiment)
+    return sizes, time.monotonic() - started
+
+
+def _sizes(images: int, test: int, experiment: Mapping[str, Any]) -> Sizes:
+    """Numbers of the images of an experiment, of so many for training and for the test."""
     held_out = validation_size(images, experiment["validation"])
-    _, test = imports.load(f"{sources.source(dataset).module}:count")(dataset)
     train = images - held_out
     return Sizes(train, held_out, test, min(experiment["calibration"], train))
 
@@ -233,12 +253,6 @@ def _write_synthetic(path: Path, spec: NetworkSpec, sizes: Sizes) -> None:
         tensors[f"{part}_images"] = torch.randint(0, 256, shape, dtype=torch.uint8)
         tensors[f"{part}_labels"] = torch.randint(0, spec.num_classes, (number,))
     save_safetensors(path, tensors, {"digest": ""})
-
-
-def _preparation_seconds(dataset: Mapping[str, Any], sizes: Sizes, spec: NetworkSpec) -> float:
-    """Seconds to read a data set."""
-    measure = imports.load(sources.source(dataset).preparation)
-    return float(measure(sizes.train + sizes.validation + sizes.test, spec))
 
 
 def _speed(answers: list[Answer], flops: float) -> Speed:

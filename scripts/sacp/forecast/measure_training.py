@@ -1,4 +1,7 @@
-"""Child process: seconds per image of trainings and evaluations on synthetic images, by the code of the real ones."""
+"""Child process: seconds per image of trainings and evaluations, by the code of the real ones.
+
+Images are synthetic, or the user's files.
+"""
 
 import logging
 import math
@@ -16,8 +19,9 @@ from sacp.artefacts.digests import file_digest
 from sacp.compute.arithmetic import Engine, engine_of, has_bfloat16
 from sacp.compute.long_job import device
 from sacp.forecast.processes import serve
-from sacp.images.batches import EVALUATION_BATCH, Normalizer, drawn_batches
-from sacp.images.splits import ImageSet, Splits, load_splits
+from sacp.images.batches import EVALUATION_BATCH, FILES_EVALUATION_BATCH, Normalizer, drawn_batches
+from sacp.images.folder import FileSet
+from sacp.images.splits import Images, Splits, load_splits
 from sacp.network.architectures import build
 from sacp.network.constraints import Constraints
 from sacp.network.cost import costs_of_counts
@@ -33,7 +37,7 @@ from sacp.training.recipe import Recipe
 
 STEPS = 8  # of what stands for an epoch, at most
 FEWEST, MOST = 1, 100  # such epochs that are measured
-EVALUATED = 2 * EVALUATION_BATCH  # images, at most
+EVALUATED = 2  # batches, at most
 LR = 1e-3  # synthetic images have nothing to learn; a larger rate could diverge
 
 
@@ -96,7 +100,8 @@ def _step_seconds(
 
 def _evaluation_seconds(network: nn.Module, splits: Splits) -> float:
     """Seconds per image of an evaluation, after one to warm up."""
-    data = _head(splits, EVALUATED)
+    size = FILES_EVALUATION_BATCH if isinstance(splits.train, FileSet) else EVALUATION_BATCH
+    data = _head(splits, EVALUATED * size)
     for _ in range(2):
         started = time.monotonic()
         accuracy_percent(network, data, splits)
@@ -118,9 +123,8 @@ def _prediction_seconds(
     return seconds
 
 
-def _head(splits: Splits, images: int) -> ImageSet:
-    assert isinstance(splits.train, ImageSet)  # the synthetic images are
-    return ImageSet(splits.train.images[:images], splits.train.labels[:images])
+def _head(splits: Splits, images: int) -> Images:
+    return splits.train.part(torch.arange(min(images, len(splits.train.labels))))
 
 
 if __name__ == "__main__":

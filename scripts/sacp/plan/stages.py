@@ -57,12 +57,7 @@ class Stages:
 
     def dataset(self, name: str) -> Tree:
         """A data set, with the import path of its reader and the form of its images."""
-        dataset = self.experiments.resolved["datasets"][name]
-        channels, size, classes = sources.shape(dataset)
-        reader = f"{sources.source(dataset).module}:read"
-        shape = {"channels": channels, "image_size": size, "classes": classes}
-        found: Tree = ordered(dataset | shape | {"reader": reader})
-        return found
+        return dataset_settings(self.experiments.resolved["datasets"][name])
 
     def base(self, place: Place) -> Tree:
         """Training of the base; weights that torchvision publishes are given here by name, a file is an input."""
@@ -332,6 +327,14 @@ class Stages:
 def _called(known: Criterion) -> Tree:
     """A criterion's function, and how many images it looks at."""
     return {"function": known.function, "images": known.images}
+
+
+def dataset_settings(dataset: Mapping[str, Any]) -> Tree:
+    """An entry of a config's `datasets`, with the import path of its reader and the form of its images."""
+    channels, size, classes = sources.shape(dataset)
+    shape = {"channels": channels, "image_size": size, "classes": classes}
+    found: Tree = ordered({**dataset, **shape, "reader": f"{sources.source(dataset).module}:read"})
+    return found
 
 
 def score_settings(method: Mapping[str, Any]) -> Tree:

@@ -71,9 +71,8 @@ def sentences(table: pd.DataFrame, images: int) -> list[str]:
     rows = measured.set_index("method")
     if missing := [name for name in (BASE, UNIFORM) if name not in rows.index]:
         raise InputError(f"table 3: no row {', '.join(missing)}; expected {BASE} and {UNIFORM}")
-    flops = rows.loc[UNIFORM, "flops_millions"]
-    equal = rows[(rows["flops_millions"] / flops - 1).abs() <= EQUAL_FLOPS]
-    accuracies, base = equal["top1_percent"], rows.loc[BASE, "top1_percent"]
+    equal = rows[(rows["flops_millions"] / rows["flops_millions"][UNIFORM] - 1).abs() <= EQUAL_FLOPS]
+    accuracies, base = equal["top1_percent"], rows["top1_percent"][BASE]
     return [
         _best(accuracies, equal["flops_pruned_percent"].mean(), images),
         f"The base has {base:.2f} %: the best is {_compared(accuracies.max(), base, images)} it.",
