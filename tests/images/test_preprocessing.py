@@ -1,11 +1,15 @@
 """What images go through before a network sees them, as a config has it: in the prepared file, batches and winners."""
 
+import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
+from checkout import ROOT
 from configs import read, resolved
 from image_tree import SIZE, dataset, write_tree
 from PIL import Image
@@ -91,6 +95,19 @@ def test_what_is_cut_out_is_what_networks_see():
     tree = {"source": "imagefolder", "path": "x", "classes": 3}
     assert sources.shape(tree | {"crop": 64}) == sources.shape(tree | {"image_size": 64}) == (3, 64, 3)
     assert preprocessing.resize_of({}, 224) == 256
+
+
+def test_the_configs_of_the_page_on_own_data_are_read():
+    page = (ROOT / "docs/own-data.md").read_text()
+    whole, hundred = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    assert resolved(whole)["experiments"]["trees"]["validation"] is None
+    assert resolved(
+        whole | hundred | {"experiments": {"trees": whole["experiments"]["trees"] | {"dataset": "cifar100"}}}
+    )
+    for text in re.findall(r"\| `(image_size: .*?|mean: .*?)` \|", page):
+        value = copy.deepcopy(whole)
+        value["datasets"]["mine"] |= yaml.safe_load(f"{{{text}}}")
+        assert resolved(value)["datasets"]["mine"]["image_size"] == 64
 
 
 TREE = {"source": "imagefolder", "path": "x", "classes": 3, "image_size": 64}
