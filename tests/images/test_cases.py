@@ -113,6 +113,39 @@ def test_a_file_that_is_no_image_is_refused_when_the_tree_is_read(tree, content)
     assert refused(tree).startswith(f"{tree}/train/cat/3.jpeg: cannot be read as an image (")
 
 
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp"])
+def test_an_image_of_several_frames_is_refused(tree, suffix):
+    first, *others = [Image.fromarray(np.full((40, 40, 3), level, np.uint8)) for level in (0, 100, 200)]
+    first.save(tree / f"val/ant/stack.{suffix}", save_all=True, append_images=others)
+    assert f"val/ant/stack.{suffix}: cannot be read as an image (3 frames, of which one would be shown;" in refused(
+        tree
+    )
+
+
+def test_a_photograph_with_a_preview_is_read(tree):
+    pictures = [Image.new("RGB", (40, 40), (200, 0, 0)), Image.new("RGB", (20, 20))]
+    pictures[0].save(tree / "val/ant/photo.jpg", "MPO", save_all=True, append_images=pictures[1:])
+    _, val = scan(tree, 3, SIZE, RESIZE)
+    row = next(row for row in range(len(val.labels)) if val.path(row).name == "photo.jpg")
+    images = torch.cat([images for images, _ in evaluation_batches(val, PLAIN)])
+    assert images[row, 0].mean() > 190
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [("train/ant/again", "train/ant"), ("train/cat/mixed", "train/bee"), ("val/bee/leak", "train/bee")],
+)
+def test_a_folder_that_is_there_twice_is_refused(tree, link, to):
+    (tree / link).symlink_to(tree / to)
+    assert ": a link to the same folder as " in refused(tree)
+
+
+def test_images_elsewhere_may_be_linked(tree, tmp_path):
+    (tree / "train/ant").rename(tmp_path / "elsewhere")
+    (tree / "train/ant").symlink_to(tmp_path / "elsewhere")
+    assert len(scan(tree, 3, SIZE, RESIZE)[0].labels) == 21
+
+
 def test_a_bad_file_ends_a_run_before_its_first_job(tree):
     Image.fromarray(DEEP["16-bit png"][1]).save(tree / "train/ant/deep.png")
     with pytest.raises(InputError, match=r"train/ant/deep\.png: cannot be read as an image"):

@@ -92,8 +92,8 @@ def scan(
     The first bytes of the files are read, of `headers` evenly spread ones where there are more.
 
     Raises:
-        InputError: a folder is missing or has no images, the parts have different classes, or not `classes` of them; a
-            file is no image, or one of more than 8 bits a channel.
+        InputError: a folder is missing, has no images or is there twice, by a link; the parts have other classes, or
+            not `classes` of them; a file is no image, or one of more than 8 bits a channel.
     """
     _check_parts(root)
     names, others = (tree.class_names(root / part) for part in PARTS)
@@ -106,7 +106,9 @@ def scan(
     if len(names) != classes:
         raise InputError(f"{root}: {len(names)} class folders, expected {classes} as the config's `classes` says")
     numbers = {name: number for number, name in enumerate(names)}
-    train, val = (_file_set(root, tree.listed(root / part, numbers), image_size, resize) for part in PARTS)
+    found = [tree.listed(root / part, numbers) for part in PARTS]
+    tree.check_folders(found)
+    train, val = (_file_set(root, each, image_size, resize) for each in found)
     for files in (train, val):
         tree.check_headers([files.path(row) for row in range(len(files.labels))], headers)
     return train, val

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sacp.errors import InputError, one_line
-from sacp.images.pixels import check_mode
+from sacp.images.pixels import check_form
 
 log = logging.getLogger(__name__)
 SUFFIXES = (
@@ -92,12 +92,21 @@ def _frequent(kind: tuple[str, int]) -> tuple[int, str]:
     return -kind[1], kind[0]
 
 
+def check_folders(parts: Sequence[Listed]) -> None:
+    """Raise `InputError` if a folder is there twice, by links: in a loop, in two classes, or in both parts."""
+    seen = dict[str, str]()
+    for folder in dict.fromkeys(os.path.dirname(path) for found in parts for path, _ in found):
+        other = seen.setdefault(os.path.realpath(folder), folder)
+        if other != folder:
+            raise InputError(f"{folder}: a link to the same folder as {other}; expected each image once")
+
+
 def check_headers(paths: Sequence[Path], most: int) -> None:
     """Open images without decoding them, `most` evenly spread ones if there are more; `InputError` names a bad one."""
     for row in np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths)), dtype=np.int64)):
         try:
             with Image.open(paths[row]) as image:
-                check_mode(image)
+                check_form(image)
         except Exception as error:  # Pillow meets arbitrary bytes with arbitrary exceptions
             if isinstance(error, OSError) and error.strerror:
                 raise InputError(f"{paths[row]}: cannot be read ({error.strerror})") from None
