@@ -1,7 +1,10 @@
 """The one exception that means: the user can mend this; and the one that means: a signal asks for the end."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # and other codes that libraries write for terminals
 
 
 class InputError(Exception):
@@ -27,7 +30,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """The message of an exception, on one line and not longer than a line."""
-    return " ".join(str(error).split())[:160]
+    return " ".join(COLOURS.sub("", str(error)).split())[:160]
+
+
+def listed(names: Collection[object], most: int = 3) -> str:
+    """The first of some names, and how many more there are."""
+    first = ", ".join(str(name)[:80] for name in list(names)[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def shown(value: object) -> str:

@@ -234,7 +234,13 @@ def test_a_data_set_has_its_reader_and_the_form_of_its_images():
 
 @pytest.mark.parametrize(
     ("weights", "published"),
-    [(None, None), ("mine/base.pt", None), ("ResNet18_Weights.IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1")],
+    [
+        (None, None),
+        ("mine/base.pt", None),
+        ("best.pth.tar", None),
+        ("model.bin", None),
+        ("ResNet18_Weights.IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1"),
+    ],
 )
 def test_published_weights_stand_in_the_settings_and_files_do_not(weights, published):
     value = unresolved()

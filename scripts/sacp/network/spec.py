@@ -1,9 +1,11 @@
 """What it takes to build a network, and where its weights may come from; read while jobs are planned, without torch."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar", ".ckpt", ".bin")  # usual; others are files too
+PUBLISHED = re.compile(r"\w+|\w+_Weights?\.\w+")  # torchvision's names, right or misspelt
 
 
 @dataclass(frozen=True)
@@ -23,5 +25,5 @@ class NetworkSpec:
 
 
 def is_weights_file(weights: str | Path) -> bool:
-    """Whether `weights` means a file; otherwise it is a name of torchvision's."""
-    return Path(weights).suffix in WEIGHTS_SUFFIXES
+    """Whether `weights` means a file, which need not exist; otherwise it is a name of torchvision's."""
+    return str(weights).lower().endswith(WEIGHTS_SUFFIXES) or not PUBLISHED.fullmatch(str(weights))

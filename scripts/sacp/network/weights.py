@@ -4,14 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sacp.artefacts.tensors import load_torch, save_torch
 from sacp.errors import InputError, nearest, one_line
+from sacp.network import checkpoints
 from sacp.network.architectures import build
+from sacp.network.fitting import load_into
 from sacp.network.spec import WEIGHTS_SUFFIXES, NetworkSpec, is_weights_file
 
 EXAMPLE = "ResNet18_Weights.IMAGENET1K_V1"
@@ -22,7 +23,8 @@ def check(weights: str) -> None:
     if not is_weights_file(weights):
         _published(weights)
     elif not Path(weights).is_file():
-        raise InputError(f"{weights}: no such file; expected a state dict in a file {', '.join(WEIGHTS_SUFFIXES)}")
+        found = "is a folder" if Path(weights).is_dir() else "no such file"
+        raise InputError(f"{weights}: {found}; expected a state dict in a file, as {', '.join(WEIGHTS_SUFFIXES)}")
 
 
 def load(weights: str | Path) -> dict[str, Tensor]:
@@ -31,9 +33,7 @@ def load(weights: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing, corrupt, or holds no state dict; the name is unknown, or the download failed.
     """
-    if not is_weights_file(weights):
-        return _downloaded(str(weights))
-    return load_safetensors(weights) if Path(weights).suffix == ".safetensors" else _load_pickled(weights)
+    return checkpoints.read(weights) if is_weights_file(weights) else _downloaded(str(weights))
 
 
 def load_safetensors(path: str | Path) -> dict[str, Tensor]:
@@ -42,20 +42,6 @@ def load_safetensors(path: str | Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors ({error})") from None
-
-
-def _load_pickled(path: str | Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler meets arbitrary bytes with arbitrary exceptions; no code has run
-        # torch's own words advise to load it with the code that it holds.
-        found = "objects that run code" if "Weights only load failed" in str(error) else one_line(error)
-        expected = "expected what torch.save(network.state_dict(), path) writes"
-        raise InputError(f"{path}: cannot be read as a file of tensors ({found}); {expected}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        found = f"a dict of {', '.join(map(str, state))}" if isinstance(state, dict) else f"a {type(state).__name__}"
-        raise InputError(f"{path}: holds {found[:100]}, expected a state dict: names and tensors, nothing else")
-    return dict(state)
 
 
 def _published(name: str) -> Any:
@@ -67,7 +53,7 @@ def _published(name: str) -> Any:
         known = [str(weights) for model in list_models() for weights in get_model_weights(model)]
         raise InputError(
             f"{name}: torchvision publishes no such weights{nearest(name, known)}; "
-            f"expected a name such as {EXAMPLE} or a file {', '.join(WEIGHTS_SUFFIXES)}"
+            f"expected a name such as {EXAMPLE} or a file, as {', '.join(WEIGHTS_SUFFIXES)} or ./{name}"
         ) from None
 
 
@@ -75,9 +61,10 @@ def _downloaded(name: str) -> dict[str, Tensor]:
     """Take published weights from torch's cache, or download them there; their checksum is part of their address."""
     weights = _published(name)
     try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise InputError(f"{name}: cannot be downloaded from {weights.url} ({one_line(error)})") from None
+    return state
 
 
 def save_base(path: str | Path, network: nn.Module, spec: NetworkSpec) -> None:
@@ -92,17 +79,17 @@ def load_base(path: str | Path, spec: NetworkSpec) -> nn.Module:
     if value["network"] != asdict(spec):
         raise InputError(f"{path}: holds the network {value['network']}, expected {asdict(spec)}")
     network = build(spec)
-    _load_state(network, value["state"], path)
+    load_into(network, value["state"], path)
     return network
 
 
 def inherit(network: nn.Module, source: str | Path) -> None:
-    """Load weights, a file or a name of torchvision's, into `network`; `InputError` if they do not fit."""
-    _load_state(network, load(source), source)
+    """Load weights, a file or a name of torchvision's, into `network`.
 
+    A state dict that is nested in the file's dict is taken out, and what wrappers as `DataParallel` put before its
+    names is taken off; both are logged.
 
-def _load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the network: {one_line(error)}") from None
+    Raises:
+        InputError: they cannot be read or do not fit; the network is as it was then.
+    """
+    load_into(network, load(source), source)
