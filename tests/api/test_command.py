@@ -175,6 +175,20 @@ def test_what_contradicts_the_images_is_refused(
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
+def test_outputs_for_other_classes_than_the_images_have_are_refused_before_the_pruning(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tree(folder / "images", train=2, val=1)
+    source = folder / "users_network.py"
+    source.write_text(source.read_text().replace("nn.Linear(16, num_classes)", "nn.Linear(16, 1000)"))
+    given = f"{PRUNE} --images images --image-size {SIZE} --flops 0.5"
+    assert run(given.split()) == 1
+    told = capsys.readouterr()
+    expected = f"error: --network: '{BUILDER}' in evaluation gives a tensor of shape [2, 1000] for images of shape [2, "
+    assert told.err.startswith(expected)
+    assert not told.out
+
+
 def test_packages_of_an_export_are_looked_for_before_the_pruning(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ import torch
 import torchvision
 from networks_zoo import CUSTOM_SHAPE, PAPER_NETWORKS, Custom, spec, thop_count
 from sacp.errors import InputError
-from sacp.network.architectures import build, check_logits, check_name
+from sacp.network.architectures import build, check_name
 from sacp.network.spec import NetworkSpec
 from sacp.network.widths import scaled
 from sacp.tracing.trace import count
-from torch import Tensor, nn
+from torch import nn
 from users_code import importable
 
 PAPER_BASE = {  # table 3: FLOPs and parameters in millions, as printed
@@ -189,65 +189,3 @@ def test_a_builder_that_gives_no_network_is_refused(monkeypatch, builder: Callab
 def test_a_function_of_the_library_that_builds_no_network_is_refused_alike(name):
     with pytest.raises(InputError, match=rf"network.name: '{name}' takes \(.*, expected a function that can be called"):
         build(spec(name))
-
-
-def told_apart(network: Any, x: Tensor) -> Any:
-    """Logits; in training, a second output too."""
-    logits = network.fc(x.mean((2, 3)))
-    return (logits, logits) if network.training else logits
-
-
-def fixed_batch(network: Any, x: Tensor) -> Tensor:
-    return network.fc(x.mean((2, 3))).view(1, -1)
-
-
-def failing(network: Any, x: Tensor) -> Tensor:
-    raise SystemExit(0)
-
-
-CHECKED = NetworkSpec("nets:net", 1.0, 3, 8, 10)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_a_network_with_a_logit_per_class_passes_the_check_and_is_left_alone(training: bool):
-    network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(), nn.Flatten(), nn.Linear(3 * 64, 10)).train(training)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert check_logits(network, CHECKED) is None
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-    assert network.training == training
-
-
-@pytest.mark.parametrize(
-    ("outputs", "rule", "words"),
-    [
-        (
-            12,
-            lambda n, x: n.fc(x.mean((2, 3))),
-            "in evaluation gives a Tensor of shape [2, 12] for images of shape [2, 3, 8",
-        ),
-        (7, lambda n, x: n.fc(x.mean((2, 3))), "a Tensor of shape [2, 7] for"),
-        (10, lambda n, x: x, "a Tensor of shape [2, 3, 8, 8] for"),
-        (10, lambda n, x: (n.fc(x.mean((2, 3))),), "gives a tuple for"),
-        (10, lambda n, x: {"logits": n.fc(x.mean((2, 3)))}, "gives a dict for"),
-        (10, fixed_batch, "a Tensor of shape [1, 20] for"),
-        (10, told_apart, "'nets:net' in training gives a tuple for"),
-    ],
-)
-def test_a_network_with_another_output_is_refused(outputs: int, rule: Callable[..., Any], words: str):
-    with pytest.raises(InputError) as caught:
-        check_logits(Custom(rule, fc=nn.Linear(3, outputs)), CHECKED)
-    text = str(caught.value)
-    assert text.startswith("network.name: 'nets:net' in ")
-    assert words in text
-    assert text.endswith("expected one tensor [2, 10], a logit for each of the classes")
-
-
-@pytest.mark.parametrize(
-    ("rule", "words"),
-    [(failing, "fails on images of shape [2, 3, 8, 8] (SystemExit: 0)"), (lambda n, x: n.absent, "(AttributeError: ")],
-)
-def test_a_network_that_fails_is_refused(rule: Callable[..., Any], words: str):
-    with pytest.raises(InputError) as caught:
-        check_logits(Custom(rule), CHECKED)
-    assert str(caught.value).startswith("network.name: 'nets:net' in evaluation ")
-    assert words in str(caught.value)

@@ -196,7 +196,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "NUMBER = 3\n"
         "class Branching(nn.Module):\n"
         "    def forward(self, x):\n"
-        "        return x if x.sum() > 0 else -x\n"
+        "        return x.flatten(1)[:, :10] if x.sum() > 0 else -x.flatten(1)[:, :10]\n"
         "def branching(num_classes):\n"
         "    return Branching()\n"
         "class Counting(nn.Sequential):\n"
@@ -214,11 +214,30 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    return net(num_classes + 2)\n"
         "def text(num_classes):\n"
         "    return 'net'\n"
+        "def forgetful(num_classes):\n"
+        "    net(num_classes)\n"
+        "class Silent(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        super().forward(x)\n"
+        "def silent(num_classes):\n"
+        "    return nn.Sequential(net(num_classes), Silent(num_classes, num_classes))\n"
+        "class Twofold(nn.Flatten):\n"
+        "    def forward(self, x):\n"
+        "        return (x, x) if self.training else x\n"
+        "def twofold(num_classes):\n"
+        "    return nn.Sequential(net(num_classes), Twofold())\n"
+        "def unflattened(num_classes):\n"
+        "    return nn.Sequential(net(num_classes), nn.Unflatten(1, (num_classes, 1, 1)))\n"
+        "def endless(num_classes):\n"
+        "    network = net(num_classes)\n"
+        "    nn.init.constant_(network[-1].bias, float('inf'))\n"
+        "    return network\n"
         "def select(task): ...\n"
         "def order(network, graph, batches, seed): ...\n"
         "def narrow(network, graph, levels, scale=1): ...\n"
         "def anything(*arguments): ...\n"
     )
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     (tmp_path / "ending.py").write_text("import sys\nsys.exit()\n")
     (tmp_path / "unfinished.py").write_text("def build(:\n")
     (tmp_path / "talkative.py").write_text("raise ImportError('one\\ntwo')\n")
@@ -519,7 +538,12 @@ MISTAKES = [
     ("experiments/net/network/name", "my-net:build", "network.name: 'my-net:build' is no import path; expected"),
     ("experiments/net/network/name", "ending:build", "name: cannot import 'ending:build': SystemExit ("),
     ("experiments/net/network/name", "mine:text", "network.name: 'mine:text' returned a str, expected a torch.nn.Mod"),
-    ("experiments/net/network/name", "mine:wide", "name: 'mine:wide' in evaluation gives a Tensor of shape [2, 12"),
+    ("experiments/net/network/name", "mine:forgetful", "returned a NoneType, expected a torch.nn.Module: does it end "),
+    ("experiments/net/network/name", "mine:wide", "name: 'mine:wide' in evaluation gives a tensor of shape [2, 12"),
+    ("experiments/net/network/name", "mine:silent", "evaluation gives nothing for images of shape [2, 1, 8, 8], expec"),
+    ("experiments/net/network/name", "mine:twofold", "'mine:twofold' in training gives a tuple of 2 for images of sha"),
+    ("experiments/net/network/name", "mine:unflattened", "gives a tensor of shape [2, 10, 1, 1] for images of shape"),
+    ("experiments/net/network/name", "mine:endless", "evaluation gives NaN or infinite values for random images; exp"),
     (
         "experiments/net/network",
         {"name": "mine:net", "width": 0.25},
@@ -531,6 +555,12 @@ MISTAKES = [
     ("experiments/net/network/name", "unfinished:build", "network.name: cannot import 'unfinished:build'"),
     ("experiments/net/network/name", "talkative:build", "cannot import 'talkative:build': ImportError: one two ("),
     ("experiments/net/network/weights", "no.safetensors", "network.weights: no.safetensors: no such file"),
+    ("experiments/net/network/weights", "no.pth.tar", "network.weights: no.pth.tar: no such file"),
+    ("experiments/net/network/weights", "mine.py", "network.weights: mine.py: is no file of torch.save or safete"),
+    (
+        "experiments/net/network", {"name": "mine:net", "weights": "other.pth"},
+        "network.weights: other.pth: weights do not fit the network: of its 10 tensors 10 are missing (0.weight, 0.bi",
+    ),
     ("experiments/net/space/threshold", 0.95, "space.threshold: no configuration reaches 0.95; with 10 levels"),
     ("experiments/net/space", {"training_size": 9, "search_size": 600, "threshold": 0.9, "levels": 10},
      "space.search_size: M = 600, but only 1 configurations of 6 groups reach the threshold 0.9"),

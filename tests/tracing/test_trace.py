@@ -228,6 +228,14 @@ def test_a_forward_that_cannot_be_traced_is_refused_by_its_line():
         trace(network, CUSTOM_SHAPE)
 
 
+@pytest.mark.parametrize(("rule", "found"), [(lambda n, x: None, "None"), (lambda n, x: {"n": len([n.a])}, "{'n': 1}")])
+def test_a_forward_that_returns_no_tensor_is_refused(rule, found):
+    with pytest.raises(InputError) as caught:
+        trace(Custom(rule, **PAIR), CUSTOM_SHAPE)
+    expected = f"network: forward of Custom returns {found}, expected a tensor; does it end with `return`?"
+    assert str(caught.value) == expected
+
+
 class InTraining(Custom):
     """Does something more to its maps, or to its logits, in training."""
 

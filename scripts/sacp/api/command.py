@@ -20,6 +20,7 @@ from sacp.deploy import onnx_model
 from sacp.errors import InputError
 from sacp.network import weights as files
 from sacp.network.architectures import module_of
+from sacp.network.logits import check_logits
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=sacp.__doc__, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -75,6 +76,10 @@ def prune(
         onnx_model.check_installed()
     torch.manual_seed(seed)  # of weights that the function draws
     base = _built(network, weights, _classes(classes, data))
+    if data is not None:
+        check_logits(
+            f"--network: '{network}'", base, data.shape, data.classes, modes=(False, True) if epochs else (False,)
+        )
     batches = [] if data is None else data.batches(seed=seed)
     smaller = sacp.prune(
         base, example, flops=_limit("flops", flops), parameters=_limit("parameters", parameters),

@@ -14,8 +14,8 @@ from sacp.artefacts.tensors import load_torch
 from sacp.compute.arithmetic import engine_of, has_bfloat16
 from sacp.compute.long_job import device as device_of
 from sacp.compute.resume import STATE_KEYS, Sidecar
-from sacp.errors import INTERRUPTS, InputError, told
-from sacp.network.surgery import copied
+from sacp.errors import InputError
+from sacp.network.logits import check_logits
 from sacp.training.candidates import train_fully
 from sacp.training.evaluation import Calibration
 from sacp.training.recipe import Recipe
@@ -99,8 +99,7 @@ def _check(network: Any, data: Any, counts: dict[str, Any], numbers: dict[str, A
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise InputError("network: found all of its parameters frozen; expected some that require gradients")
     _check_type("network", network)
-    for training in (False, True):
-        _check_logits("network", network, data, training)
+    check_logits("network", network, data.shape, data.classes)
 
 
 def _teaching(teacher: Any, given: dict[str, float | None]) -> dict[str, Any]:
@@ -117,8 +116,7 @@ def _check_teacher(teacher: Any, data: Data) -> None:
     if not isinstance(teacher, nn.Module) or not any(True for _ in teacher.parameters()):
         raise InputError(f"teacher: found a {type(teacher).__name__}, expected a torch.nn.Module with parameters")
     _check_type("teacher", teacher)
-    if not _check_logits("teacher", teacher, data, training=False).isfinite().all():
-        raise InputError("teacher: gives logits that are not finite; expected finite ones")
+    check_logits("teacher", teacher, data.shape, data.classes, modes=(False,))
 
 
 def _check_word(name: str, found: Any, known: tuple[str, ...]) -> None:
@@ -143,27 +141,6 @@ def _check_type(name: str, network: nn.Module) -> None:
     others = {str(each.dtype) for each in network.parameters() if each.is_floating_point()} - {"torch.float32"}
     if others:
         raise InputError(f"{name}: found parameters in {min(others)}, expected torch.float32: {name}.float()")
-
-
-def _check_logits(name: str, network: nn.Module, data: Data, training: bool) -> torch.Tensor:
-    """The network gives a logit for each class of the data, here a copy, as norms note what they see in training."""
-    first = next(network.parameters())
-    images = torch.zeros(2, *data.shape[1:], device=first.device, dtype=first.dtype)
-    mode = " in training" if training else ""
-    copy = copied(network).train(training)
-    try:
-        with torch.no_grad(), torch.random.fork_rng():  # a dropout draws
-            found: Any = copy(images)
-    except INTERRUPTS:
-        raise
-    except BaseException as error:  # a forward is the user's code: anything can be raised there
-        raise InputError(f"{name}: fails on images of shape {list(images.shape)}{mode} ({told(error)})") from error
-    if not isinstance(found, torch.Tensor) or found.shape != (2, data.classes):
-        shape = list(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
-        raise InputError(
-            f"{name}: gives {shape} for two images{mode}, expected [2, {data.classes}], a logit for each class"
-        )
-    return found
 
 
 def _key(networks: Sequence[nn.Module], data: Data, recipe: Recipe, seed: int, precision: str) -> str:

@@ -1,13 +1,12 @@
 """The networks that are pruned: VGG, ResNet, DenseNet and MobileNet for small images, and any import path."""
 
-import copy
 import re
 
 import torch
 from torch import Tensor, nn
 
 from sacp import imports
-from sacp.errors import INTERRUPTS, InputError, nearest, told
+from sacp.errors import InputError, nearest
 from sacp.network.densenet import BLOCKS, GROWTH, STEM, DenseNet
 from sacp.network.mobilenet import MobileNetV2
 from sacp.network.spec import NetworkSpec
@@ -160,29 +159,6 @@ def _imported(path: str, num_classes: int) -> nn.Module:
 def module_of(built: object, function: str) -> nn.Module:
     """What a function that builds a network returned; `InputError` if it is none."""
     if not isinstance(built, nn.Module):
-        raise InputError(f"'{function}' returned a {type(built).__name__}, expected a torch.nn.Module")
+        hint = ": does it end with `return`?" if built is None else ""
+        raise InputError(f"'{function}' returned a {type(built).__name__}, expected a torch.nn.Module{hint}")
     return built
-
-
-def check_logits(network: nn.Module, spec: NetworkSpec) -> None:
-    """Check that a network gives a logit per class, in training as in evaluation. The network is not changed.
-
-    Raises:
-        InputError: it gives something else, or fails.
-    """
-    images = torch.zeros(2, *spec.input_shape[1:])  # [B, C, H, W]
-    for training in (False, True):
-        what = f"network.name: '{spec.name}' in {'training' if training else 'evaluation'}"
-        try:
-            with torch.no_grad():
-                found = copy.deepcopy(network).train(training)(images)
-        except INTERRUPTS:
-            raise
-        except BaseException as error:  # a forward is the user's code: anything can be raised there
-            raise InputError(f"{what} fails on images of shape {list(images.shape)} ({told(error)})") from error
-        if not isinstance(found, Tensor) or found.shape != (len(images), spec.num_classes):
-            shape = f" of shape {list(found.shape)}" if isinstance(found, Tensor) else ""
-            raise InputError(
-                f"{what} gives a {type(found).__name__}{shape} for images of shape {list(images.shape)}, expected one "
-                f"tensor {[len(images), spec.num_classes]}, a logit for each of the classes"
-            )

@@ -15,11 +15,12 @@ from sacp.errors import InputError, one_line, out_of_memory
 from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
-from sacp.network.architectures import build, check_logits, check_name
+from sacp.network.architectures import build, check_name
 from sacp.network.constraints import ConstraintError, Constraints
 from sacp.network.cost import Budget, cost_of_graph
 from sacp.network.graph import Graph
-from sacp.network.spec import NetworkSpec
+from sacp.network.logits import check_logits
+from sacp.network.spec import NetworkSpec, is_weights_file
 from sacp.plan import baselines, sizes
 from sacp.plan.experiments import constraints, network_settings, search_settings
 from sacp.pruning import within
@@ -48,9 +49,9 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
 
     Raises:
         InputError: the results cannot be written or have no folder of their own, data are missing or truncated, a GPU
-            is asked for and absent, a network is unknown, cannot be traced or gives no logits, what an import path
-            names cannot be called as it will be, a threshold cannot be reached, M exceeds the constrained space, a
-            search has fewer than m candidates, or a baseline cannot choose.
+            is asked for and absent, a network is unknown, cannot be traced or gives no logits, its weights cannot be
+            read or do not fit, what an import path names cannot be called as it will be, a threshold cannot be reached,
+            M exceeds the constrained space, a search has fewer than m candidates, or a baseline cannot choose.
     """
     try:
         if here:
@@ -150,13 +151,16 @@ def _check_experiment(experiment: Mapping[str, Any], config: Mapping[str, Any], 
     check_name(experiment["network"]["name"])
     spec = NetworkSpec(**network_settings(experiment, datasets))
     network = build(spec)
+    if "weights" in experiment["network"] and is_weights_file(experiment["network"]["weights"]):
+        with _naming("network.weights: "):
+            weights.inherit(network, experiment["network"]["weights"])
+    if imports.is_path(spec.name):
+        check_logits(f"network.name: '{spec.name}'", network, spec.input_shape, spec.num_classes)
     trying = rehearse if imports.is_path(spec.name) else trace
     try:
         graph = trying(network, spec.input_shape, Constraints.of(**constraints(experiment)))
     except ConstraintError as error:
         raise InputError(f"space.{error}") from None
-    if imports.is_path(spec.name):
-        check_logits(network, spec)
     constrained = Space.of(graph, space["levels"], space["threshold"])
     if space["search_size"] > constrained.count:
         raise InputError(

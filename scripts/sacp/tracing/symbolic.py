@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from sacp.errors import INTERRUPTS, InputError, told
+from sacp.errors import INTERRUPTS, InputError, shown, told
 from sacp.tracing.layers import LAYERS, READERS_BY_NAME, computes_as, kind_name
 from sacp.tracing.values import argument
 
@@ -72,16 +72,21 @@ def place(node: fx.Node) -> str:
 
 
 def symbolic(shadow: nn.Module) -> fx.Graph:
-    """The operations of a network's forward; `InputError` if it cannot be traced."""
+    """The operations of a network's forward; `InputError` if it cannot be traced or returns no tensor."""
+    name = type(shadow).__name__
     try:
-        return _Tracer().trace(shadow)
+        operations = _Tracer().trace(shadow)
     except INTERRUPTS:
         raise
     except BaseException as error:  # a forward is the user's code: anything can be raised there
         line = _line_of(error.__traceback__)
-        name = type(shadow).__name__
         found = f"network: forward of {name} cannot be traced{mode(shadow)}{line}"
         raise InputError(f"{found} ({told(error)})") from error
+    output = next(iter(reversed(operations.nodes)))
+    if not output.all_input_nodes:
+        found = f"returns {shown(output.args[0])}{mode(shadow)}"
+        raise InputError(f"network: forward of {name} {found}, expected a tensor; does it end with `return`?")
+    return operations
 
 
 def _line_of(traceback: TracebackType | None) -> str:
