@@ -130,6 +130,19 @@ def test_a_path_that_leads_nowhere_is_refused_in_one_line(users, path, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("folders", "told"), [("a:b", "which is 'a:b'"), ("", "which is not set")])
+def test_where_a_module_was_looked_for_is_told(monkeypatch, folders, told):
+    monkeypatch.setenv("PYTHONPATH", folders)
+    with pytest.raises(InputError) as caught:
+        imports.load("no_such_module:f")
+    assert str(caught.value).endswith(f"; expected 'module:function' in a folder on PYTHONPATH, {told}")
+
+
+def test_the_file_that_has_no_such_name_is_told(users):
+    with pytest.raises(InputError, match=rf"on PYTHONPATH, which has {users}$"):
+        imports.load("users_module:no_such")
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_module_that_raises_or_ends_when_it_is_imported_is_one_line_with_the_file_and_the_line(users, name):
     _, raised, line = BROKEN[name]

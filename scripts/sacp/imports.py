@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,9 +43,16 @@ def load(path: str) -> Any:
     except BaseException as error:
         if place := _place(error):
             raise InputError(f"cannot import '{path}': {told(error)} ({place})") from error
-        raise InputError(
-            f"cannot import '{path}' ({one_line(error)}); expected 'module:function' in a folder on PYTHONPATH"
-        ) from error
+        expected = f"expected 'module:function' in a folder on PYTHONPATH, {_searched(module)}"
+        raise InputError(f"cannot import '{path}' ({one_line(error)}); {expected}") from error
+
+
+def _searched(module: str) -> str:
+    """Which file was taken for a module or, if there was none, where one was looked for."""
+    if found := getattr(sys.modules.get(module), "__file__", None):
+        return f"which has {found}"
+    folders = os.environ.get("PYTHONPATH")
+    return f"which is '{folders}'" if folders else "which is not set"
 
 
 def check_call(path: str, arguments: Sequence[str], named: Sequence[str] = ()) -> None:

@@ -576,6 +576,25 @@ def test_what_a_users_module_imports_is_followed_through_all_of_pythons_path(fol
     assert "helper" not in sys.modules
 
 
+PACKAGE = {
+    "two/nets/__init__.py": "from .model import build\n",
+    "two/nets/model.py": "from . import heads\nfrom .blocks import Block\nx = 1\n",
+    "two/nets/heads.py": "x = 1\n",
+    "two/nets/blocks/__init__.py": "from .residual import Block\n",
+    "two/nets/blocks/residual.py": "from ..sizes import WIDTH\nx = 1\n",
+    "two/nets/sizes.py": "x = 1\n",
+}
+
+
+@pytest.mark.parametrize("path", ["nets:build", "nets.model:build"])
+@pytest.mark.parametrize("name", ["model", "heads", "blocks/residual", "sizes"])
+def test_relative_imports_in_a_users_package_are_followed(folders, path, name):
+    write(folders, PACKAGE | {"two/nets/unused.py": "x = 1\n"})
+    script = folders / "code/stage.py"
+    assert changes(script, f"../two/nets/{name}.py", "x = 1", "x = 2", [path])
+    assert not changes(script, "../two/nets/unused.py", "x = 1", "x = 2", [path])
+
+
 @pytest.mark.parametrize("hidden", ["two/helper.py", "one/helper/readme.txt"])
 def test_the_module_that_python_would_take_counts_and_no_other_of_its_name(folders, hidden):
     taken = "one/helper.py" if hidden.startswith("two") else "two/helper.py"
