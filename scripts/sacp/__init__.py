@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +20,28 @@ __all__ = ["compare", "data", "export", "latency", "load", "prune", "save", "tra
 
 __version__ = "0.1.0"
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def _public(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that refuses in one line arguments which it does not have, and the want of those that it needs."""
+
+    @wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*arguments, **named)
+        except TypeError as error:
+            if error.__traceback__ and error.__traceback__.tb_next:  # raised inside the function
+                raise
+            from sacp.api import calls
+
+            raise calls.mistake(function, named, error) from None
+
+    return called
+
+
+@_public
 def save(network: nn.Module, folder: str | Path) -> None:
     """Save a network, pruned or not, in a folder of its own; see `sacp.pruning.files.save`."""
     from sacp.pruning import files
@@ -27,6 +49,7 @@ def save(network: nn.Module, folder: str | Path) -> None:
     files.save(network, folder)
 
 
+@_public
 def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Module:
     """Load what `save` wrote, or a winner's folder, as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
     from sacp.pruning import files
@@ -34,6 +57,7 @@ def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Mo
     return files.load(folder, network)
 
 
+@_public
 def prune(
     network: nn.Module, example: Tensor | Sequence[int], *, flops: float | None = None,
     parameters: float | None = None, latency: float | str | None = None, ignore: Sequence[str] = (),
@@ -102,6 +126,7 @@ def prune(
     )  # fmt: skip
 
 
+@_public
 def compare(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[int]) -> Report:
     """Channels, FLOPs and parameters of every layer of a network and of what it was pruned to; `print` shows a table.
 
@@ -113,6 +138,7 @@ def compare(network: nn.Module, smaller: nn.Module, example: Tensor | Sequence[i
     return pruning.compared(network, smaller, example)
 
 
+@_public
 def latency(
     network: nn.Module, example: Tensor | Sequence[int], *, original: nn.Module | None = None,
     batches: Sequence[int] = (1, 32), runtimes: Sequence[str] = ("eager", "onnxruntime"), threads: int | None = None,
@@ -142,6 +168,7 @@ def latency(
     )  # fmt: skip
 
 
+@_public
 def data(
     path: str | Path, *, image_size: int = 224, resize: int | tuple[int, int] | None = None,
     mean: Sequence[float] | None = None, std: Sequence[float] | None = None, image: str | None = None,
@@ -178,6 +205,7 @@ def data(
         )  # fmt: skip
 
 
+@_public
 def train(
     network: nn.Module, data: Data, *, epochs: int, lr: float = 0.01, batch_size: int = 128,
     weight_decay: float = 5e-4, warmup_epochs: float = 0, label_smoothing: float = 0, device: str = "auto",
@@ -224,6 +252,7 @@ def train(
     )  # fmt: skip
 
 
+@_public
 def export(
     network: nn.Module, folder: str | Path, example: Tensor | Sequence[int],
     formats: Sequence[str] = ("torch", "onnx"),

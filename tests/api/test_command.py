@@ -138,6 +138,8 @@ PRUNE = f"prune --network {BUILDER} --out s"
             1,
             "--out: 'users_network.py/x' cannot be made",
         ),
+        (f"{PRUNE} --flops 0.5 --input {SHAPE} --out /proc/x", 1, "--out: '/proc/x' cannot be made in '/proc' (No su"),
+        (f"{PRUNE} --flops 0.5 --input {SHAPE} --batch 8", 1, "batch: found 8 without a budget on latency"),
         (f"latency nowhere --input {SHAPE}", 1, "nowhere/network.json: no such file"),
         (f"latency nowhere --input {SHAPE} --original", 1, "--original: found no function that returns it"),
         ("explain nowhere.csv", 1, "nowhere.csv"),
@@ -245,3 +247,13 @@ def test_a_network_is_exported_with_its_pruning_or_later(folder: Path, capsys: p
     assert {path.name for path in (folder / "small/export").iterdir()} == names
     for one, other in ((folder / "again", folder / "small/export"),):
         assert (one / "network.safetensors").read_bytes() == (other / "network.safetensors").read_bytes()
+
+
+def test_an_interrupt_while_modules_are_imported_ends_in_one_line(tmp_path: Path) -> None:
+    """A module that is imported on the way interrupts the process, as Ctrl-C in the first second does."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "sacp", "--help"], capture_output=True, text=True,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "stopped\n")

@@ -15,7 +15,16 @@ import torch
 from disks import fill
 from matplotlib.figure import Figure
 from sacp.artefacts.clock import start_ticks
-from sacp.artefacts.files import atomic, atomic_folder, read_json, remove, remove_left_over, write_csv, write_json
+from sacp.artefacts.files import (
+    atomic,
+    atomic_folder,
+    folder_of,
+    read_json,
+    remove,
+    remove_left_over,
+    write_csv,
+    write_json,
+)
 from sacp.errors import InputError
 from sacp.network.spec import NetworkSpec
 from sacp.network.weights import save_base
@@ -243,6 +252,23 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "results").write_text("")
     with pytest.raises(InputError, match=r"file\.json: cannot be written: Not a directory"):
         write_json(tmp_path / "results/deep/file.json", {})
+
+
+def test_a_place_where_no_file_can_be_made_is_named():
+    for write in (lambda: write_json("/proc/file.json", {}), lambda: atomic_folder("/proc/folder").__enter__()):
+        with pytest.raises(InputError, match=r"^/proc/\S+: cannot be written: No such file or directory$"):
+            write()
+
+
+def test_another_file_that_is_wanting_is_a_defect(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "file.txt"):
+        (tmp_path / "other.txt").read_text()
+
+
+@pytest.mark.parametrize("value", [None, 3, "", "a\0b", ["x"]])
+def test_what_is_no_path_of_a_folder_is_refused(value):
+    with pytest.raises(InputError, match=r"^folder: found .*, expected the path of a folder$"):
+        folder_of(value)
 
 
 def test_a_defect_while_writing_stays_a_defect(tmp_path):

@@ -264,6 +264,20 @@ def test_a_saved_network_is_replaced_as_a_whole_and_nothing_else_is_touched(tmp_
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_arguments_of_another_form_are_refused_in_one_line(tmp_path: Path, own: Own) -> None:
+    for call, message in (
+        (lambda: sacp.save(None, tmp_path / "x"), "network: found a NoneType, expected a torch.nn.Module"),
+        (lambda: sacp.save("x", own), "network: found a str, expected a torch.nn.Module"),  # exchanged
+        (lambda: sacp.save(own, None), "folder: found None, expected the path of a folder"),
+        (lambda: sacp.load(None), "folder: found None, expected the path of a folder"),
+        (lambda: sacp.save(own, "/proc/x"), "/proc/x: cannot be written: No such file or directory"),
+    ):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value) == message
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_folder_with_another_description_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text('{"nodes": []}')
     with pytest.raises(InputError, match=r"network\.json: not of a saved network; give the network a folder"):

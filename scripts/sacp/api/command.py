@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -86,7 +87,7 @@ def prune(
         latency=latency if "ms" in latency else _limit("latency", latency), runtime=runtime, batch=batch,
         threads=threads, timings=timings,
         ignore=ignore or (), round_to=round_to, at_least=_number("at-least", at_least),
-        criterion=criterion or None, score=score or None, images=batches,
+        criterion=criterion or None, score=score or None, images=batches or (),
         calibrate=batches or None, seed=seed, report=print,
     )  # fmt: skip
     if not weights:  # maybe forgotten, maybe the function reads some
@@ -236,5 +237,11 @@ def _check_new(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out: '{folder}' exists and is not empty; expected a new folder")
     above = next(each for each in folder.absolute().parents if each.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"--out: '{folder}' cannot be made in '{above}'; expected a folder that can be written to")
+    try:
+        with tempfile.TemporaryDirectory(dir=above, prefix=".sacp-"):  # of /proc, no permissions tell
+            pass
+    except OSError as error:
+        why = error.strerror
+        raise InputError(
+            f"--out: '{folder}' cannot be made in '{above}' ({why}); expected a folder that can be written to"
+        ) from None

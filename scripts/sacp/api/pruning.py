@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -75,6 +76,8 @@ def prune(
         network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score,
         timings=timings, report=report,
     )  # fmt: skip
+    if latency is None:
+        _check_unused("a budget on latency", runtime=runtime, batch=batch, threads=threads, timings=timings)
     setting = Setting(runtime, batch, torch.get_num_threads() if threads is None else threads)
     limits = _limits(latency, flops=flops, parameters=parameters)
     constraints = Constraints.of(ignore, round_to, at_least)
@@ -84,12 +87,16 @@ def prune(
         log.warning("not pruned: %s", why)
     # All batches that a criterion looks at are held: maybe the result is calibrated with the same, which come but once.
     looked_at = list(given_batches("images", images, network, shape))
+    if not looked_at and type(images) is not tuple:  # not what stands there if none are given
+        raise InputError("images: found no batch, expected some of training images, or no `images`")
     same = calibrate is images
     fitted = None if calibrate is None or same else given_batches("calibrate", calibrate, network, shape)
     by_score, by_criterion = (SENSITIVITY, SENSITIVITY) if looked_at else DEFAULTS
     wish = Wish(
         limits, time, setting, timings, levels, score or by_score, criterion or by_criterion, looked_at, proof, seed
     )
+    if looked_at and not (same or _looks(wish)):
+        raise InputError(f"images: neither the score '{wish.score}' nor the criterion '{wish.criterion}' looks at them")
     log.info("score: %s; criterion: %s", wish.score, wish.criterion)
     smaller, found = _found(network, original, shape, wish)
     if calibrate is not None:
@@ -163,7 +170,9 @@ def shape_of(example: Any) -> Any:
     """The shape of one input with its batch axis, of an example or as it is given."""
     if isinstance(example, Tensor):
         return (1, *example.shape[1:])
-    return tuple(example) if isinstance(example, list) else example
+    if isinstance(example, (list, tuple)):
+        return tuple(int(size) if isinstance(size, np.integer) else size for size in example)
+    return example
 
 
 def _check_forms(**given: Any) -> None:
@@ -191,12 +200,24 @@ def _is_name(found: Any) -> bool:
     return found is None or (isinstance(found, str) and bool(found))
 
 
+UNUSED = {"runtime": "eager", "batch": 1, "threads": None, "timings": None}
+
+
+def _check_unused(wanting: str, **given: Any) -> None:
+    """Arguments that nothing would look at are left out."""
+    for name, found in given.items():
+        if found != UNUSED[name]:
+            raise InputError(f"{name}: found {shown(found)} without {wanting}; expected latency=, or no {name}")
+
+
 def _limits(latency: Any, **given: Any) -> dict[str, float]:
     """The bounds that are given; `InputError` if there is none, or one is no finite number above 0."""
     limits = {name: limit for name, limit in given.items() if limit is not None}
-    if not all(map(_is_limit, limits.values())) or (not limits and latency is None):
-        found = shown(limits) if limits else "none"
-        raise InputError(f"budget: found {found}, expected flops, parameters or latency above 0; up to 1.0, a share")
+    if not limits and latency is None:
+        raise InputError("budget: found none, expected flops, parameters or latency above 0; up to 1.0, a share")
+    for name, limit in limits.items():
+        if not _is_limit(limit):
+            raise InputError(f"{name}: found {shown(limit)}, expected a number above 0; up to 1.0 a share, as 0.5")
     return {name: int(limit) if isinstance(limit, Integral) else float(limit) for name, limit in limits.items()}
 
 
@@ -232,6 +253,8 @@ def _budget(limits: Mapping[str, float], graph: Graph, levels: int) -> Budget:
     least = narrowest(graph, levels)
     if any(getattr(least, name) > number for name, number in numbers.items()):
         told = f"the narrowest network has {least.flops} FLOPs and {least.parameters} parameters"
+        if any(1 < number <= 100 for number in limits.values()):
+            told += "; a share is written as 0.5"
         raise InputError(f"budget: no configuration of the space is within {budget}; {told}")
     return budget
 
@@ -271,6 +294,12 @@ def _ranked(name: str, network: nn.Module, graph: Graph, images: Sequence[Tensor
         images = _first(images, known.images)
     # Of a copy: modules of the network may be in other modes than the whole.
     return imports.call(known.function, copied(network).eval(), graph, list(images), seed)
+
+
+def _looks(wish: Wish) -> bool:
+    """Whether the score or the criterion looks at images; a user's own criterion is given them."""
+    is_known = wish.criterion in criteria.CRITERIA
+    return bool(scores.score(wish.score).needs or not is_known or criteria.criterion(wish.criterion).images)
 
 
 def _first(batches: Sequence[Tensor], number: int) -> list[Tensor]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sacp.artefacts.clock import runs, start_ticks
-from sacp.errors import InputError
+from sacp.errors import InputError, shown
 
 NO_ROOM = {
     errno.ENOSPC: "make room or move the results",
@@ -114,8 +114,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def why_not_written(error: BaseException, folder: Path) -> str | None:
     """Return what the user can mend, or None. After an error of the system, libraries raise others of their own."""
-    if isinstance(error, OSError) and error.errno in DENIED:
-        return os.strerror(error.errno)
+    if isinstance(error, OSError) and (error.errno in DENIED or _is_not_made(error)):
+        return os.strerror(error.errno or 0)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
@@ -123,6 +123,18 @@ def why_not_written(error: BaseException, folder: Path) -> str | None:
             return f"no room on the disk ({os.strerror(cause.errno)}; {free}); {NO_ROOM[cause.errno]}"
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _is_not_made(error: OSError) -> bool:
+    """Whether a file of ours cannot be made where a folder is there, as in /proc, or has gone."""
+    return error.errno == errno.ENOENT and bool(TEMPORARY.fullmatch(Path(str(error.filename)).name))
+
+
+def folder_of(value: Any) -> Path:
+    """The path of a folder that a user gives; `InputError` if it is none."""
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise InputError(f"folder: found {shown(value)}, expected the path of a folder")
+    return Path(value)
 
 
 def remove(path: Path) -> None:

@@ -36,11 +36,11 @@ def load_into(network: nn.Module, state: State, path: str | Path) -> None:
     """
     own: dict[str, Any] = network.state_dict()
     state = _with_versions(_plain(state, own, path), network)
-    if difference := _difference(own, state):
+    if found := difference(own, state):
         try:  # some networks rename or leave out themselves
             copy.deepcopy(network).load_state_dict(state)
         except Exception:  # maybe the user's code
-            raise InputError(f"{path}: weights do not fit the network: {difference}") from None
+            raise InputError(f"{path}: weights do not fit the network: {found}") from None
     _check_values(own, state, path)
     try:
         network.load_state_dict(state)
@@ -99,7 +99,7 @@ def _with_versions(state: State, network: nn.Module) -> State:
     return found
 
 
-def _difference(own: Mapping[str, Any], state: State) -> str:
+def difference(own: Mapping[str, Any], state: State) -> str:
     """What is missing, what is too much, and which shapes are others; empty if nothing is."""
     missing = [name for name in own if name not in state and not name.endswith(COUNT)]
     extra = [name for name in state if name not in own]

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from sacp.errors import INTERRUPTS, InputError, one_line, told
+from sacp.network.fitting import difference
 from sacp.network.graph import PLAIN, Graph, Kept, Node, Scales, groups_of, kept_elements, places
 
 PART = 1 << 18  # elements of a weight that are cut at once: 1 MiB in float32
@@ -142,7 +143,8 @@ def resized(network: nn.Module, state: Mapping[str, Any]) -> nn.Module:
     try:
         result.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise InputError(f"weights do not fit the network: {one_line(error)}") from None
+        found = difference(result.state_dict(keep_vars=True), weights) or one_line(error)
+        raise InputError(f"weights do not fit the network: {found}") from None
     return result
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sacp.artefacts.digests import file_digest, sealed, unsealed
-from sacp.artefacts.files import atomic_folder, read_json, write_json
+from sacp.artefacts.files import atomic_folder, folder_of, read_json, write_json
 from sacp.artefacts.inputs import checked
 from sacp.artefacts.tensors import save_safetensors
 from sacp.errors import InputError
@@ -78,6 +78,7 @@ def save(network: nn.Module, folder: str | Path) -> None:
     Raises:
         InputError: the network holds what cannot be written, the folder holds something else or cannot be written to.
     """
+    _check_network(network)
     check_replaceable(folder, SAVED)
     with atomic_folder(folder) as temporary:
         write(network, temporary)
@@ -85,8 +86,7 @@ def save(network: nn.Module, folder: str | Path) -> None:
 
 def write(network: nn.Module, folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write the two files of a network into a folder; `more` is what else its description says."""
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network: found a {type(network).__name__}, expected a torch.nn.Module")
+    _check_network(network)
     check_unwrapped(network)
     state = state_of(network)
     save_safetensors(folder / WEIGHTS, state.tensors)
@@ -94,9 +94,14 @@ def write(network: nn.Module, folder: Path, more: Mapping[str, Any] | None = Non
     write_json(folder / DESCRIPTION, sealed(description | {WEIGHTS_DIGEST: file_digest(folder / WEIGHTS)}))
 
 
+def _check_network(network: Any) -> None:
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network: found a {type(network).__name__}, expected a torch.nn.Module")
+
+
 def check_replaceable(folder: str | Path, names: Collection[str]) -> None:
     """Raise `InputError` if a folder holds anything but a saved network's files of these names."""
-    folder = Path(folder)
+    folder = folder_of(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: found a file, expected a folder of its own for the network")
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -133,7 +138,7 @@ def load(folder: str | Path, network: Callable[..., nn.Module] | None = None) ->
         InputError: files are missing, damaged, changed since they were written, do not fit together, or say of the
             network what cannot be.
     """
-    folder = Path(folder)
+    folder = folder_of(folder)
     description, state = _intact(folder)
     if saved.MODULE in description:
         with _describing(folder):

@@ -45,6 +45,8 @@ class Setting:
         for name, number in (("batches", self.batch), ("threads", self.threads)):
             if type(number) is not int or number < 1:
                 raise InputError(f"{name}: found {number!r}, expected an integer from 1 on")
+        if type(self.channels_last) is not bool:
+            raise InputError(f"channels_last: found {self.channels_last!r:.80}, expected True or False")
         if self.threads > MOST_THREADS:
             raise InputError(f"threads: found {self.threads}, expected no more than {MOST_THREADS}")
         if self.runtime == ONNXRUNTIME:

@@ -38,7 +38,7 @@ class Traced:
 def is_shape(value: Any) -> bool:
     """Whether this is the shape of one input with its batch axis."""
     sizes = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    is_sizes = len(sizes) > 1 and all(isinstance(size, int) and size > 0 for size in sizes)
+    is_sizes = len(sizes) > 1 and all(isinstance(size, int) and size > 0 and size is not True for size in sizes)
     return is_sizes and (len(sizes) == 4 or sizes[0] == 1)
 
 
