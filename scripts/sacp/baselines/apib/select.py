@@ -41,7 +41,7 @@ def kept_by_penalty(
 ) -> tuple[Kept, list[dict[str, Any]]]:
     """Kept channels by one penalty for all groups, at the target's FLOPs by single channels, and rows of `COLUMNS`.
 
-    Where the groups that are pruned cannot make the network so small, the smallest.
+    Where the groups that are pruned have no network there, the nearest.
 
     Args:
         network: the base.
@@ -53,16 +53,15 @@ def kept_by_penalty(
         seed: of what the network draws in training.
 
     Raises:
-        InputError: no group can be pruned, or none of these networks is within 2 % of the target.
+        InputError: no group can be pruned.
     """
     free = is_inner(graph) | sums
     if not free.any():
         raise InputError("apib: all channels of the network are summed; expected apib.sums: true, which prunes them")
     found = products(network, graph, np.flatnonzero(free).tolist(), images, seed)
     lassos = {group: Lasso(each, positive) for group, each in found.items()}
-    own = narrowed(graph, free)
-    (order, counts), tried = _bisected(own, lassos, target_flops)
-    return kept_channels(order, nearest(own, counts[None], target_flops, "penalty for all layers (apib)")), tried
+    (order, counts), tried = _bisected(narrowed(graph, free), lassos, target_flops)
+    return kept_channels(order, nearest(graph, counts[None], free, target_flops)), tried
 
 
 def _bisected(graph: Graph, lassos: Mapping[int, Lasso], target_flops: int) -> tuple[Ordered, list[dict[str, Any]]]:
