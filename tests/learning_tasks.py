@@ -20,7 +20,7 @@ from sacp.pruning.space import Space
 from sacp.tracing.trace import trace
 from sacp.training.evaluation import Calibration
 from sacp.training.stepwise import Stepwise
-from trainings import RECIPE, SPEC, digits, fresh
+from trainings import RECIPE, SPEC, digits, fresh, same_weights, timeless
 
 CPU = torch.device("cpu")
 
@@ -50,6 +50,25 @@ def stopped(select: Callable[[LongTask], Learned], own: LongTask, number: int, m
         patched.setattr(Stepwise, "_pause", interrupted)
         with pytest.raises(SystemExit):
             select(own)
+
+
+def ends_alike(
+    select: Callable[[LongTask], Learned], options: dict[str, Any], number: int, path: Path,
+    monkeypatch: pytest.MonkeyPatch, share: float = 0.5,
+) -> None:  # fmt: skip
+    """A baseline that is stopped after the step of this number, and goes on, ends in the bits of one that is not."""
+    whole = select(task(options, share, own_weights=True))
+    stopped(select, task(options, share, own_weights=True, sidecar=saved(path)), number, monkeypatch)
+    sidecar = saved(path)
+    done = sidecar.state["training"]
+    assert done["epoch"] * 4 + done["step"] == number + 1  # of four steps an epoch
+    again = select(task(options, share, own_weights=True, sidecar=sidecar))
+    assert whole.network is not None
+    assert again.network is not None
+    assert same_weights(again.network, whole.network)
+    assert all(map(np.array_equal, again.kept, whole.kept))
+    assert timeless(again.history) == timeless(whole.history)
+    assert again.judged == whole.judged
 
 
 def saved(path: Path) -> Sidecar:

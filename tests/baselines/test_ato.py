@@ -1,12 +1,11 @@
 """ATO: its formulas by hand, gates against surgery, a controller that meets its target, and the training."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from learning_tasks import flops_of, saved, stopped, task
+from learning_tasks import ends_alike, flops_of, task
 from networks_zoo import any_network, built, randomised_norms
 from sacp.baselines import ato
 from sacp.baselines.ato_controller import Controller, Shares, gumbel, hard_gates, price, soft_gates
@@ -16,7 +15,6 @@ from sacp.baselines.learning import settled
 from sacp.baselines.spaces import nearest_counts
 from sacp.network.constraints import Constraints
 from sacp.network.surgery import prune
-from trainings import same_weights, timeless
 
 OPTIONS = {"start": 0, "shrink": 0.2, "freeze": 0.5, "every": 1, "subset": 0.5, "weight": 4, "pull": 10}
 
@@ -176,14 +174,4 @@ def test_constraints_hold():
 
 @pytest.mark.parametrize("number", [0, 2, 4, 5, 6, 9, 11])
 def test_stopped_at_any_step_it_ends_in_the_same_bits(tmp_path, monkeypatch, number):
-    def run(**more: Any) -> Any:
-        return task(OPTIONS, 0.7, own_weights=True, **more)
-
-    whole = ato.select(run())
-    path = tmp_path / "state.pt"
-    stopped(ato.select, run(sidecar=saved(path)), number, monkeypatch)
-    again = ato.select(run(sidecar=saved(path)))
-    assert same_weights(again.network, whole.network)
-    assert all(map(np.array_equal, again.kept, whole.kept))
-    assert timeless(again.history) == timeless(whole.history)
-    assert again.judged == whole.judged
+    ends_alike(ato.select, OPTIONS, number, tmp_path / "state.pt", monkeypatch, share=0.7)

@@ -1,12 +1,11 @@
 """GAL: its steps by hand, a copy that stays the base where nothing drives it away, and the training."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from learning_tasks import flops_of, saved, stopped, task
+from learning_tasks import ends_alike, flops_of, task
 from sacp.baselines import gal
 from sacp.baselines.inner import inner_groups
 from sacp.baselines.learning import settled
@@ -16,7 +15,7 @@ from sacp.network.surgery import prune
 from sacp.training.stepwise import finish
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from trainings import RECIPE, same_weights, timeless
+from trainings import RECIPE
 
 OPTIONS = {"lr": 0.01, "sparsity": 0.6, "likeness": 1, "every": 2}
 
@@ -135,6 +134,15 @@ def test_what_falls_first_goes_first():
             first += width
 
 
+def test_a_target_beyond_its_space_is_missed_as_little_as_can_be(caplog):
+    given = task(OPTIONS, 0.1)
+    learned = gal.select(given)
+    kept, free = settled(learned, given, "gal"), inner_groups(given.graph)
+    assert learned.nearest
+    assert [len(channels) == 1 for channels in kept] == free.tolist()
+    assert "the nearest that the channels it can remove allow" in caplog.text
+
+
 def test_masks_that_would_never_move_are_refused():
     with pytest.raises(InputError, match=r"gal\.every: found 200 steps, expected no more than the 12 of the training"):
         gal.select(task(OPTIONS | {"every": 200}))
@@ -148,14 +156,4 @@ def test_constraints_hold():
 
 @pytest.mark.parametrize("number", [0, 1, 2, 5, 8, 11])
 def test_stopped_at_any_step_it_ends_in_the_same_bits(tmp_path, monkeypatch, number):
-    def run(**more: Any) -> Any:
-        return task(OPTIONS, 0.7, own_weights=True, **more)
-
-    whole = gal.select(run())
-    path = tmp_path / "state.pt"
-    stopped(gal.select, run(sidecar=saved(path)), number, monkeypatch)
-    again = gal.select(run(sidecar=saved(path)))
-    assert same_weights(again.network, whole.network)
-    assert all(map(np.array_equal, again.kept, whole.kept))
-    assert timeless(again.history) == timeless(whole.history)
-    assert again.judged == whole.judged
+    ends_alike(gal.select, OPTIONS, number, tmp_path / "state.pt", monkeypatch, share=0.7)

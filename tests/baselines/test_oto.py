@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learning_tasks import saved, stopped, task
+from learning_tasks import ends_alike, task
 from networks_zoo import any_network, built, randomised_norms
 from sacp.baselines import oto, oto_scores
 from sacp.baselines.channel_parameters import ChannelParameters
@@ -16,7 +16,7 @@ from sacp.network.cost import costs_of_counts
 from sacp.network.graph import Kept
 from sacp.network.surgery import prune
 from torch import nn
-from trainings import same_weights, timeless
+from trainings import same_weights
 
 DHSPG = {"optimiser": "dhspg", "start": 0, "penalty": 0.001, "half_space": 0.95, "end": 0.5, "periods": 3}
 HESSO = DHSPG | {"optimiser": "hesso"}
@@ -157,13 +157,4 @@ def test_hesso_leaves_nothing_to_the_end(caplog):
 @pytest.mark.parametrize("number", [0, 1, 3, 4, 5, 8, 11])
 @pytest.mark.parametrize("options", [DHSPG | {"penalty": 10.0}, HESSO], ids=["dhspg", "hesso"])
 def test_stopped_at_any_step_it_ends_in_the_same_bits(tmp_path, monkeypatch, options, number):
-    whole = oto.select(task(options, own_weights=True))
-    path = tmp_path / "state.pt"
-    stopped(oto.select, task(options, own_weights=True, sidecar=saved(path)), number, monkeypatch)
-    sidecar = saved(path)
-    assert sidecar.state["training"]["epoch"] * 4 + sidecar.state["training"]["step"] == number + 1
-    again = oto.select(task(options, own_weights=True, sidecar=sidecar))
-    assert same_weights(again.network, whole.network)
-    assert all(map(np.array_equal, again.kept, whole.kept))
-    assert timeless(again.history) == timeless(whole.history)
-    assert again.judged == whole.judged
+    ends_alike(oto.select, options, number, tmp_path / "state.pt", monkeypatch)
