@@ -37,7 +37,7 @@ assert "snakemake" not in sys.modules
 try:
     sacp.data(".")
 except sacp.errors.InputError as error:
-    assert str(error) == "the package 'PIL' is missing; pip install 'sacp[command]'", error
+    assert str(error) == "the package 'pyarrow' is missing; pip install 'sacp[command]'", error
 for name in ("snakemake", "pandas", "torchvision", "onnx"):
     try:
         __import__(name)

@@ -60,7 +60,7 @@ def test_they_have_a_block_of_their_own_and_a_mark_in_the_csv(tmp_path):
     assert theirs.endswith(f"\n\n{frontier.CAPTION}\n")
     assert [part.count(r"\begin{tabular}") for part in latex.split(r"\end{table}")] == [1, 1, 0]
     assert r"\label{tab:table3-frontier}" in latex
-    html = summary.table_html(table, "A caption.")
+    html = summary.results_html(table, "A caption.")
     assert html.count("<table>") == 2
     assert html.index("SACP") < html.index("A caption.") < html.index("CORING") < html.index("Known frontier: ")
 
