@@ -1,16 +1,24 @@
-"""The first lines of docs/own-network.md do what they say, in Python and as a command."""
+"""The lines of docs/own-network.md do what they say, in Python, as a command, and in a config."""
 
 import re
 import shlex
+import sys
+import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import sacp
 import torch
 import torchvision
+import yaml
 from checkout import ROOT
 from image_tree import CLASSES, write_tree
+from sacp import imports
 from sacp.api.command import run
+from sacp.errors import InputError
+from sacp.plan import config as plan_config
+from sacp.plan import preflight
 
 PAGE = (ROOT / "docs/own-network.md").read_text()
 EXPORTED = {"network.json", "network.safetensors", "network.pt2", "network.onnx"}
@@ -60,6 +68,33 @@ def test_the_command(folder: Path) -> None:
         line = line.replace(written, here)
     assert run(shlex.split(line)[1:]) == 0
     check(folder, folder / "smaller/export")
+
+
+def block(language: str, first: str) -> str:
+    """The indented code of the page that begins with this line."""
+    found = [
+        match[2] for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    ]
+    return textwrap.dedent(next(text for text in found if text.strip().startswith(first)))
+
+
+def test_the_network_of_ones_own_and_its_config_pass_all_checks_with_weights_of_data_parallel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mynet.py").write_text(block("python", "# mynet.py"))
+    settings = yaml.safe_load(block("yaml", "# mine.yaml"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = torch.nn.DataParallel(imports.load("mynet:build")(10))
+    config = plan_config.resolve(settings, ROOT / "config/schema.yaml", "mine.yaml")
+    for state, refused in (
+        ({"state_dict": network.state_dict(), "epoch": 9}, None),
+        ({"state_dict": network.module.blocks.state_dict()}, "network.weights: trained.pth: weights do not fit the n"),
+    ):
+        torch.save(state, "trained.pth")
+        with pytest.raises(InputError, match=refused) if refused else nullcontext():
+            preflight.check(config, "mine.yaml", ROOT / "config/reported/table3.csv")
+    sys.modules.pop("mynet")
 
 
 def test_no_function_has_the_name_of_a_room() -> None:
