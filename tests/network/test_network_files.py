@@ -124,7 +124,9 @@ def test_a_builder_that_returns_no_network_is_refused_by_the_folder(tmp_path, na
     saved(tmp_path, name)
     with pytest.raises(InputError) as caught:
         sacp.load(tmp_path, network=lambda num_classes: built)
-    assert str(caught.value) == (f"{tmp_path}: 'network' returned a {type(built).__name__}, expected a torch.nn.Module")
+    hint = ": does it end with `return`?" if built is None else ""
+    expected = f"{tmp_path}: 'network' returned a {type(built).__name__}, expected a torch.nn.Module{hint}"
+    assert str(caught.value) == expected
 
 
 def test_no_module_is_imported_on_the_word_of_a_file(tmp_path, monkeypatch):
