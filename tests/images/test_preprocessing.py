@@ -107,7 +107,7 @@ def test_the_configs_of_the_page_on_own_data_are_read():
     for text in re.findall(r"\| `(image_size: .*?|mean: .*?)` \|", page):
         value = copy.deepcopy(whole)
         value["datasets"]["mine"] |= yaml.safe_load(f"{{{text}}}")
-        assert resolved(value)["datasets"]["mine"]["image_size"] == 64
+        assert resolved(value)["datasets"]["mine"]["image_size"] == 48
 
 
 TREE = {"source": "imagefolder", "path": "x", "classes": 3, "image_size": 64}
