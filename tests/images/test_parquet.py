@@ -54,9 +54,9 @@ def write(path: Path, columns: Rows, names: dict[str, list[str]] | None = None) 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write(tmp_path / "train.parquet", rows(9))
-    write(tmp_path / "test.parquet", rows(6, 50))
-    return tmp_path
+    write(tmp_path / "own/train.parquet", rows(9))
+    write(tmp_path / "own/test.parquet", rows(6, 50))
+    return tmp_path / "own"
 
 
 def entry(root: Path, **more: Any) -> dict[str, Any]:
@@ -121,6 +121,11 @@ def test_another_split_is_named_by_the_config_and_by_the_refusal(root):
     assert message.endswith("of other splits there are validation: name one by `test`")
     assert parquet.count(entry(root, test="validation")) == (9, 6)
     assert "`test` is 'train', the training images" in refused(parquet.check, entry(root, test="train"))
+
+
+def test_a_folder_below_that_has_the_files_is_named(root):
+    message = refused(parquet.check, entry(root.parent))
+    assert message.endswith(f"; {root} has parquet files: give it as `path`")
 
 
 def test_columns_have_the_usual_names_or_those_of_the_config(root):

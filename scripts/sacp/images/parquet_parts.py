@@ -64,10 +64,18 @@ def tables_of(dataset: Mapping[str, Any], part: str) -> list[Table]:
     """The opened files of a part; `InputError` if one is missing, damaged or empty, or lacks a column."""
     paths = _files(dataset, part)
     if not paths[0].is_file():
-        others = ", ".join(set(hugging_face.splits(Path(dataset["path"]))) - {TRAIN}) if part == TEST else ""
-        hint = f"; of other splits there are {others}: name one by `test`" if others else ""
+        hint = _hint(Path(dataset["path"]), part)
         raise InputError(f"{paths[0]}: no such file, nor shards such as {part}-00000-of-00001.parquet{hint}")
     return [opened(path, dataset.get("image"), dataset.get("label", LABEL), IMAGES) for path in paths]
+
+
+def _hint(root: Path, part: str) -> str:
+    """Where a part may be that was not found."""
+    others = ", ".join(sorted(set(hugging_face.splits(root)) - {TRAIN}))
+    if part == TEST and others:
+        return f"; of other splits there are {others}: name one by `test`"
+    below = next((folder for folder in sorted(root.glob("*/")) if hugging_face.splits(folder)), None)
+    return f"; {below} has parquet files: give it as `path`" if below else ""
 
 
 def _classes(tables: Sequence[Table], given: int | None) -> int:
