@@ -69,6 +69,15 @@ def test_there_is_a_panel_for_each_runtime_and_size_of_the_batch(saved):
     assert saved[0].get_suptitle() == "net, 1 thread, cpu"
 
 
+def test_a_method_that_has_taken_nothing_is_on_the_figure(saved):
+    accuracy_cost_figure([], "net", ROWS.assign(device_hours=[10.0, 2.0, 0.0, 0.1, 0.2, 0.5]))
+    (axes,) = saved[0].axes
+    assert axes.get_xscale() == "linear"
+    assert axes.get_xlim()[0] <= points(axes)["l1"][0] == 0
+    saved[0].draw_without_rendering()
+    assert "2 h" in [text.get_text() for text in axes.get_xticklabels()]
+
+
 def test_methods_at_one_place_stand_side_by_side_and_the_heading_says_so(saved):
     accuracy_cost_figure([], "net", ROWS.assign(device_hours=1.0, top1_percent=90.0))
     assert saved[0].get_suptitle() == f"net\n{MOVED}"

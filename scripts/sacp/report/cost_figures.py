@@ -77,7 +77,7 @@ def accuracy_cost_figure(paths: Sequence[Path], title: str, rows: pd.DataFrame) 
         if name != BASE:
             axes.errorbar(hours[str(name)], accuracies[str(name)], deviation, color="0.6", lw=1, zorder=0)
     points = _draw(axes, hours, accuracies)
-    axes.set(xscale="log", xlabel="time of devices, for the method alone")
+    axes.set(xlabel="time of devices, for the method alone")
     _name_hours(axes, list(hours.values()))
     _finish(figure, panels, title, accuracies, points)
     save(figure, paths)
@@ -99,7 +99,15 @@ def _draw(axes: Axes, costs: Mapping[str, float], accuracies: Mapping[str, float
 
 
 def _name_hours(axes: Axes, hours: Sequence[float]) -> None:
-    """Numbers of an axis of hours in the units of their size, from the step below the least to that above the most."""
+    """Numbers of an axis of hours in the units of their size, from the step below the least to that above the most.
+
+    It is logarithmic, unless a method has taken nothing: no job of it had a GPU where others had.
+    """
+    if min(hours) <= 0:
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda value, _: duration(value))
+        return
+    axes.set_xscale("log")
     low = max((step for step in STEPS if step <= min(hours)), default=min(hours))
     high = min((step for step in STEPS if step >= max(hours)), default=max(hours))
     steps = [step for step in STEPS if low <= step <= high]
