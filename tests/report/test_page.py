@@ -1,8 +1,12 @@
 """Parts of a page: columns that say the same in all rows, rows of the paper, text that is no HTML."""
 
+import base64
+
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from sacp.report import page
+from sacp.report.drawing import save
 
 TABLE = pd.DataFrame(
     {"model": ["net"] * 2, "method": ["A<B", "ours"], "source": ["reported", "measured"], "seeds": pd.array([3, 3]),
@@ -31,12 +35,14 @@ def test_names_of_rows_stay_and_a_single_row_keeps_all():
     assert (list(left.columns), dropped) == (["Method", "x", "y"], {})
 
 
-def test_a_figure_is_within_the_page(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"png")
+def test_a_figure_is_within_the_page_in_its_own_size(tmp_path):
+    figure = plt.figure(figsize=(4, 3))
+    save(figure, [tmp_path / "a.png"])
+    data = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
     html = page.figure_html(tmp_path / "a.png", "Of <it>", 'Says "so".')
     assert html == (
         "<h3>Of &lt;it&gt;</h3>\n"
-        '<figure><img alt="Says &quot;so&quot;." src="data:image/png;base64,cG5n">'
+        f'<figure><img alt="Says &quot;so&quot;." style="width: 4.00in" src="data:image/png;base64,{data}">'
         "<figcaption>Says &quot;so&quot;.</figcaption></figure>"
     )
     with pytest.raises(FileNotFoundError):

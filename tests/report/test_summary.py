@@ -116,7 +116,7 @@ def test_the_summary_opens_without_an_error_and_shows_all_tables_and_figures(
     titles = [table.title for table in TABLES.values() if not table.needs_sample]
     for heading in (*titles, "What was asked of digits-resnet14", "The best network of digits-resnet14"):
         assert f"<h2>{heading}</h2>" in document
-    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', document)) == len(drawn)
+    assert len(re.findall(r'<img alt="[^"]+" style="[^"]+" src="data:image/png;base64,', document)) == len(drawn)
 
 
 @pytest.mark.workflow

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from sacp.artefacts.files import atomic
+from sacp.report.units import DPI
 
 # Okabe & Ito's palette: told apart by colour-blind readers; markers and lines repeat what the colours say.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
@@ -130,5 +131,5 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
     for path in paths:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
         with atomic(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+            figure.savefig(temporary, dpi=DPI, metadata=metadata)
     plt.close(figure)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from sacp.report.tables import LEFT, readable
+from sacp.report.units import DPI
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1300px; margin: 2em auto; padding: 0 1em; }
@@ -28,7 +29,8 @@ pre { background: #f6f6f6; padding: 1em; white-space: pre-wrap; } summary { curs
   .scroll { overflow: visible; } th, td { padding: .15em .3em; } h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; height: auto; } }
 """
-NAMES = ("Method", "Predictor")  # columns that say what a row is: they stay, whatever stands in them
+WIDTH = slice(16, 20)  # bytes of a PNG that are its width in pixels
+NAMES = ("Method", "Predictor", "Stage")  # columns that say what a row is: they stay, whatever stands in them
 
 
 class Part(NamedTuple):
@@ -58,7 +60,7 @@ def page(title: str, before: str, parts: Sequence[Part]) -> str:
 def table_html(table: pd.DataFrame, caption: str) -> str:
     """A table as HTML without the columns that say the same in all rows; rows of the paper are set apart."""
     text, same = without_constants(readable(table))
-    classes = [' class="text"' if name in LEFT else "" for name in text.columns]
+    classes = [' class="text"' if name in (*LEFT, *NAMES) else "" for name in text.columns]
     head = "".join(
         f"<th{kind}>{escape(str(name).replace('_', ' '))}</th>"
         for kind, name in zip(classes, text.columns, strict=True)
@@ -87,9 +89,11 @@ def without_constants(text: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]
 
 
 def figure_html(path: str | Path, heading: str, caption: str) -> str:
-    """A PNG file as HTML, its bytes within."""
-    data = base64.b64encode(Path(path).read_bytes()).decode()
-    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    """A PNG file as HTML, its bytes within, in its own size: type in figures is as large as type in the text."""
+    content = Path(path).read_bytes()
+    inches = int.from_bytes(content[WIDTH]) / DPI
+    data = base64.b64encode(content).decode()
+    image = f'<img alt="{escape(caption)}" style="width: {inches:.2f}in" src="data:image/png;base64,{data}">'
     return f"<h3>{escape(heading)}</h3>\n<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

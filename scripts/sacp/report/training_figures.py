@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sacp.report.drawing import (
     BASE_STYLE,
+    COLOURS,
     MOVED,
     SMALL,
     Style,
@@ -120,8 +121,8 @@ def learning_figure(paths: Sequence[Path], title: str, base: pd.DataFrame, metho
     for axes in [*upper.flat[len(trainings) :], *lower.flat[len(trainings) :]]:
         axes.set_axis_off()
     for place, (name, history) in enumerate(trainings.items()):
-        how = style(place - 1) if place else BASE_STYLE
-        _draw_history(upper.flat[place], lower.flat[place], history, name, how.colour)
+        colour = COLOURS[0] if place else BASE_STYLE.colour  # each has its panel: more colours would say nothing
+        _draw_history(upper.flat[place], lower.flat[place], history, name, colour)
     handles = [Line2D([], [], color="black", label="training"), Line2D([], [], label="validation", **VALIDATION)]
     figure.legend(handles=handles, fontsize=9, frameon=False, ncols=2, loc="outside lower center")
     figure.suptitle(title)

@@ -1,6 +1,8 @@
-"""Numbers in units that a reader has a feeling for."""
+"""Numbers in units that a reader has a feeling for, and how large a figure is."""
 
 import math
+
+DPI = 150  # pixels of a figure's PNG in an inch
 
 
 def duration(hours: float) -> str:
