@@ -34,6 +34,7 @@ def test_predictors_are_in_order_with_their_intervals(monkeypatch):
     drawn = np.ma.filled(within.collections[3].get_offsets(), np.nan)
     assert np.isnan(drawn[[0, 2], 0]).all()
     assert drawn[1].tolist() == [0.1, 3]
+    assert [(text.get_text(), text.xy[1]) for text in within.texts] == [("no value", 2), ("no value", 4)]
     assert "24 networks" in saved[0].get_suptitle()
     plt.close(saved[0])
 

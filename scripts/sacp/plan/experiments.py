@@ -174,15 +174,14 @@ class Experiments:
 
     def figures(self, experiment: str) -> list[str]:
         """Names of an experiment's figures."""
-        has = {
-            "encoder": bool(self.with_encoder(experiment)),
-            "latency": experiment in self.timed(),
-            "sample": experiment in self.studied(),
-        }
+        has_encoder, is_timed = bool(self.with_encoder(experiment)), experiment in self.timed()
+        is_studied = experiment in self.studied()
         return [
             name
             for name, figure in outputs.FIGURES.items()
-            if all(has[each] or not getattr(figure, f"needs_{each}") for each in has)
+            if (has_encoder or not figure.needs_encoder)
+            and (is_timed or not figure.needs_latency)
+            and (is_studied or not figure.needs_sample)
         ]
 
     def tables(self) -> list[str]:

@@ -32,13 +32,13 @@ def predictors_figure(paths: Sequence[Path], title: str, rows: pd.DataFrame) -> 
         axes.set(xlabel="Kendall's tau with the accuracy after tuning", xlim=(-1.02, 1.02))
         axes.set_title(heading, fontsize=10)
     axes_of[0].set_yticks(range(len(names)), names, fontsize=SMALL)
-    axes_of[0].invert_yaxis()
+    axes_of[0].set_ylim(len(names) - 0.5, -0.5)
     figure.suptitle(f"{title}: {rows['networks'].iloc[0]:,} networks, intervals of 95 %", fontsize=11)
     save(figure, paths)
 
 
 def _draw(axes: Axes, rows: pd.DataFrame) -> None:
-    """A point and its interval for each row; none where a predictor has no value. The retest is a line through all."""
+    """A point and its interval for each row; a word where there is no value. The retest is a line through all."""
     values, ends = rows["kendall"], rows[["kendall_low", "kendall_high"]]
     places = np.arange(len(rows))
     for chosen, colour, marker in (
@@ -46,6 +46,8 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
     ):  # fmt: skip
         axes.hlines(places[chosen], *ends[chosen].to_numpy().T, color=colour, lw=1.5)
         axes.scatter(values[chosen], places[chosen], 26, colour, marker=marker, zorder=3)
+    for place in places[values.isna()]:
+        axes.annotate("no value", (0.05, place), fontsize=SMALL, color="0.4", va="center")
     axes.axvline(0, color="0.4", lw=1)
     axes.axvline(values[RETEST], color="0.4", lw=1, ls="--", zorder=0)
     axes.axhline(len(ROWS) - 0.5, color="0.7", lw=0.8)
