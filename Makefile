@@ -23,6 +23,7 @@ $(VENV)/.complete: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
 	@# --clear would empty the folder that a link points to, which belongs to another checkout.
 	@if [ -L $(VENV) ]; then echo "error: $(VENV) is a link; install where it points to, or remove the link"; exit 1; fi
+	@echo "Installing the packages of requirements.lock into $(VENV): some minutes, torch is large"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .

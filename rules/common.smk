@@ -5,6 +5,8 @@ import signal
 from contextlib import suppress
 from functools import cache, partial
 
+from snakemake.logging import logger
+
 from sacp.artefacts.digests import code_digests
 from sacp.artefacts.files import remove_left_over
 from sacp.artefacts.inputs import checked
@@ -31,6 +33,7 @@ def resolve_config():
     try:
         complete = plan_config.resolve(config, ROOT / "config/schema.yaml", source)
         if workflow.is_main_process:  # a job that the scheduler started was checked before
+            logger.info(f"Checking {source}, and that its networks can be pruned...")
             from sacp.plan import preflight  # not above: each job would wait for torch
 
             # Jobs of a cluster (`--jobs`) run elsewhere: the GPU must be there, not here.

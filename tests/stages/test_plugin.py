@@ -129,5 +129,7 @@ def test_the_profile_shows_stages_with_the_plugin_of_the_checkout(tmp_path):
     assert re.search(r"^\S+ trace network: 1/1, ", output, re.MULTILINE)
     assert "write protocol: 1/1" in output
     assert re.search(r"^done after .*: 2/2 jobs; results: results/demo$", output, re.MULTILINE)
+    # Loading torch takes seconds, planning a large run minutes: what is done is said before.
+    assert re.search(r"^Checking .*config/demo\.yaml, .*\n(.*\n)?Building DAG of jobs", output, re.MULTILINE)
     assert "9 groups" not in output  # what the job has logged
     assert "9 groups" in (checkout.path / "results/demo/logs/trace_network/digits-resnet14.log").read_text()
