@@ -1,5 +1,6 @@
 """How far each stage of a run is, counted from Snakemake's events. A stage is a rule."""
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -63,48 +64,52 @@ class Stage:
 
 
 class Counts:
-    """All stages, in the order in which they are first heard of."""
+    """All stages, in the order in which they are first heard of. One thread changes them; others read under `lock`."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
-        self.clock, self.began = clock, clock()
+        self.clock, self.began, self.lock = clock, clock(), threading.Lock()
         self.cores: int | None = None
         self.stages: dict[str, Stage] = {}
         self._of: dict[int, Stage] = {}  # stages of jobs by their number
 
     def plan(self, left: Mapping[str, int], growing: Collection[str] = ()) -> None:
         """Take over how many jobs are left, by rule."""
-        for rule in left:
-            self._stage(rule)
-        for rule, stage in self.stages.items():
-            stage.total, stage.grows = stage.done + left.get(rule, 0), rule in growing
+        with self.lock:
+            for rule in left:
+                self._stage(rule)
+            for rule, stage in self.stages.items():
+                stage.total, stage.grows = stage.done + left.get(rule, 0), rule in growing
 
     def begin(self, job: int, rule: str, threads: int) -> Stage:
         """A job has begun, or begins again."""
-        stage, now = self._stage(rule), self.clock()
-        stage.running[job], stage.threads = now, max(1, threads)
-        stage.failed.discard(job)
-        stage.began = now if stage.began is None else stage.began
-        stage.total = max(stage.total, stage.done + len(stage.running) + len(stage.failed))
-        self._of[job] = stage
-        return stage
+        with self.lock:
+            stage, now = self._stage(rule), self.clock()
+            stage.running[job], stage.threads = now, max(1, threads)
+            stage.failed.discard(job)
+            stage.began = now if stage.began is None else stage.began
+            stage.total = max(stage.total, stage.done + len(stage.running) + len(stage.failed))
+            self._of[job] = stage
+            return stage
 
     def finish(self, job: int) -> Stage | None:
         """A job is done; its stage, if it is one that is counted."""
         stage = self._of.get(job)
         if stage is None or job not in stage.running:
             return None
-        stage.ended = self.clock()
-        stage.seconds += stage.ended - stage.running.pop(job)
-        stage.done += 1
-        return stage
+        with self.lock:
+            stage.ended = self.clock()
+            stage.seconds += stage.ended - stage.running.pop(job)
+            stage.done += 1
+            return stage
 
     def fail(self, job: int) -> bool:
         """A job has failed; it may begin again. Whether that is news."""
         stage = self._of.get(job)
         if stage is None or job in stage.failed:
             return stage is None
-        stage.running.pop(job, None)
-        stage.failed.add(job)
+        with self.lock:
+            stage.running.pop(job, None)
+            stage.failed.add(job)
         return True
 
     def whole(self) -> Stage:

@@ -8,13 +8,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_stages.counts import Counts
 from snakemake_logger_plugin_stages.shown import PlainLines
-from snakemake_logger_plugin_stages.words import (
-    COMMAND_FAILED,
-    duration,
-    failure,
-    is_chatter,
-    numbers,
-)
+from snakemake_logger_plugin_stages.words import COMMAND_FAILED, duration, failure, is_chatter, numbers
 
 TARGET = "all"  # a rule that only names what is wanted
 STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
@@ -59,13 +53,14 @@ class Report:
             return
         self._is_running = False
         whole = self.counts.whole()
-        ended = "done" if whole.done >= whole.total else "stopped"
+        is_done = whole.done >= whole.total
+        if is_done and self._errors_only:
+            return
         failed = f", {len(whole.failed)} failed" if whole.failed else ""
         passed = duration(self.counts.clock() - self.counts.began)
         results = f"; results: {self._results}" if self._results else ""
-        self._say(
-            f"{ended} after {passed}: {numbers(whole)} jobs{failed}{results}", "green" if ended == "done" else "red"
-        )
+        text = f"{'done' if is_done else 'stopped'} after {passed}: {numbers(whole)} jobs{failed}{results}"
+        self._say(text, "green" if is_done else "red")
 
     def _planned(self, record: Any) -> None:
         """A plan has been made: at the start, and again when a checkpoint is done."""

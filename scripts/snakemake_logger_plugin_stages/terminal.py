@@ -63,19 +63,22 @@ class Terminal(PlainLines):
         self._relay = self._live = None
 
     def _table(self) -> Table:
-        """The lines as they are now; as many as the terminal has room for."""
+        """The lines as they are now; as many as the terminal has room for. Called by a thread of rich's."""
         assert self._counts is not None
-        counts, table = self._counts, Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 2))
         for justify in ("left", "right", "left", "right", "left"):
             table.add_column(justify=justify, no_wrap=True)
+        with self._counts.lock:
+            self._fill(table, self._counts)
+        return table
+
+    def _fill(self, table: Table, counts: Counts) -> None:
         stages = list(counts.stages.values())
         begun = [stage for stage in stages if stage.began is not None and not stage.is_over]
         begun.sort(key=lambda stage: not stage.running)
-        room = max(1, self.console.height - 4)
-        for stage in begun[:room]:
+        for stage in begun[: max(1, self.console.height - 4)]:
             table.add_row(*stage_cells(stage, counts), style="" if stage.running else "dim")
         later = [stage for stage in stages if stage.began is None and stage.total]
-        if waiting := sum(stage.total for stage in later):
-            table.add_row(f"{len(later)} more stages", str(waiting), style="dim")
+        if later:
+            table.add_row(f"{len(later)} more stages", str(sum(stage.total for stage in later)), style="dim")
         table.add_row(*whole_cells(counts), style="bold")
-        return table

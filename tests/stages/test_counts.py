@@ -1,5 +1,7 @@
 """How far a run is, and how long it still takes."""
 
+import threading
+
 import pytest
 from run_records import Clock
 from snakemake_logger_plugin_stages.counts import Counts
@@ -101,3 +103,27 @@ def test_a_job_that_is_tried_again_has_not_failed(counts):
     counts.begin(1, "train_base", 1)
     counts.finish(1)
     assert (counts.whole().failed, counts.whole().done) == (set(), 1)
+
+
+def test_stages_can_be_read_while_they_change():
+    counts, rules = Counts(), [f"rule{number}" for number in range(40)]
+    faults = list[Exception]()
+
+    def read() -> None:
+        while not over.is_set():
+            with counts.lock:
+                try:
+                    counts.whole()
+                    counts.seconds_left()
+                except RuntimeError as fault:  # a dictionary has changed
+                    faults.append(fault)
+
+    over, reader = threading.Event(), threading.Thread(target=read)
+    reader.start()
+    for job in range(4000):
+        counts.begin(job, rules[job % len(rules)], 1)
+        if job > 100:
+            counts.finish(job - 100)
+    over.set()
+    reader.join()
+    assert faults == []

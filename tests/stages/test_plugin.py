@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_an_error_of_snakemakes_own_is_shown(tmp_path, terminal):
     status, output = small(tmp_path, "not_there", terminal=terminal)
     assert status == 1
     assert "No rule to produce not_there" in output
+
+
+def test_a_run_that_is_interrupted_says_so(tmp_path):
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--logger", "stages", "--config", "command=sleep 60;"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        while "said by job" not in process.stdout.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        output = process.communicate(timeout=60)[0]
+    assert "Terminating processes on user request" in output
+    assert re.search(r"^stopped after .*: 0/6 jobs", output, re.MULTILINE)
 
 
 def test_an_output_that_a_job_has_not_made_is_told(tmp_path):

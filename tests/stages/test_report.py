@@ -125,7 +125,9 @@ def test_errors_are_shown_however_quiet(quiet):
 def test_quiet_leaves_out_stages_and_all_of_it_warnings_too():
     records = (planned({"x": 1}), *run_begins(x=1), begins(1, "x"), ends(1), record("odd", logging.WARNING))
     assert Run("rules", "progress").told(*records) == ["odd"]
-    assert Run("all").told(*records) == []
+    silent = Run("all")
+    assert silent.told(*records) == []
+    assert silent.closed() == []
     assert len(Run("host").told(*records)) == 4
 
 
