@@ -12,7 +12,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from checkout import ROOT, copy_checkout
+from checkout import ROOT, copy_checkout, shorten
 
 SNAKEFILE = """
 rule all:
@@ -137,15 +137,16 @@ def test_dry_runs_and_verbose_ones_have_snakemakes_output_and_those_that_ask_for
 
 
 def test_the_profile_shows_stages_with_the_plugin_of_the_checkout(tmp_path):
-    checkout = copy_checkout(tmp_path / "checkout", logger=True)
-    targets = ("results/demo/digits-resnet14/seed0/sacp/protocol.json", "results/demo/digits-resnet14/network.json")
+    checkout = shorten(copy_checkout(tmp_path / "checkout", logger=True))
+    until = ("--until", "trace_network", "write_protocol")
     status, output = run(
-        checkout.path, "--profile", "profiles/local", *targets, "--configfile", "config/demo.yaml", root=checkout.path
+        checkout.path, "--profile", "profiles/local", *until, "--configfile", "config/demo.yaml", root=checkout.path
     )
     assert status == 0, output
     assert re.search(r"^\S+ trace network: 1/1, ", output, re.MULTILINE)
-    assert "write protocol: 1/1" in output
-    assert re.search(r"^done after .*: 2/2 jobs; results: results/demo$", output, re.MULTILINE)
+    assert "write protocol: 3/3" in output
+    assert re.search(r"^\S+ 0/4 jobs$", output, re.MULTILINE)  # of these rules alone
+    assert re.search(r"^done after .*: 4/4 jobs; results: results/demo$", output, re.MULTILINE)
     # Loading torch takes seconds, planning a large run minutes: what is done is said before.
     assert re.search(r"^Checking .*config/demo\.yaml, .*\n(.*\n)?Building DAG of jobs", output, re.MULTILINE)
     assert "9 groups" not in output  # what the job has logged

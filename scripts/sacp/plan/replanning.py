@@ -96,16 +96,26 @@ class ReplanningDAG(DAG):  # type: ignore[misc]
 
     async def update_checkpoint_dependencies(self, jobs: Iterable[Any] | None = None) -> bool:
         """Plan again what depends on these checkpoints, and on others that need not run any more because of it."""
-        updated, due, is_first = False, set[str](), jobs is None
+        updated, due, is_initial = False, set[str](), jobs is None
         while jobs is None or jobs:
             due |= _outputs(self.checkpoint_jobs)
             updated |= await super().update_checkpoint_dependencies(jobs)
             dropped = due - _outputs(self.checkpoint_jobs)
             due -= dropped
             jobs = [job for job in self.jobs if job.is_checkpoint and dropped & {*job.output} and await _is_made(job)]
-        for told in self.planned if updated or is_first else ():
-            told(self.needrun_jobs())
+        if updated and not is_initial:
+            self._tell()
         return updated
+
+    async def postprocess(self, *args: Any, check_initial: bool = False, **settings: Any) -> None:
+        """Complete a plan; the first one, of which `--until` has left its part by then, is told."""
+        await super().postprocess(*args, check_initial=check_initial, **settings)
+        if check_initial:
+            self._tell()
+
+    def _tell(self) -> None:
+        for planned in self.planned:
+            planned(self.needrun_jobs())
 
 
 async def _is_made(job: Any) -> bool:
