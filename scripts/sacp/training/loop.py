@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sacp import progress
 from sacp.compute.arithmetic import EXACT, Engine, arithmetic, generators_kept, seed_generators
+from sacp.compute.kernels import strided_safely
 from sacp.compute.optimizers import SGD
 from sacp.compute.parallel import ALONE, Team
 from sacp.compute.resume import Sidecar, Stop, stop_requests
@@ -80,7 +81,7 @@ def running(network: nn.Module, recipe: Recipe, label: str, engine: Engine) -> I
         InputError: out of memory.
     """
     device = next(network.parameters()).device
-    with arithmetic(engine, device), generators_kept(device), stop_requests() as stop:
+    with arithmetic(engine, device), generators_kept(device), strided_safely(network), stop_requests() as stop:
         try:
             yield stop
         except RuntimeError as error:
