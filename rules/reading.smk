@@ -7,11 +7,12 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "scripts"))
 from sacp.errors import InputError
-from sacp.imports import search_first
+from sacp.imports import search_first, search_last
 from sacp.plan import reading
 
 # Scripts run the library beside them, whose code is their digest, and no other that may be installed.
 search_first(ROOT / "scripts")
+search_last(ROOT / "rules", ROOT, Path.cwd())
 CONFIGS = [str(path) for path in workflow.overwrite_configfiles] or ["config/config.yaml"]
 
 

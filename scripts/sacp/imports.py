@@ -23,6 +23,18 @@ def search_first(folder: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *known])
 
 
+def search_last(*folders: Path) -> None:
+    """Let this process look for modules in folders last, unless PYTHONPATH has them.
+
+    Snakemake, or `python -m`, looks first in the folder that it was started in and in those of its files; the scripts
+    of its jobs look there last. What is planned must be of the module that will run.
+    """
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    for folder in map(str, folders):
+        if folder in sys.path and folder not in named:
+            sys.path[:] = [*(path for path in sys.path if path != folder), folder]
+
+
 def is_path(name: str) -> bool:
     """Whether a name is an import path, `module:name`, of Python's identifiers in whatever script."""
     module, _, member = name.partition(":")

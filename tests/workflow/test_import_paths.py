@@ -1,5 +1,6 @@
 """A criterion, a score and a whole baseline of the user's own join a finished demo by their import paths."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -47,6 +48,16 @@ def halves(task, costs):
             gap = abs(int(costs(task.graph, np.array([tried]))[0][0]) - task.target_flops)
             best = min(best, (gap, tried)) if best else (gap, tried)
     return [np.arange(count) for count in best[1]]
+"""
+NETWORK = """
+from torch import nn
+
+
+def build(num_classes):
+    return nn.Sequential(
+        nn.Conv2d(1, {width}, 3), nn.ReLU(), nn.Conv2d({width}, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, num_classes),
+    )
 """
 METHODS = {
     "mine": {"kind": "uniform", "match": "sacp", "criterion": "own:last_first"},
@@ -126,3 +137,26 @@ def test_a_function_that_fails_is_named_with_its_line(extended, monkeypatch) -> 
     expected = f"error: 'own:last_first' fails: AssertionError ({checkout.path / 'own.py'}, line {line})"
     assert expected in run.output
     assert "defect of sacp" not in run.output
+
+
+def test_of_two_modules_of_one_name_the_one_that_runs_counts(checkout: Checkout, tmp_path: Path, monkeypatch) -> None:
+    """Jobs take the one in the folder of PYTHONPATH, not the one beside the Snakefile; so must the plan."""
+    named, beside = tmp_path / "named/twice.py", checkout.path / "twice.py"
+    named.parent.mkdir()
+    for path, width in ((named, 8), (beside, 12)):
+        path.write_text(NETWORK.format(width=width))
+    monkeypatch.setenv("PYTHONPATH", str(named.parent))
+    config = checkout.path / "config/demo.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["experiments"]["digits-resnet14"] |= {
+        "network": {"name": "twice:build"}, "space": {"training_size": 50, "search_size": 50, "threshold": 0.1},
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(settings))
+    target = "results/demo/digits-resnet14/network.json"
+    run = checkout.demo(target)
+    assert run.status == 0, run.output
+    assert json.loads((checkout.path / target).read_text())["groups"][0]["channels"] == 8
+    beside.write_text(NETWORK.format(width=16))
+    assert checkout.demo(target, "--dry-run").jobs == []
+    named.write_text(NETWORK.format(width=16))
+    assert "trace_network" in checkout.demo(target, "--dry-run").jobs
