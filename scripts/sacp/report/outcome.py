@@ -106,8 +106,8 @@ def _chance(accuracies: pd.Series, images: int) -> str:
     worse = [str(name) for name, each in accuracies.items() if difference(top, each, images)[0] > 0]
     told = f"only {', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "none of these methods is"
     return (
-        f"With one seed and {images} test images a difference is within noise if its brackets, 95 % of the chance of "
-        f"the images, hold 0; another seed's chance comes on top. Beyond noise, {told} worse than the best."
+        f"Brackets are 95 % intervals over the {images} test images; a difference whose brackets hold 0 is noise, and "
+        f"another seed would add to it. Beyond noise, {told} worse than the best."
     )
 
 
