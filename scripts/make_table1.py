@@ -2,7 +2,7 @@
 
 import pandas as pd
 from sacp.compute import job
-from sacp.report import tables
+from sacp.report import formats, tables
 
 with job.running(snakemake) as work:
-    tables.save(work.out.csv, pd.read_csv(work.given[0]), tables.TABLE1)
+    formats.save(work.out.csv, pd.read_csv(work.given[0]), tables.TABLE1)

@@ -7,7 +7,7 @@ from sacp.artefacts.files import read_json
 from sacp.artefacts.lookup import load, load_all
 from sacp.artefacts.record import mixture_note
 from sacp.compute import job
-from sacp.report import frontier, tables
+from sacp.report import formats, frontier, tables
 
 with job.running(snakemake) as work:
     models, seeds, reported = work.cfg["models"], work.cfg["seeds"], pd.read_csv(work.given.reported)
@@ -37,4 +37,4 @@ with job.running(snakemake) as work:
         notes.append(tables.images_note(base, model, settings["reported"]))
         notes.append(tables.reading_note(settings["readings"], model))
         notes.append(tables.failure_note(methods, model))
-    tables.save(work.out.csv, tables.table3([*rows, *others]), tables.TABLE3, [*notes, mixture_note(work.record)])
+    formats.save(work.out.csv, tables.table3([*rows, *others]), tables.TABLE3, [*notes, mixture_note(work.record)])

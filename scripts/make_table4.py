@@ -4,7 +4,7 @@ import pandas as pd
 from sacp.artefacts.files import read_json
 from sacp.artefacts.record import mixture_note
 from sacp.compute import job
-from sacp.report import tables
+from sacp.report import formats, tables
 
 with job.running(snakemake) as work:
     models, seeds, reported = work.cfg["models"], work.cfg["seeds"], pd.read_csv(work.given.reported)
@@ -14,4 +14,4 @@ with job.running(snakemake) as work:
         rows += tables.reported_rows(reported, models[model]["reported"], model)
         rows += tables.variant_rows(model, base, methods, models[model]["methods"])
         notes.append(tables.failure_note(methods, model))
-    tables.save(work.out.csv, tables.table4(rows), tables.TABLE4, [*notes, mixture_note(work.record)])
+    formats.save(work.out.csv, tables.table4(rows), tables.TABLE4, [*notes, mixture_note(work.record)])

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from checkout import ROOT
 from sacp.report import frontier, summary
-from sacp.report.tables import HEADINGS, reported_rows, save, table3
+from sacp.report.formats import HEADINGS, save
+from sacp.report.tables import reported_rows, table3
 
 KNOWN = pd.read_csv(ROOT / "config/reported/frontier.csv")
 REPORTED = pd.read_csv(ROOT / "config/reported/table3.csv")

@@ -3,22 +3,19 @@ import pandas as pd
 import pytest
 from checkout import ROOT
 from sacp.report import frontier
+from sacp.report.formats import HEADINGS, readable, to_latex, to_markdown
 from sacp.report.tables import (
     COLUMNS,
-    HEADINGS,
     TABLE4_COLUMNS,
     device_hours,
     failure_note,
     images_note,
     measured_rows,
-    readable,
     reading_note,
     reported_rows,
     runs,
     table3,
     table4,
-    to_latex,
-    to_markdown,
     variant_rows,
 )
 

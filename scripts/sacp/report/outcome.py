@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from scipy.stats import binomtest
 
 from sacp.errors import InputError
-from sacp.report.tables import readable
+from sacp.report.formats import readable
 
 SHOWN = [
     "model", "method", "source", "top1_percent", "change_percent", "flops_pruned_percent", "params_pruned_percent",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sacp.report.tables import LEFT, readable
+from sacp.report.formats import LEFT, readable
 from sacp.report.units import DPI
 
 STYLE = """
