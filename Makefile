@@ -126,8 +126,10 @@ format: $(VENV)/.complete ## Format code and rules.
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile rules
 
-docs: $(VENV)/.complete ## Make the tables of docs/methods.md anew from the catalogue.
+docs: $(VENV)/.complete ## Make docs/config.md, docs/command.md and the tables of docs/methods.md anew.
 	PYTHONPATH=scripts $(BIN)/python -m sacp.catalogue.page docs/methods.md
+	PYTHONPATH=scripts $(BIN)/python -m sacp.plan.page config/schema.yaml docs/config.md
+	PYTHONPATH=scripts $(BIN)/python -m sacp.api.page docs/command.md
 
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
