@@ -41,7 +41,19 @@ def _public(function: Callable[P, R]) -> Callable[P, R]:
 
 @_public
 def save(network: nn.Module, folder: str | Path) -> None:
-    """Save a network, pruned or not, in a folder of its own; see `sacp.pruning.files.save`."""
+    """Save a network, pruned or not: `network.safetensors`, and `network.json` with what builds it; whole or not.
+
+    Written are all tensors, buffers that are not persistent too, and which parameters are frozen; not written are hooks
+    and modes.
+
+    Args:
+        network: it stays as it is.
+        folder: a new or empty one, or one that holds a saved network alone, which is replaced.
+
+    Raises:
+        sacp.errors.InputError: the network holds what cannot be written, or the folder holds something else or cannot
+            be written to.
+    """
     from sacp.pruning import files
 
     files.save(network, folder)
@@ -49,7 +61,16 @@ def save(network: nn.Module, folder: str | Path) -> None:
 
 @_public
 def load(folder: str | Path, network: Callable[..., Any] | None = None) -> nn.Module:
-    """Load what `save` wrote, or a winner's folder, as a ready `torch.nn.Module`; see `sacp.pruning.files.load`."""
+    """Load what `save` wrote, or a winner's folder, in evaluation mode, on the CPU; no code of the files is run.
+
+    Args:
+        folder: what `save` wrote, or the folder of a winner or a trained candidate.
+        network: for networks of your own, the function that returns the unpruned one: `f()` for what `save` wrote,
+            `f(num_classes=...)` for a winner. Networks of torchvision and of this package need none.
+
+    Raises:
+        sacp.errors.InputError: files are missing, damaged, changed since they were written, or do not fit together.
+    """
     from sacp.pruning import files
 
     return files.load(folder, network)
