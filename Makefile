@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 	bench-bounds bench-search bench-training bench-precision bench-distillation bench-halving bench-images bench-dag \
 	bench-start bench-latency \
 	sweep-networks \
-	check format docs lock assumptions clean
+	site check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,19 @@ bench-halving: $(VENV)/.complete ## Measure what successive halving saves and co
 bench-images: $(VENV)/.complete ## Measure how fast image files are decoded.
 	$(BIN)/python tests/benchmarks/images.py
 
+.venv-docs/.complete: docs/requirements.lock
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/pip install --quiet --require-hashes --no-deps --requirement docs/requirements.lock
+	touch $@
+
+site: .venv-docs/.complete ## Make the pages of docs/ a site, site/index.html; a broken link is an error.
+	rm -rf site
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
+	@# Readers without a network, and those who want no other host to know, see the pages as they are.
+	@! grep -rniE '(<(script|img|iframe|source)[^>]*src|<link[^>]*(stylesheet|preload|icon|preconnect)[^>]*href)="?(https?:)?//|(url\(|@import)[^;)]*//[a-z]' \
+		--include='*.html' --include='*.css' site || { echo "error: pages of the site load what other hosts have"; exit 1; }
+	@echo "site/index.html"
+
 .peers/.complete: requirements-peers.lock | $(VENV)/.complete
 	rm -rf .peers
 	$(BIN)/pip install --quiet --require-hashes --no-deps --target .peers --requirement requirements-peers.lock
@@ -134,9 +147,10 @@ docs: $(VENV)/.complete ## Make docs/config.md, docs/command.md and the tables o
 lock: $(VENV)/.complete ## Resolve the dependencies of pyproject.toml anew.
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) --group peers --no-deps --output-file requirements-peers.lock
+	$(COMPILE) --group docs --output-file docs/requirements.lock
 
 assumptions: ## List where the paper left something open and what was chosen.
 	@grep -rnE '(ASSUME|DEVIATION):' config rules scripts
 
-clean: ## Remove the demo's results and the caches of tests and checks; other results, data, .venv and .snakemake stay.
-	rm -rf results/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+clean: ## Remove the demo's results, the site and the caches of tests and checks; other results, data, .venv and .snakemake stay.
+	rm -rf results/demo site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -20,6 +20,7 @@ from sacp.catalogue.sources import SOURCES
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 LOCK = (ROOT / "requirements.lock").read_text()
 PEERS = (ROOT / "requirements-peers.lock").read_text()
+SITE = (ROOT / "docs/requirements.lock").read_text()
 # conda-forge's names where they are not PyPI's
 PYPI_NAMES = {"pytorch": "torch", "pytorch_geometric": "torch-geometric"}
 
@@ -104,7 +105,7 @@ def test_the_container_takes_the_lock_and_the_python_of_the_environments() -> No
     assert "==" not in recipe  # no version beside the lock's
 
 
-@pytest.mark.parametrize(("lock", "least"), [(LOCK, 50), (PEERS, 1)])
+@pytest.mark.parametrize(("lock", "least"), [(LOCK, 50), (PEERS, 1), (SITE, 3)])
 def test_a_lock_is_hashed_and_holds_no_address(lock: str, least: int) -> None:
     pins = re.findall(r"^\S+==\S+", lock, re.MULTILINE)
     assert len(pins) >= least
@@ -117,6 +118,12 @@ def test_peers_are_locked_apart_from_all_that_is_installed() -> None:
     locked = re.findall(r"^(\S+)==", PEERS, re.MULTILINE)
     assert locked == sorted(named)
     assert not set(locked) & set(re.findall(r"^(\S+)==", LOCK, re.MULTILINE))
+
+
+def test_what_makes_the_site_is_locked_and_no_part_of_what_is_installed() -> None:
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["docs"]
+    assert set(named) <= set(re.findall(r"^(\S+)==", SITE, re.MULTILINE))
+    assert not set(named) & set(re.findall(r"^(\S+)==", LOCK, re.MULTILINE))
 
 
 def test_every_relative_link_in_the_docs_leads_to_a_file_of_the_repository():
