@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 	bench-bounds bench-search bench-training bench-precision bench-distillation bench-halving bench-images bench-dag \
 	bench-start bench-latency \
 	sweep-networks \
-	site check format docs lock assumptions clean
+	site gallery check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ site: .venv-docs/.complete ## Make the pages of docs/ a site, site/index.html; a
 	@! grep -rniE '(<(script|img|iframe|source)[^>]*src|<link[^>]*(stylesheet|preload|icon|preconnect)[^>]*href)="?(https?:)?//|(url\(|@import)[^;)]*//[a-z]' \
 		--include='*.html' --include='*.css' site || { echo "error: pages of the site load what other hosts have"; exit 1; }
 	@echo "site/index.html"
+
+gallery: $(VENV)/.complete ## Make the pictures of docs/gallery.md anew, from a run of the demo with all figures.
+	$(SNAKEMAKE) --configfile config/demo.yaml docs/gallery.yaml
+	$(BIN)/python docs/make_gallery.py results/gallery/figures docs/images/gallery
 
 .peers/.complete: requirements-peers.lock | $(VENV)/.complete
 	rm -rf .peers

@@ -62,7 +62,10 @@ def markdown_of(cell: dict[str, Any]) -> list[str]:
     if cell["cell_type"] == "markdown":
         return [source]
     printed = ["".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream"]
-    return [f"```python\n{source}\n```", *(f"```text\n{text.rstrip()}\n```" for text in printed)]
+    return [
+        f"```python\n{source}\n```",
+        *(f"```{{code-block}} text\n:class: printed\n\n{text.rstrip()}\n```" for text in printed),
+    ]
 
 
 def setup(app: Sphinx) -> None:
