@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 	bench-bounds bench-search bench-training bench-precision bench-distillation bench-halving bench-images bench-dag \
 	bench-start bench-latency \
 	sweep-networks \
-	site gallery check format docs lock assumptions clean
+	site gallery notebook check format docs lock assumptions clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ site: .venv-docs/.complete ## Make the pages of docs/ a site, site/index.html; a
 gallery: $(VENV)/.complete ## Make the pictures of docs/gallery.md anew, from a run of the demo with all figures.
 	$(SNAKEMAKE) --configfile config/demo.yaml docs/gallery.yaml
 	$(BIN)/python docs/make_gallery.py results/gallery/figures docs/images/gallery
+
+notebook: $(VENV)/.complete ## Run docs/notebooks/torchvision_to_onnx.py and make its notebook with what it prints.
+	PYTHONPATH=scripts $(BIN)/python docs/notebooks/make_notebook.py docs/notebooks/torchvision_to_onnx.py
 
 .peers/.complete: requirements-peers.lock | $(VENV)/.complete
 	rm -rf .peers
