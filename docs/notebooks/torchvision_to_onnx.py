@@ -66,11 +66,11 @@ smaller = sacp.prune(network, data.shape, flops=0.5, images=images, calibrate=im
 # %% [markdown]
 # ## Train a little
 #
-# The result has inherited its weights; a training that is shorter than the first one makes up for what was removed. The
+# The result has inherited its weights; a short training gets back a part of what was lost, and a longer one more. The
 # unpruned network is its teacher.
 
 # %%
-after = sacp.train(smaller, data, epochs=12, lr=0.05, batch_size=64, teacher=network)
+after = sacp.train(smaller, data, epochs=8, lr=0.01, batch_size=64, teacher=network)
 print(f"{after['test_accuracy_percent']:.1f} % of the test images are recognised")
 
 # %% [markdown]

@@ -15,7 +15,7 @@ MAKER = runpy.run_path(str(FOLDER / "make_notebook.py"))
 SHORTER = (
     ("TRAINING_IMAGES, TEST_IMAGES = 1400, 397", "TRAINING_IMAGES, TEST_IMAGES = 100, 30"),
     ("epochs=20, lr=0.05, batch_size=64", "epochs=1, lr=0.05, batch_size=32"),
-    ("epochs=12, lr=0.05, batch_size=64", "epochs=1, lr=0.02, batch_size=32"),
+    ("epochs=8, lr=0.01, batch_size=64", "epochs=1, lr=0.01, batch_size=32"),
     ("data.batches(500)", "data.batches(50)"),
     ("threads=1):", "threads=1, seconds=0.01):"),
 )
