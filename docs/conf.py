@@ -34,14 +34,14 @@ HELD = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog"}
 
 
 def lead_outside(_: Sphinx, page: nodes.document) -> None:
-    """Links of included files to files beside them: to the page that holds the file, or its name alone."""
+    """Links to what is no page: to the page that holds the file, or the name alone of other files and of folders."""
     for link in list(page.findall(addnodes.pending_xref)):
         name = link["reftarget"]
-        if link.get("reftype") != "myst" or link.get("refdomain") or not (ROOT / name).is_file():
+        if link.get("reftype") != "myst" or link.get("refdomain"):
             continue
         if name in HELD:
             link["refdomain"], link["reftarget"], link["reftargetid"] = "doc", HELD[name], None
-        else:
+        elif (ROOT / name).is_file() or (ROOT / "docs" / name).is_dir():
             link.replace_self(nodes.literal(name, name))
 
 
