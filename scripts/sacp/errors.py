@@ -5,6 +5,9 @@ import re
 from collections.abc import Collection, Iterable
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # and other codes that libraries write for terminals
+ADDRESSES = re.compile(r"(?: object)? at 0x[0-9a-fA-F]+|(?<=<)_io\.")  # of objects, which say nothing to a reader
+ASKED = re.compile(r"allocate (\d[\d.]* ?[A-Za-z]+)")  # for how much memory, as NumPy and torch say it
+LINE = 160  # characters of another's words in a message
 
 
 class InputError(Exception):
@@ -30,7 +33,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """The message of an exception, on one line and not longer than a line."""
-    return " ".join(COLOURS.sub("", str(error)).split())[:160]
+    return _line(str(error))
+
+
+def _line(text: str) -> str:
+    """A text on one line, without codes and addresses; what is too long ends after a word, in three points."""
+    line = " ".join(ADDRESSES.sub("", COLOURS.sub("", text)).split())
+    if len(line) <= LINE:
+        return line
+    words = line[: LINE - 3].rpartition(" ")[0]
+    return f"{words if len(words) > LINE // 2 else line[: LINE - 3]}..."
 
 
 def listed(names: Collection[object], most: int = 3) -> str:
@@ -41,7 +53,7 @@ def listed(names: Collection[object], most: int = 3) -> str:
 
 def shown(value: object) -> str:
     """A value as a message shows it, on one line and not longer than a line."""
-    return " ".join(repr(value).split())[:160]
+    return _line(repr(value))
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -51,6 +63,12 @@ def out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or "DefaultCPUAllocator" in str(error)
     )
+
+
+def asked(error: BaseException) -> str:
+    """For how much memory an exception says that there was no room, or an empty string."""
+    found = ASKED.search(str(error))
+    return f" (asked for: {found[1]})" if found else ""
 
 
 def told(error: BaseException) -> str:

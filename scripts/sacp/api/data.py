@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sacp import imports
+from sacp.artefacts.files import folder_of
 from sacp.catalogue import sources
-from sacp.errors import InputError, shown
+from sacp.errors import InputError, one_line, shown
 from sacp.images import hugging_face, preprocessing
 from sacp.images.batches import Normalizer, drawn_batches
 from sacp.images.folder import PARTS
@@ -18,6 +19,7 @@ from sacp.images.splits import Splits, split
 from sacp.images.tree import class_names
 
 EXPECTED = "a folder with train and val, or train.parquet and test.parquet or their shards"
+MOST_PIXELS = 1024  # of a side, as in a workflow's config
 BATCH = 100  # images at a time that networks are calibrated with
 
 
@@ -33,6 +35,7 @@ class Data:
         """Training images drawn at random, normalised, as they are: batches float32 [<= 100, C, H, W]."""
         for name, number, least in (("images", images, 1), ("seed", seed, 0)):
             _check_integer(name, number, least)
+        _check_device(device)
         normalizer = Normalizer(self.splits.mean, self.splits.std, torch.device(device))
         return list(drawn_batches(self.splits.train, normalizer, images, BATCH, seed))
 
@@ -46,9 +49,10 @@ def data(
         _check_integer(name, number, least)
     if not (type(validation) is int and validation > 0) and not (type(validation) is float and 0 < validation < 1):
         raise InputError(f"validation: found {validation!r}, expected a share below 1, or a number of images")
-    if not isinstance(path, (str, Path)):
-        raise InputError(f"path: found a {type(path).__name__}, expected the path of a folder")
-    dataset = _dataset(Path(path), {"image": image, "label": label}, {"image_size": image_size, "resize": resize})
+    if image_size > MOST_PIXELS:
+        raise InputError(f"image_size: found {image_size}, expected at most {MOST_PIXELS} pixels")
+    columns, view = {"image": image, "label": label}, {"image_size": image_size, "resize": resize}
+    dataset = _dataset(folder_of(path, "path"), columns, view)
     channels, size, classes = sources.shape(dataset)
     train, test = imports.load(f"{sources.source(dataset).module}:read")(dataset)
     whole = split(train, test, validation, seed)
@@ -96,6 +100,14 @@ def _classes(folder: Path) -> int:
 def _check_integer(name: str, found: Any, least: int) -> None:
     if type(found) is not int or found < least:
         raise InputError(f"{name}: found {found!r}, expected an integer from {least}")
+
+
+def _check_device(device: Any) -> None:
+    """What torch takes for a device that is there."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        raise InputError(f"device: found {shown(device)}, expected cpu or cuda ({one_line(error)})") from None
 
 
 def _of_channels(key: str, value: Any, channels: int) -> Tensor:

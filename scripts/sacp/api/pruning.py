@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from sacp import imports
 from sacp.api.batches import given_batches
 from sacp.api.report import Report
+from sacp.artefacts.files import file_of
 from sacp.catalogue import criteria, scores
 from sacp.errors import InputError, shown
 from sacp.network.calibration import calibrate as fit_norms
 from sacp.network.constraints import Constraints
 from sacp.network.cost import Budget, cost_of_graph, is_share
 from sacp.network.graph import Graph
-from sacp.network.surgery import copied
+from sacp.network.surgery import check_values, copied
 from sacp.network.surgery import prune as cut
 from sacp.progress import Progress
 from sacp.pruning import proof as proofs
@@ -38,7 +39,7 @@ from sacp.solver.costs import CostTables, Limit
 from sacp.solver.tables import Score, as_score
 from sacp.timing.budget import Round, beside, meet
 from sacp.timing.model import times_of
-from sacp.timing.runtimes import Setting
+from sacp.timing.runtimes import RUNTIMES, Setting
 from sacp.tracing.trace import SHAPE, Shape, Traced, counted, is_shape, traced
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,14 @@ def prune(
     shape = shape_of(example)
     _check_forms(
         network=network, example=shape, levels=levels, proof=proof, seed=seed, criterion=criterion, score=score,
-        timings=timings, report=report,
+        report=report,
     )  # fmt: skip
+    check_values("network", network)
+    if timings is not None:
+        timings = file_of(timings, "timings")
     if latency is None:
         _check_unused("a budget on latency", runtime=runtime, batch=batch, threads=threads, timings=timings)
+    _check_forms(runtime=runtime, batch=batch)
     setting = Setting(runtime, batch, torch.get_num_threads() if threads is None else threads)
     limits = _limits(latency, flops=flops, parameters=parameters)
     constraints = Constraints.of(ignore, round_to, at_least)
@@ -187,7 +192,8 @@ def _check_forms(**given: Any) -> None:
         "seed": (lambda found: type(found) is int and found >= 0, "an integer from 0"),
         "criterion": (_is_name, "a name, an import path 'module:function', or None"),
         "score": (_is_name, "a name, an import path 'module:function', or None"),
-        "timings": (lambda found: found is None or isinstance(found, (str, Path)), "the path of a file"),
+        "runtime": (lambda found: isinstance(found, str) and found in RUNTIMES, " or ".join(RUNTIMES)),
+        "batch": (lambda found: type(found) is int and found >= 1, "an integer from 1"),
         "report": (lambda found: found is None or callable(found), "a function that takes the report, as print"),
     }
     for name, found in given.items():

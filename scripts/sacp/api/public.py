@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 def _public(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that refuses in one line arguments which it does not have, and the want of those that it needs."""
+    """A function that refuses in one line arguments that it does not have, or lacks, and more than memory holds."""
 
     @wraps(function)
     def called(*arguments: P.args, **named: P.kwargs) -> R:
@@ -35,6 +35,12 @@ def _public(function: Callable[P, R]) -> Callable[P, R]:
             from sacp.api import calls
 
             raise calls.mistake(function, named, error) from None
+        except (MemoryError, RuntimeError) as error:
+            from sacp.errors import InputError, asked, out_of_memory
+
+            if not out_of_memory(error):
+                raise
+            raise InputError(f"{function.__name__}: memory is too small{asked(error)}; lower the sizes") from None
 
     return called
 

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from sacp.api.data import Data
+from sacp.artefacts.files import file_of
 from sacp.artefacts.tensors import load_torch
 from sacp.compute.arithmetic import engine_of, has_bfloat16
 from sacp.compute.long_job import device as device_of
 from sacp.compute.resume import STATE_KEYS, Sidecar
 from sacp.errors import InputError
 from sacp.network.logits import check_logits
+from sacp.network.surgery import check_values
 from sacp.training.candidates import train_fully
 from sacp.training.evaluation import Calibration
 from sacp.training.recipe import Recipe
@@ -98,6 +100,7 @@ def _check(network: Any, data: Any, counts: dict[str, Any], numbers: dict[str, A
             raise InputError(f"{name}: found {found!r}, expected a number {expected}")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise InputError("network: found all of its parameters frozen; expected some that require gradients")
+    check_values("network", network)
     _check_type("network", network)
     check_logits("network", network, data.shape, data.classes)
 
@@ -115,6 +118,7 @@ def _teaching(teacher: Any, given: dict[str, float | None]) -> dict[str, Any]:
 def _check_teacher(teacher: Any, data: Data) -> None:
     if not isinstance(teacher, nn.Module) or not any(True for _ in teacher.parameters()):
         raise InputError(f"teacher: found a {type(teacher).__name__}, expected a torch.nn.Module with parameters")
+    check_values("teacher", teacher)
     _check_type("teacher", teacher)
     check_logits("teacher", teacher, data.shape, data.classes, modes=(False,))
 
@@ -128,9 +132,7 @@ def _check_state(state: Any) -> None:
     """A file that holds anything else is not written over, nor removed in the end."""
     if state is None:
         return
-    if not isinstance(state, (str, Path)):
-        raise InputError(f"state: found a {type(state).__name__}, expected the path of a file")
-    if Path(state).exists():
+    if file_of(state, "state").exists():
         try:
             load_torch(state, STATE_KEYS)
         except InputError as error:

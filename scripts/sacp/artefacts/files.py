@@ -26,6 +26,7 @@ DENIED = (
     errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
     errno.EIO, errno.ESTALE,
 )  # fmt: skip
+LONGEST_NAME = 255  # bytes of a file's name
 STALE_SECONDS = 24 * 3600  # a temporary file of another machine that nobody has touched for so long is left over
 # Host, its digest, process and its start; then the name of the file that is being written.
 TEMPORARY = re.compile(r"\.sacp~[^~/]*~([0-9a-f]{8})~(\d{1,9})~(\d+)~(.+)", re.DOTALL)
@@ -130,11 +131,31 @@ def _is_not_made(error: OSError) -> bool:
     return error.errno == errno.ENOENT and bool(TEMPORARY.fullmatch(Path(str(error.filename)).name))
 
 
-def folder_of(value: Any) -> Path:
-    """The path of a folder that a user gives; `InputError` if it is none."""
+def folder_of(value: Any, name: str = "folder") -> Path:
+    """The path of a folder that a user gives, as an argument of this name; `InputError` if it is none."""
     if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise InputError(f"folder: found {shown(value)}, expected the path of a folder")
+        raise InputError(f"{name}: found {shown(value)}, expected the path of a folder")
+    _check_length(name, Path(value))
     return Path(value)
+
+
+def file_of(value: Any, name: str) -> Path:
+    """The path of a file that a user gives, as an argument of this name, there or not; `InputError` if it is none."""
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise InputError(f"{name}: found {shown(value)}, expected the path of a file")
+    _check_length(name, Path(value))
+    if Path(value).is_dir():
+        raise InputError(f"{name}: '{value}' is a folder; expected the path of a file")
+    return Path(value)
+
+
+def _check_length(name: str, path: Path) -> None:
+    """No file system has longer names: asking for one raises."""
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    if longest > LONGEST_NAME:
+        raise InputError(
+            f"{name}: '{str(path)[:40]}...' holds a name of {longest} bytes; expected {LONGEST_NAME} at most"
+        )
 
 
 def remove(path: Path) -> None:

@@ -18,7 +18,7 @@ from sacp.artefacts import record as provenance
 from sacp.artefacts.files import why_not_written, write_json, writing
 from sacp.artefacts.inputs import checked
 from sacp.artefacts.lookup import READER
-from sacp.errors import InputError, Stopped, out_of_memory, told
+from sacp.errors import InputError, Stopped, asked, out_of_memory
 
 log = logging.getLogger(__name__)
 CHECKED = "largest_checked_gb"  # of the config; no param, so that it reruns nothing
@@ -99,7 +99,7 @@ def running(snakemake: Any) -> Iterator[Job]:
         sys.exit(1)
     except Exception as error:
         if out_of_memory(error):
-            log.error("error: %s: out of memory; give the job more, or lower the sizes of its settings", told(error))
+            log.error("error: out of memory%s; give the job more, or lower the sizes of its settings", asked(error))
             sys.exit(1)
         log.exception("this is a defect of sacp, not of your input")
         raise

@@ -235,6 +235,13 @@ def check_unwrapped(network: nn.Module) -> None:
         raise InputError(f"network: found it wrapped in {type(network).__name__}; pass its attribute '{wrapped}'")
 
 
+def check_values(who: str, network: nn.Module) -> None:
+    """Raise `InputError` for a tensor of the network, called so, that has a shape and no values."""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if tensor.is_meta:
+            raise InputError(f"{who}: '{name}' has no values (it is on the device 'meta')")
+
+
 def _shared(network: nn.Module) -> Iterable[tuple[str, str]]:
     """Tensors of two modules that lie in one place of the memory."""
     known: dict[object, str] = {}

@@ -39,7 +39,11 @@ def load(weights: str | Path) -> dict[str, Tensor]:
 def load_safetensors(path: str | Path) -> dict[str, Tensor]:
     """Read a safetensors file; `InputError` if it is missing or corrupt."""
     try:
+        if Path(path).is_dir():
+            raise InputError(f"{path}: is a folder, expected a file of safetensors")
         return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors ({error})") from None
 

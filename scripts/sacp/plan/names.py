@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sacp.artefacts.files import LONGEST_NAME
 from sacp.errors import InputError
 
 FOLDERS = ("data", "figures", "logs", "resume", "tables")  # of the results, beside those of experiments
 SAMPLE = "sample"  # of a seed, beside those of methods
-LONGEST_NAME = 255  # bytes of a file's name
 LONGEST_PATH = 3500  # bytes of a folder's path, so that 4,096 have room for what lies below
 WILD = "{}<>"  # what Snakemake takes for a wildcard or a path variable stands between these
 SHELLS = re.compile(r"^~|\$")  # not expanded here: a folder would be called so

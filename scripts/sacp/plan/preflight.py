@@ -11,7 +11,7 @@ import pandas as pd
 from sacp import imports
 from sacp.catalogue import criteria, kinds, scores, sources
 from sacp.compute.long_job import device
-from sacp.errors import InputError, one_line, out_of_memory
+from sacp.errors import InputError, asked, out_of_memory
 from sacp.images.batches import LEAST_IMAGES
 from sacp.images.splits import validation_size
 from sacp.network import weights
@@ -70,9 +70,7 @@ def check(config: Mapping[str, Any], source: str, reported_path: str | Path, her
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise InputError(
-            f"{source}: no memory holds a network or a space ({one_line(error)}); lower its sizes"
-        ) from None
+        raise InputError(f"{source}: no memory holds a network or a space{asked(error)}; lower its sizes") from None
 
 
 @contextmanager
