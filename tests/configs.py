@@ -27,6 +27,20 @@ METHODS = {  # of each kind of stage one; not those of the demo, which may chang
     "abcpruner": {"kind": "colony", "match": "sacp"},
 }
 
+MINIMAL = {
+    "datasets": {"digits": {"source": "digits"}},
+    "experiments": {
+        "net": {
+            "dataset": "digits",
+            "validation": 0.2,
+            "network": {"name": "resnet8"},
+            "space": {"training_size": 100, "search_size": 1000, "threshold": 0.4},
+            "refine": {"top_m": 20, "top_k": 3},
+        }
+    },
+}
+REMOVED = object()
+
 
 def read(name: str, root: Path = ROOT) -> dict[str, Any]:
     """A shipped config as it stands in its file, of this repository or of a copy."""
@@ -55,3 +69,17 @@ def unresolved(**methods: dict[str, Any]) -> dict[str, Any]:
     own = {"methods": METHODS | methods, "predictors": {"sample": 24}, "colony": {"food": 3, "cycles": 1}}
     value["defaults"] |= copy.deepcopy(own)
     return value
+
+
+def with_value(key: str, value: Any) -> dict[str, Any]:
+    """The minimal config with one key set, or removed."""
+    changed = copy.deepcopy(MINIMAL)
+    *path, last = key.split("/")
+    place = changed
+    for part in path:
+        place = place.setdefault(part, {})
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[last] = value
+    return changed

@@ -229,7 +229,7 @@ def test_modules_are_in_their_own_modes_after_a_training(tree: Path) -> None:
         ({"std": [58.4, 57.1, 57.4]}, "std: found [58.4, 57.1, 57.4], expected 3 numbers above 0 on the scale 0..1"),
         ({"validation": 1.0}, "validation: found 1.0, expected a share below 1, or a number of images"),
         ({"validation": 2.5}, "validation: found 2.5, expected a share below 1, or a number of images"),
-        ({"path": None}, "path: found a NoneType, expected the path of a folder"),
+        ({"path": None}, "path: found None, expected the path of a folder"),
         ({"validation": 1000}, "validation: 1000 holds out 1000 of 60 training images"),
         ({"resize": SIZE - 1}, f"resize: found {SIZE - 1}, expected at least {SIZE} pixels, which are cut out of the"),
         ({"resize": "large"}, "resize: found 'large', expected a number of pixels, or (height, width)"),

@@ -16,45 +16,19 @@ import pytest
 import torch
 import yaml
 from checkout import ROOT
-from configs import SCHEMA, resolved, shipped
+from configs import MINIMAL, REMOVED, SCHEMA, resolved, shipped, with_value
 from sacp.catalogue import scores
 from sacp.errors import InputError
 from sacp.plan import preflight
 from sacp.plan.experiments import network_settings
 from sacp.training.recipe import Recipe
+from words import check_words
 
 REPORTED = ROOT / "config/reported/table3.csv"
 SHIPPED = ("config", "demo", "demo_all", "cifar10_cpu", "imagenet")
 PARQUET = {"source": "parquet", "path": "truncated"}
 
-MINIMAL = {
-    "datasets": {"digits": {"source": "digits"}},
-    "experiments": {
-        "net": {
-            "dataset": "digits",
-            "validation": 0.2,
-            "network": {"name": "resnet8"},
-            "space": {"training_size": 100, "search_size": 1000, "threshold": 0.4},
-            "refine": {"top_m": 20, "top_k": 3},
-        }
-    },
-}
-REMOVED = object()
 EXACT = ", ".join(name for name, score in scores.SCORES.items() if score.additive and score.exact)
-
-
-def with_value(key: str, value: Any) -> dict[str, Any]:
-    """The minimal config with one key set, or removed."""
-    changed = copy.deepcopy(MINIMAL)
-    *path, last = key.split("/")
-    place = changed
-    for part in path:
-        place = place.setdefault(part, {})
-    if value is REMOVED:
-        del place[last]
-    else:
-        place[last] = value
-    return changed
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -251,6 +225,7 @@ def refusal(value: dict[str, Any]) -> str:
     """The message that a user gets for a config."""
     with pytest.raises(InputError) as caught:
         preflight.check(resolved(value), "my.yaml", REPORTED)
+    check_words(str(caught.value))
     return str(caught.value)
 
 
@@ -269,16 +244,16 @@ MISTAKES = [
     ("experiments/net/zzzzzz", 1, "experiments.net: unknown key 'zzzzzz'; known: dataset, validation"),
     ("experiments/net/space/8", 1, "experiments.net.space: unknown key '8'; known: levels"),
     # wrong types
-    ("experiments/net/base/lr", "1e-3x", "experiments.net.base.lr: found '1e-3x', a str, expected type number"),
-    ("experiments/net/space/search_size", "1.5", "experiments.net.space.search_size: found 1.5, a float, expected"),
-    ("experiments/net/search/keep", "none", "search.keep: found 'none', a str, expected type integer or null"),
-    ("experiments/net/base/lr", "fast", "experiments.net.base.lr: found 'fast', a str, expected type number"),
-    ("experiments/net/base/epochs", 1.5, "experiments.net.base.epochs: found 1.5, a float, expected type integer"),
-    ("experiments/net/base/flip", "yes", "found 'yes', a str, expected type boolean"),
-    ("experiments/net/refine/top_k", True, "found True, a bool, expected type integer"),
-    ("experiments/net", None, "experiments.net: found None, a NoneType, expected type object"),
-    ("seeds", 3, "seeds: found 3, a int, expected type array"),
-    ("experiments/net/network", "resnet8", "experiments.net.network: found 'resnet8', a str, expected type object"),
+    ("experiments/net/base/lr", "1e-3x", "experiments.net.base.lr: found '1e-3x', expected a number"),
+    ("experiments/net/space/search_size", "1.5", "experiments.net.space.search_size: found 1.5, expected"),
+    ("experiments/net/search/keep", "none", "search.keep: found 'none', expected an integer or null"),
+    ("experiments/net/base/lr", "fast", "experiments.net.base.lr: found 'fast', expected a number"),
+    ("experiments/net/base/epochs", 1.5, "experiments.net.base.epochs: found 1.5, expected an integer"),
+    ("experiments/net/base/flip", "yes", "found 'yes', expected true or false"),
+    ("experiments/net/refine/top_k", True, "found true, expected an integer"),
+    ("experiments/net", None, "experiments.net: found null, expected keys with values"),
+    ("seeds", 3, "seeds: found 3, expected a list in [ ]"),
+    ("experiments/net/network", "resnet8", "experiments.net.network: found 'resnet8', expected keys with values"),
     # out of range
     ("experiments/net/space/threshold", 1.5, "experiments.net.space.threshold: found 1.5, expected at most 1"),
     ("experiments/net/space/threshold", -0.1, "found -0.1, expected at least 0"),
@@ -298,7 +273,7 @@ MISTAKES = [
     ("experiments/net/sweep", {"m": [5, 5.0]}, "experiments.net.sweep.m: 5 stands twice; expected each value once"),
     ("threads", 0, "threads: found 0, expected at least 1"),
     ("experiments", {}, "experiments: found {}, expected a number of entries of at least 1"),
-    ("experiments/My Net", {}, "experiments: found 'My Net', expected a name that matches"),
+    ("experiments/My Net", {}, "experiments: found 'My Net', expected a name of lower-case letters"),
     ("experiments/net/space/threshold", float("nan"), "experiments.net.space.threshold: found nan"),
     ("experiments/net/base/lr", float("inf"), "experiments.net.base.lr: found inf"),
     ("experiments/net/network/width", float("nan"), "experiments.net.network.width: found nan"),
@@ -331,7 +306,7 @@ MISTAKES = [
     # numbers that mean something else than they seem to
     ("experiments/net/validation", 1.0, "net.validation: found 1.0, neither a share nor a number of images; expected"),
     ("experiments/net/validation", 20.5, "net.validation: found 20.5, neither a share nor a number of images"),
-    ("experiments/net/validation", True, "experiments.net.validation: found True, a bool, expected type number"),
+    ("experiments/net/validation", True, "experiments.net.validation: found true, expected a number"),
     ("experiments/net/search/budget", {"flops": [0.5, 1]}, "flops: found [0.5, 1], of which one is a share of the"),
     ("experiments/net/base/crop_padding", 8, "net.base.crop_padding: found 8, with which crops may miss images of 8 p"),
     ("defaults/tune", {"crop_padding": 100}, "net.tune.crop_padding: found 100, with which crops may miss images of 8"),
@@ -363,9 +338,9 @@ MISTAKES = [
     ("datasets/cifar", {"source": "parquet", "path": "data/{x}"}, "datasets.cifar.path: found 'data/{x}'; expected a"),
     ("experiments/net/network/weights", "a<b>.safetensors", "net.network.weights: found 'a<b>.safetensors'; expected"),
     ("experiments/" + "n" * 65, MINIMAL["experiments"]["net"], "n', expected a length of at most 64"),
-    ("datasets/" + "n" * 256, {"source": "digits"}, "n', expected a length of at most 64"),
+    ("datasets/" + "n" * 256, {"source": "digits"}, "n..., expected a length of at most 64"),
     (f"{METHODS}/{'n' * 65}", {"kind": "search"}, "n', expected a length of at most 64"),
-    ("experiments/net\n", MINIMAL["experiments"]["net"], "experiments: found 'net\\n', expected a name that matches"),
+    ("experiments/net\n", MINIMAL["experiments"]["net"], "experiments: found 'net\\n', expected a name of lower-case letters"),
     ("experiments/tables", MINIMAL["experiments"]["net"], "experiments.tables: 'tables' is a folder of the results al"),
     (f"{METHODS}/sample", {"kind": "search"}, "net.methods.sample: 'sample' is a folder of the results already"),
     # missing or contradictory
@@ -378,7 +353,7 @@ MISTAKES = [
     ("experiments/net/refine/top_m", 1001, "experiments.net.refine.top_m: m = 1001 exceeds M = 1000"),
     (METHODS, {"l1": {"match": "sacp"}}, "experiments.net.methods.l1: key 'kind' is missing"),
     (f"{METHODS}/l1", {"kind": "uniform", "match": "sapc"}, "methods.l1.match: found 'sapc', expected a search"),
-    (METHODS, {"s": {"kind": "search"}, "b": {"kind": "random"}}, "methods.b.match: found None"),
+    (METHODS, {"s": {"kind": "search"}, "b": {"kind": "random"}}, "methods.b.match: missing"),
     (METHODS, {"s": {"kind": "search", "match": "s"}}, "methods.s.match: found 's', expected another search, which"),
     (
         METHODS,
@@ -419,7 +394,7 @@ MISTAKES = [
     (
         METHODS,
         {"sacp": {"kind": "search"}, "b": {"kind": "mine:branching"}},
-        "methods.b.match: found None, expected a search method: sacp",
+        "methods.b.match: missing; expected a search method: sacp",
     ),
     (
         METHODS,
@@ -494,7 +469,7 @@ MISTAKES = [
         NET | {"refine": HALVED | {"shard_size": 5}, "methods": {"s": {"kind": "search", "rerank": 0.3}}},
         "net.methods.s.rerank: it learns from candidates that are tuned wholly before the others, which refine.halving",
     ),
-    ("experiments/net/refine/halving", 2, "net.refine.halving: found 2, a int, expected type boolean"),
+    ("experiments/net/refine/halving", 2, "net.refine.halving: found 2, expected true or false"),
     ("experiments/net/predictors/sample", 2, "net.predictors.sample: found 2, expected 0 or at least 3"),
     ("experiments/net/predictors/sample", 1001, "net.predictors.sample: found 1001, more than M = 1000"),
     ("experiments/net/predictors/encoders", {"sacp": {}}, "net.predictors.encoders.sacp: a method has this name"),

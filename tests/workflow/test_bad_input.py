@@ -11,7 +11,7 @@ REFINE, BUDGET = "refine: {top_m", "search: {budget: {flops"
 METHODS, FINDER = "  methods:", "\n  methods:\n    finder: {kind: search, search: local}"
 MISTAKES = {
     "misspelt key": ("threshold: 0.4", "treshold: 0.4", "unknown key 'treshold' (did you mean 'threshold'?)"),
-    "text for a number": ("lr: 0.1", "lr: fast", "found 'fast', a str, expected type number"),
+    "text for a number": ("lr: 0.1", "lr: fast", "found 'fast', expected a number"),
     "k above m": ("top_k: 3", "top_k: 30", "k = 30 exceeds m = 20"),
     "M above the space": ("20000, threshold: 0.4", "20000, threshold: 0.89", "M = 20000, but only"),
     "M beyond memory": ("search_size: 20000", "search_size: 900000000000", "found 900000000000, expected at most"),
@@ -54,7 +54,7 @@ MISTAKES = {
     "results with a wildcard": ("results/demo}", "'results/{date}'}", "expected a path without '{'"),
     "results with a line break": ("results/demo}", '"results\\n/demo"}', "which holds a line break"),
     "results of a long name": ("results/demo}", "N" * 256 + "}", "holds a name of 256 bytes; expected 255 at most"),
-    "a long name": ("digits-resnet14:", "n" * 256 + ":", "n', expected a length of at most 64"),
+    "a long name": ("digits-resnet14:", "n" * 256 + ":", "n..., expected a length of at most 64"),
     "a name that is taken": ("digits-resnet14:", "tables:", "'tables' is a folder of the results already"),
     "a budget out of reach": (REFINE, f"{BUDGET}: 0.0001}}}}\n    {REFINE}", "the smallest reachable is"),
     "a band out of reach": (

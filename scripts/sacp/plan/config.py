@@ -12,12 +12,17 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from sacp.catalogue import kinds, scores
-from sacp.errors import InputError, nearest
+from sacp.errors import InputError, nearest, one_line, shown
 from sacp.plan import consistency
 from sacp.plan.reading import dereferenced, typed
 
 Tree = dict[str, Any]
 LABELS = 100  # N' of a regression that gives none
+LONG = 100  # characters of a key that a message does not repeat
+TYPES = {  # what the schema calls them, in words
+    "string": "a text", "integer": "an integer", "number": "a number", "boolean": "true or false", "null": "null",
+    "array": "a list in [ ]", "object": "keys with values",
+}  # fmt: skip
 # Filled in only where they are used: settings of scores and of kinds of methods, and the recipe of some kinds.
 SCORE_SETTINGS = [known.settings for known in scores.SCORES.values() if known.settings]  # keys of a search
 WHERE_USED = (*SCORE_SETTINGS, *kinds.OPTIONS, kinds.SELECTION)
@@ -127,26 +132,36 @@ def _describe(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = schema.get("properties", {})
         unknown = next(name for name in found if name not in known)
-        return f"{key}: unknown key '{unknown}'{nearest(str(unknown), known)}; known: {', '.join(known)}"
+        named = f"'{unknown}'" if str(unknown).isprintable() and len(str(unknown)) < LONG else shown(unknown)
+        return f"{key}: unknown key {named}{nearest(str(unknown), known)}; known: {', '.join(known)}"
     if error.validator == "required":
         missing = next(name for name in expected if name not in found)
         return f"{key}: key '{missing}' is missing"
     if error.validator == "type":
-        wanted = expected if isinstance(expected, str) else " or ".join(expected)
-        return f"{key}: found {found!r}, a {type(found).__name__}, expected type {wanted}"
+        wanted = [expected] if isinstance(expected, str) else expected
+        return f"{key}: found {_written(found)}, expected {' or '.join(TYPES[each] for each in wanted)}"
     if error.validator == "enum":
         choice = nearest(str(found), map(str, expected))
-        return f"{key}: found {found!r}{choice}; expected one of {', '.join(map(str, expected))}"
+        return f"{key}: found {_written(found)}{choice}; expected one of {', '.join(map(str, expected))}"
     if error.validator == "uniqueItems":
         twice = next(item for item in found if found.count(item) > 1)
-        return f"{key}: {twice!r} stands twice; expected each value once"
+        return f"{key}: {_written(twice)} stands twice; expected each value once"
     if error.validator in ("minItems", "maxItems") and "title" in schema:
-        return f"{key}: found {found!r}, expected {schema['title']}"
+        return f"{key}: found {_written(found)}, expected {schema['title']}"
+    if error.validator == "pattern":
+        marks = "digits, - and _" if "_" in expected else "digits and -"
+        return f"{key}: found {_written(found)}, expected a name of lower-case letters, {marks}"
     limits = {
         "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than",
         "minItems": "a length of at least", "minProperties": "a number of entries of at least",
-        "pattern": "a name that matches", "maxLength": "a length of at most",
+        "maxLength": "a length of at most",
     }  # fmt: skip
     if error.validator in limits:
-        return f"{key}: found {found!r}, expected {limits[error.validator]} {expected}"
-    return f"{key}: {error.message}"
+        return f"{key}: found {_written(found)}, expected {limits[error.validator]} {expected}"
+    return f"{key}: {one_line(error)}"
+
+
+def _written(value: Any) -> str:
+    """A value as YAML has it, as far as it differs from Python."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else shown(value)

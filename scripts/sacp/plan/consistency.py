@@ -153,7 +153,9 @@ def _check_match(method: Settings, methods: Settings) -> None:
         wanted = "another search, which matches none itself"
     if method.get("match") not in searches:
         known = ", ".join(searches) or "none is given"
-        raise InputError(f"match: found {method.get('match')!r}, expected {wanted}: {known}")
+        if (found := method.get("match")) is None:
+            raise InputError(f"match: missing; expected {wanted}: {known}")
+        raise InputError(f"match: found '{found}'{nearest(found, searches)}, expected {wanted}: {known}")
 
 
 def _check_reranking(methods: Settings, refine: Settings) -> None:

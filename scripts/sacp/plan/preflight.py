@@ -99,7 +99,9 @@ def _check_results(folder: Path) -> None:
 
 def _existing(folder: Path) -> Path:
     """A folder or, where it is not made yet, the nearest around it; `InputError` if that is a file."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+    if not existing.exists():
+        raise InputError(f"'{existing}' is a link to '{existing.readlink()}', which is not there; expected a folder")
     if not existing.is_dir():
         raise InputError(f"'{existing}' is a file; expected a folder")
     return existing
