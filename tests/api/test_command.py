@@ -11,6 +11,7 @@ import torch
 from checkout import ROOT
 from image_tree import SIZE, write_tree
 from sacp.api.command import run
+from words import check_words
 
 BUILDER = "users_network:build"
 SOURCE = """
@@ -157,7 +158,7 @@ def test_a_mistake_ends_in_one_line(
     told = capsys.readouterr()
     (line,) = told.err.splitlines()
     assert line.startswith("error: ")
-    assert message in line
+    check_words(line, message)
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} == before
 
 

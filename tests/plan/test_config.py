@@ -340,7 +340,7 @@ MISTAKES = [
     ("experiments/" + "n" * 65, MINIMAL["experiments"]["net"], "n', expected a length of at most 64"),
     ("datasets/" + "n" * 256, {"source": "digits"}, "n..., expected a length of at most 64"),
     (f"{METHODS}/{'n' * 65}", {"kind": "search"}, "n', expected a length of at most 64"),
-    ("experiments/net\n", MINIMAL["experiments"]["net"], "experiments: found 'net\\n', expected a name of lower-case letters"),
+    ("experiments/net\n", MINIMAL["experiments"]["net"], "experiments: found 'net\\n', expected a name of lower-case"),
     ("experiments/tables", MINIMAL["experiments"]["net"], "experiments.tables: 'tables' is a folder of the results al"),
     (f"{METHODS}/sample", {"kind": "search"}, "net.methods.sample: 'sample' is a folder of the results already"),
     # missing or contradictory
