@@ -79,7 +79,7 @@ def prune(
     )  # fmt: skip
     check_values("network", network)
     if timings is not None:
-        timings = file_of(timings, "timings")
+        file_of(timings, "timings")
     if latency is None:
         _check_unused("a budget on latency", runtime=runtime, batch=batch, threads=threads, timings=timings)
     _check_forms(runtime=runtime, batch=batch)
