@@ -32,7 +32,8 @@ from sacp.tracing.trace import trace
 PROJECT = Path(__file__).resolve().parents[3]
 # Folders of the project, which no results may be mixed with.
 FOLDERS = (
-    ".ci", ".git", ".snakemake", ".venv", "config", "docs", "envs", "profiles", "rules", "scripts", "slurm", "tests",
+    ".ci", ".git", ".github", ".snakemake", ".venv", ".venv-docs", "config", "docs", "envs", "profiles", "rules",
+    "scripts", "site", "slurm", "tests",
 )  # fmt: skip
 NEEDED = {"path": "a folder", "classes": "the number of class folders"}  # by sources that have these keys
 ARGUMENTS = {"kind": kinds.ARGUMENTS, "criterion": criteria.ARGUMENTS, "score": scores.ARGUMENTS}
