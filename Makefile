@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help explain config demo test test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
+.PHONY: help explain config demo test coverage test-damage test-disks test-kills test-reruns test-slurm test-slurm-short \
 	bench-bounds bench-search bench-training bench-precision bench-distillation bench-halving bench-images bench-dag \
 	bench-start bench-latency \
 	sweep-networks \
@@ -37,6 +37,9 @@ demo: $(VENV)/.complete ## Run the whole pipeline on real images that need no do
 	@echo "Tables: results/demo/tables, figures: results/demo/figures, the pruned network: results/demo/digits-resnet14/seed0/sacp/winner"
 
 test: $(VENV)/.complete ## Run all tests.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+coverage: $(VENV)/.complete ## Run all tests and say which lines they reach; longer.
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
 test-kills: $(VENV)/.complete ## Kill each kind of training, and runs of all rules, thirty times and compare the bits; long.
