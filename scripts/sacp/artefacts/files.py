@@ -133,29 +133,28 @@ def _is_not_made(error: OSError) -> bool:
 
 def folder_of(value: Any, name: str = "folder") -> Path:
     """The path of a folder that a user gives, as an argument of this name; `InputError` if it is none."""
-    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise InputError(f"{name}: found {shown(value)}, expected the path of a folder")
-    _check_length(name, Path(value))
-    return Path(value)
+    return _path_of(value, name, "folder")
 
 
 def file_of(value: Any, name: str) -> Path:
     """The path of a file that a user gives, as an argument of this name, there or not; `InputError` if it is none."""
-    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise InputError(f"{name}: found {shown(value)}, expected the path of a file")
-    _check_length(name, Path(value))
-    if Path(value).is_dir():
+    path = _path_of(value, name, "file")
+    if path.is_dir():
         raise InputError(f"{name}: '{value}' is a folder; expected the path of a file")
-    return Path(value)
+    return path
 
 
-def _check_length(name: str, path: Path) -> None:
-    """No file system has longer names: asking for one raises."""
+def _path_of(value: Any, name: str, what: str) -> Path:
+    """A path in whatever form it is given; no file system has longer names: asking for one raises."""
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise InputError(f"{name}: found {shown(value)}, expected the path of a {what}")
+    path = Path(value)
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > LONGEST_NAME:
         raise InputError(
             f"{name}: '{str(path)[:40]}...' holds a name of {longest} bytes; expected {LONGEST_NAME} at most"
         )
+    return path
 
 
 def remove(path: Path) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,13 +99,16 @@ def _training(
     """Seconds to train the encoder, and one that was trained a little; the accuracies of its labels are drawn."""
     size, drawn = labels or space["training_size"], np.random.default_rng(0)
     rows = draw_training(min(size, BATCHES * settings.batch_size), graph, space["levels"], drawn)
-    known = Labels(np.arange(len(rows)), drawn.random(len(rows))) if labels else None
-    few = replace(settings, epochs=max(1, BATCHES * settings.batch_size // len(rows)) if labels else 1)
-    train = partial(train_encoder, graph, norms, rows, space["levels"], seed=0, labels=known)
-    train(settings=replace(settings, epochs=1))  # to warm up
+    few = max(1, BATCHES * settings.batch_size // len(rows)) if labels else 1
+
+    def train(rows: Steps, epochs: int) -> Encoder:
+        known = Labels(np.arange(len(rows)), drawn.random(len(rows))) if labels else None
+        return train_encoder(graph, norms, rows, space["levels"], replace(settings, epochs=epochs), 0, known)[0]
+
+    train(rows[: 4 * settings.batch_size], 1)  # to warm up
     started = time.monotonic()
-    encoder, _ = train(settings=few)
-    return (time.monotonic() - started) * settings.epochs / few.epochs * size / len(rows), encoder
+    encoder = train(rows, few)
+    return (time.monotonic() - started) * settings.epochs / few * size / len(rows), encoder
 
 
 def _scoring(
